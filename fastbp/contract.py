@@ -1,0 +1,173 @@
+"""What both engines accept, refuse and return: argument checks and the result types.
+
+`fastbp` and `fastbp.reference` promise the same errors; this module is where the promise is kept. It knows NumPy
+and nothing else of the package. Every message names the argument, what it was and what was wanted.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import operator
+from typing import Any, Literal, NamedTuple, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[Any]
+BiasReduction = Literal["mean", "sum"]
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Gradients(NamedTuple):
+    """Gradients of the cost: `w` (inputs, outputs), `b` (outputs,), and the `cost` itself."""
+
+    w: FloatArray
+    b: FloatArray
+    cost: float
+
+
+def real_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> FloatArray:
+    """`value` as an array of real numbers: of `dtype`, or else of its own float dtype (float64 if it has none)."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost; fill it first: {name}.filled(...)")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # a ragged list
+        raise ValueError(f"{name} is not a rectangular array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}; real numbers are wanted (float, integer or bool)")
+    if dtype is None:
+        dtype = array.dtype if array.dtype in FLOATS else np.dtype(np.float64)
+    with np.errstate(over="ignore"):  # what overflows the narrower type is inf, and is refused as inf
+        return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def finite(name: str, array: FloatArray) -> FloatArray:
+    """`array`, if every element is a finite number."""
+    good = np.isfinite(array)
+    if not good.all():
+        where = tuple(int(i) for i in np.argwhere(~np.atleast_1d(good))[0])
+        value = np.atleast_1d(array)[where]
+        index = ", ".join(map(str, where))
+        raise ValueError(f"{name} must be finite in dtype {array.dtype}, but {name}[{index}] is {value}")
+    return array
+
+
+def matrix(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> FloatArray:
+    """`value` as a C-contiguous matrix with at least one row and one column."""
+    array = real_array(name, value, dtype)
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}; two dimensions are wanted")
+    if array.size == 0:
+        raise ValueError(f"{name} has shape {array.shape}, which is empty; at least one row and column are wanted")
+    return np.ascontiguousarray(array)
+
+
+def weights(w: Any, b: Any, *, updated: bool) -> tuple[FloatArray, FloatArray]:
+    """The weights (inputs, outputs) and bias (outputs,); where they are `updated`, the caller's own arrays."""
+    for name, array in (("w", w), ("b", b)):
+        if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a {type(array).__name__}; a NumPy array is wanted")
+        if array.dtype not in FLOATS or not array.dtype.isnative:
+            raise TypeError(f"{name} has dtype {array.dtype}; native float32 or float64 is wanted")
+        if updated and not array.flags.writeable:
+            raise ValueError(f"{name} is read-only; it is updated in place and must be writeable")
+        if updated and not array.flags.c_contiguous:
+            raise ValueError(f"{name} has strides {array.strides}; it is updated in place and must be C-contiguous")
+    if w.ndim != 2 or w.size == 0:
+        raise ValueError(f"w has shape {w.shape}; (inputs, outputs) is wanted, both at least 1")
+    if b.shape != (w.shape[1],):
+        raise ValueError(f"b has shape {b.shape}; (outputs,) = ({w.shape[1]},) is wanted, after w {w.shape}")
+    if b.dtype != w.dtype:
+        raise TypeError(f"b has dtype {b.dtype}; {w.dtype} is wanted, as w has")
+    if updated and np.shares_memory(w, b):
+        raise ValueError("w and b overlap in memory; they are updated in place and must be apart")
+    return np.ascontiguousarray(w), np.ascontiguousarray(b)
+
+
+def rows_of_x(x: Any, w: FloatArray) -> FloatArray:
+    """x (rows, inputs) in the dtype of w. A float32 or float64 array must have that dtype already."""
+    if isinstance(x, np.ndarray) and x.dtype in FLOATS and x.dtype != w.dtype:
+        raise TypeError(f"w has dtype {w.dtype}; {x.dtype} is wanted, as x has")
+    array = matrix("x", x, w.dtype)
+    if array.shape[1] != w.shape[0]:
+        raise ValueError(f"x has shape {array.shape}; (rows, {w.shape[0]}) is wanted, after w {w.shape}")
+    return array
+
+
+def rows_of_y(name: str, y: Any, x: FloatArray, w: FloatArray) -> FloatArray:
+    """y or y_pred (rows, outputs) in the dtype of w."""
+    array = matrix(name, y, w.dtype)
+    wanted = (x.shape[0], w.shape[1])
+    if array.shape != wanted:
+        raise ValueError(f"{name} has shape {array.shape}; {wanted} is wanted, after x {x.shape} and w {w.shape}")
+    return array
+
+
+def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
+    """Refuse inputs that share memory with the arrays that are updated in place."""
+    for name, value in inputs.items():
+        if not isinstance(value, np.ndarray):
+            continue
+        for target_name, target in (("w", w), ("b", b)):
+            if np.may_share_memory(value, target) and np.shares_memory(value, target):
+                raise ValueError(
+                    f"{name} and {target_name} overlap in memory; {target_name} is updated in place and must be apart"
+                )
+
+
+def pair(y_pred: Any, y: Any) -> tuple[FloatArray, FloatArray]:
+    """y_pred and y: finite, of one shape and one dtype (float64 if they differ)."""
+    first, second = real_array("y_pred", y_pred), real_array("y", y)
+    if first.shape != second.shape:
+        raise ValueError(f"y has shape {second.shape}; {first.shape} is wanted, as y_pred has")
+    if first.size == 0:
+        raise ValueError(f"y_pred has shape {first.shape}, which is empty")
+    dtype = np.result_type(first, second)
+    return finite("y_pred", first.astype(dtype, copy=False)), finite("y", second.astype(dtype, copy=False))
+
+
+def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
+    """The learning rate: a positive number that is finite, and above 0, in the dtype of the weights."""
+    if not isinstance(learning_rate, numbers.Real) or isinstance(learning_rate, bool):
+        raise TypeError(f"learning_rate is {learning_rate!r}; a positive number is wanted")
+    value = float(learning_rate)
+    with np.errstate(over="ignore", under="ignore"):
+        in_dtype = float(dtype.type(value))
+    if not (math.isfinite(in_dtype) and in_dtype > 0):
+        raise ValueError(f"learning_rate is {value!r}; a finite positive number in dtype {dtype} is wanted")
+    return value
+
+
+def mean_of_bias(bias_reduction: Any) -> bool:
+    """True for "mean", False for "sum"."""
+    if bias_reduction not in ("mean", "sum"):
+        raise ValueError(f'bias_reduction is {bias_reduction!r}; "mean" or "sum" is wanted')
+    return bool(bias_reduction == "mean")
+
+
+def count(steps: Any) -> int:
+    """The number of steps, 0 or more."""
+    try:
+        number = operator.index(steps)
+    except TypeError:
+        raise TypeError(f"steps is {steps!r}; a whole number is wanted") from None
+    if number < 0:
+        raise ValueError(f"steps is {number}; 0 or more is wanted")
+    return number
+
+
+def diverged(step: int, x: FloatArray, y: FloatArray) -> NoReturn:
+    """Say why the cost or the update of `step` is not finite: a nan or inf in x or y, or else divergence.
+
+    A number that is not finite always reaches the cost or a gradient (0 * inf is nan), so the inputs need no look
+    before: training reads x once a step, and this is only called when something went wrong.
+    """
+    finite("x", x)
+    finite("y", y)
+    raise FloatingPointError(
+        f"training diverged in step {step}: its cost or its update is not finite; w and b hold the last finite "
+        f"state (a smaller learning_rate may help)"
+    )
