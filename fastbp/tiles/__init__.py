@@ -1,0 +1,8 @@
+"""A small algebra of register tiles on Numba: what makes explicit loops as fast as BLAS.
+
+registers   how wide the host's registers are
+values      the types: vector, tile, block
+lowering    how an operation becomes machine code
+operations  the operations, each a NumPy twin with its lowering
+functions   e^x and the sigmoid on vectors
+"""

@@ -1,0 +1,420 @@
+"""The tile algebra: what the kernels are written in.
+
+Each operation is its NumPy twin, followed by its lowering to registers. Shapes are in vectors of `lanes` elements. A
+`load` or `store` moves whole vectors, so blocks that own their memory are padded to whole vectors; the `_some`
+operations touch only what the mask allows, so they serve the caller's arrays and all ragged edges.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from fastbp.tiles.lowering import INT64, is_block, lowers
+from fastbp.tiles.registers import lanes_of
+from fastbp.tiles.values import Block, Tile, Vector
+
+# ---- blocks
+
+
+def block(matrix, row, column, rows, columns):
+    """The rectangle of `rows` x `columns` elements of a C-contiguous matrix, or of a block, from [row, column] on."""
+    return matrix[row : row + rows, column : column + columns]
+
+
+@lowers(block, lambda matrix, *_: Block(matrix.dtype) if isinstance(matrix, Block | types.Array) else None)
+def _(emitter, matrix, row, column, rows, columns):
+    if is_block(matrix.kind):
+        data, stride = matrix.members.data, matrix.members.stride
+    else:
+        array = emitter.context.make_array(matrix.kind)(emitter.context, emitter.builder, matrix.ir)
+        data, stride = array.data, emitter.builder.extract_value(array.shape, 1)
+    result = cgutils.create_struct_proxy(Block(matrix.kind.dtype))(emitter.context, emitter.builder)
+    offset = emitter.builder.add(emitter.builder.mul(row.index, stride), column.index)
+    result.data = emitter.offset(data, offset)
+    result.stride, result.rows, result.columns = stride, rows.index, columns.index
+    return result._getvalue()
+
+
+def lanes(matrix):
+    """The number of elements of one vector."""
+    return lanes_of(matrix.dtype.itemsize)
+
+
+@lowers(lanes, lambda matrix: types.literal(matrix.vector.lanes) if is_block(matrix) else None)
+def _(emitter, matrix):
+    return emitter.number(matrix.kind.vector.lanes)
+
+
+def prefetch(matrix, row, column):
+    """Ask for matrix[row, column], which need not exist, ahead of its use."""
+
+
+@lowers(prefetch, lambda matrix, *_: types.none if is_block(matrix) else None)
+def _(emitter, matrix, row, column):
+    emitter.prefetch(emitter.address(matrix, row.index, column.index))
+
+
+def claim(counter):
+    """The next number of a counter (an int64 array of one element) that several threads share: 0, 1, 2, ..."""
+    counter[0] += 1
+    return counter[0] - 1
+
+
+@lowers(claim, lambda counter: types.intp if isinstance(counter, types.Array) else None)
+def _(emitter, counter):
+    array = emitter.context.make_array(counter.kind)(emitter.context, emitter.builder, counter.ir)
+    return emitter.builder.atomic_rmw("add", array.data, emitter.number(1), "monotonic")
+
+
+# ---- vectors
+
+
+def load(matrix, row, column):
+    """The vector from matrix[row, column] on."""
+    return matrix[row, column : column + lanes(matrix)].copy()
+
+
+def _vector_of(matrix, *_):
+    return matrix.vector if is_block(matrix) else None
+
+
+@lowers(load, _vector_of)
+def _(emitter, matrix, row, column):
+    return emitter.load(emitter.address(matrix, row.index, column.index), matrix.kind.vector)
+
+
+def store(matrix, row, column, vector):
+    """Write the vector to matrix[row, column] and on."""
+    matrix[row, column : column + lanes(matrix)] = vector
+
+
+@lowers(store, lambda matrix, *_: types.none if is_block(matrix) else None)
+def _(emitter, matrix, row, column, vector):
+    emitter.store(vector.ir, emitter.address(matrix, row.index, column.index), vector.kind)
+
+
+def broadcast(matrix, row, column):
+    """matrix[row, column] in every lane."""
+    return np.full(lanes(matrix), matrix[row, column])
+
+
+@lowers(broadcast, _vector_of)
+def _(emitter, matrix, row, column):
+    element = emitter.builder.load(emitter.address(matrix, row.index, column.index))
+    return emitter.splat(element, matrix.kind.vector)
+
+
+def zeros(matrix):
+    """The vector of zeros."""
+    return np.zeros(lanes(matrix), matrix.dtype)
+
+
+@lowers(zeros, _vector_of)
+def _(emitter, matrix):
+    return emitter.constant(0.0, matrix.kind.vector)
+
+
+def keep(vector, count):
+    """The first `count` lanes, and zeros."""
+    return np.where(np.arange(vector.size) < count, vector, vector.dtype.type(0))
+
+
+@lowers(keep, lambda vector, count: vector if isinstance(vector, Vector) else None)
+def _(emitter, vector, count):
+    zero = emitter.constant(0.0, vector.kind)
+    return emitter.builder.select(emitter.mask(vector.kind, count.index), vector.ir, zero)
+
+
+def multiply_add(a, b, c):
+    """a b + c, lane by lane; each a vector or a number, but not all numbers."""
+    return a * b + c
+
+
+def _first_vector(*kinds):
+    return next((kind for kind in kinds if isinstance(kind, Vector)), None)
+
+
+@lowers(multiply_add, _first_vector)
+def _(emitter, a, b, c):
+    vector = _first_vector(a.kind, b.kind, c.kind)
+    return emitter.multiply_add(*(_as_register(emitter, value, vector) for value in (a, b, c)), vector)
+
+
+def clamp(vector, low, high):
+    """Each lane brought into [low, high]; nan stays nan."""
+    return np.where(vector < low, vector.dtype.type(low), np.where(vector > high, vector.dtype.type(high), vector))
+
+
+@lowers(clamp, lambda vector, low, high: vector if isinstance(vector, Vector) else None)
+def _(emitter, vector, low, high):
+    # Compare and select, not llvm.minnum: an ordered comparison is false for nan, which therefore stays.
+    result = vector.ir
+    for bound, comparison in ((low, "<"), (high, ">")):
+        limit = _as_register(emitter, bound, vector.kind)
+        outside = emitter.builder.fcmp_ordered(comparison, result, limit)
+        result = emitter.builder.select(outside, limit, result)
+    return result
+
+
+def absolute(vector):
+    """|vector|, lane by lane."""
+    return np.abs(vector)
+
+
+@lowers(absolute, _first_vector)
+def _(emitter, vector):
+    return emitter.unary("fabs", vector.ir, vector.kind)
+
+
+def where_negative(vector, a, b):
+    """a in the lanes where vector is below 0, b in the others and where it is nan."""
+    return np.where(vector < 0, a, b).astype(vector.dtype)
+
+
+@lowers(where_negative, _first_vector)
+def _(emitter, vector, a, b):
+    negative = emitter.builder.fcmp_ordered("<", vector.ir, emitter.constant(0.0, vector.kind))
+    return emitter.builder.select(negative, *(_as_register(emitter, value, vector.kind) for value in (a, b)))
+
+
+def power_of_two(shifted):
+    """2^n for shifted = n + 1.5 * 2^m, where m is the number of bits of the fraction (23 or 52).
+
+    The lowest bits of such a number are n itself: moved into the exponent's place, they make 2^n without a conversion.
+    """
+    fraction, bias, _ = _FORMAT[shifted.dtype.itemsize * 8]
+    bits = shifted.view(f"i{shifted.dtype.itemsize}")
+    return ((bits << fraction) + (bias << fraction)).view(shifted.dtype)
+
+
+# Of float32 and float64: bits of the fraction, bias of the exponent, the integer of the same size.
+_FORMAT = {32: (23, 127, ir.IntType(32)), 64: (52, 1023, ir.IntType(64))}
+
+
+@lowers(power_of_two, lambda shifted: shifted if isinstance(shifted, Vector) else None)
+def _(emitter, shifted):
+    fraction, bias, integer = _FORMAT[shifted.kind.dtype.bitwidth]
+    integers = ir.VectorType(integer, shifted.kind.lanes)
+
+    def constant(value):
+        return ir.Constant(integers, [value] * shifted.kind.lanes)
+
+    bits = emitter.builder.bitcast(shifted.ir, integers)
+    bits = emitter.builder.add(emitter.builder.shl(bits, constant(fraction)), constant(bias << fraction))
+    return emitter.builder.bitcast(bits, shifted.kind.register)
+
+
+def sum_lanes(vector):
+    """The sum of the lanes, folded in halves."""
+    while vector.size > 1:
+        vector = vector[: vector.size // 2] + vector[vector.size // 2 :]
+    return vector[0]
+
+
+@lowers(sum_lanes, lambda vector: vector.dtype if isinstance(vector, Vector) else None)
+def _(emitter, vector):
+    part, size = vector.ir, vector.kind.lanes
+    while size > 1:
+        size //= 2
+        low, high = (emitter.shuffle(part, part, list(range(at, at + size))) for at in (0, size))
+        part = emitter.builder.fadd(low, high)
+    return emitter.builder.extract_element(part, ir.Constant(INT64, 0))
+
+
+def add_squares(total, vector):
+    """The float64 vector `total` plus the squares of `vector`, squared and added in float64."""
+    wide = vector.astype(np.float64).reshape(-1, total.size)
+    for part in wide:
+        total = total + part * part
+    return total
+
+
+@lowers(add_squares, lambda total, vector: total if isinstance(vector, Vector) else None)
+def _(emitter, total, vector):
+    result = total.ir
+    for start in range(0, vector.kind.lanes, total.kind.lanes):
+        part = emitter.shuffle(vector.ir, vector.ir, list(range(start, start + total.kind.lanes)))
+        if vector.kind != total.kind:
+            part = emitter.builder.fpext(part, total.kind.register)
+        result = emitter.multiply_add(part, part, result, total.kind)
+    return result
+
+
+def _as_register(emitter, value, vector):
+    """A vector as it is; a number in every lane, rounded to the vector's dtype."""
+    return value.ir if isinstance(value.kind, Vector) else emitter.splat(value.cast(vector.dtype), vector)
+
+
+def _arithmetic(operation, instruction):
+    """The operator between two vectors, or a vector and a number."""
+
+    for kinds in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
+
+        @lowers(operation, _first_vector, *kinds)
+        def _(emitter, a, b):
+            vector = _first_vector(a.kind, b.kind)
+            return getattr(emitter.builder, instruction)(
+                _as_register(emitter, a, vector), _as_register(emitter, b, vector)
+            )
+
+
+_arithmetic(operator.add, "fadd")
+_arithmetic(operator.sub, "fsub")
+_arithmetic(operator.mul, "fmul")
+_arithmetic(operator.truediv, "fdiv")
+
+
+@lowers(operator.neg, lambda a: a if isinstance(a, Vector) else None, Vector)
+def _(emitter, a):
+    return emitter.builder.fneg(a.ir)
+
+
+# ---- tiles
+
+
+def load_tile(matrix, row, column, rows, vectors):
+    """The tile of `rows` x `vectors` vectors from matrix[row, column] on; its size is known while compiling."""
+    return matrix[row : row + rows, column : column + vectors * lanes(matrix)].copy()
+
+
+def _tile_of(matrix, row, column, rows, vectors):
+    if is_block(matrix) and isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral):
+        return Tile(matrix.dtype, rows.literal_value, vectors.literal_value)
+    return None
+
+
+def _tile_addresses(emitter, matrix, row, column, tile):
+    first = emitter.address(matrix, row.index, column.index)
+    for i in range(tile.rows):
+        row_address = emitter.row_offset(matrix, first, i)
+        for j in range(tile.vectors):
+            yield emitter.offset(row_address, j * tile.vector.lanes)
+
+
+@lowers(load_tile, _tile_of)
+def _(emitter, matrix, row, column, rows, vectors):
+    tile = Tile(matrix.kind.dtype, rows.literal, vectors.literal)
+    addresses = _tile_addresses(emitter, matrix, row, column, tile)
+    return emitter.pack([emitter.load(address, tile.vector) for address in addresses], tile)
+
+
+def store_tile(matrix, row, column, tile):
+    """Write the tile to matrix[row, column] and on."""
+    matrix[row : row + tile.shape[0], column : column + tile.shape[1]] = tile
+
+
+@lowers(store_tile, lambda matrix, row, column, tile: types.none if isinstance(tile, Tile) else None)
+def _(emitter, matrix, row, column, tile):
+    addresses = _tile_addresses(emitter, matrix, row, column, tile.kind)
+    for address, register in zip(addresses, emitter.unpack(tile), strict=True):
+        emitter.store(register, address, tile.kind.vector)
+
+
+def add_outer(tile, a, row, b, column, k):
+    """The tile plus the outer product of a[row:, k] and b[k, column:]."""
+    rows, columns = tile.shape
+    return tile + a[row : row + rows, k, None] * b[k, column : column + columns]
+
+
+def add_outer_some(tile, a, row, b, column, k):
+    """`add_outer` at the right edge of b, which ends inside the tile: the tile's last columns get nothing."""
+    rows, columns = tile.shape
+    right = np.zeros(columns, b.dtype)
+    inside = b[k, column : column + columns]
+    right[: inside.size] = inside
+    return tile + a[row : row + rows, k, None] * right
+
+
+def _add_outer(some):
+    def emit(emitter, tile, a, row, b, column, k):
+        vector, vectors = tile.kind.vector, tile.kind.vectors
+        b_row = emitter.address(b, k.index, column.index)
+        right = []
+        for j in range(vectors):
+            address = emitter.offset(b_row, j * vector.lanes)
+            if some:
+                start = emitter.builder.add(column.index, emitter.number(j * vector.lanes))
+                count = emitter.builder.sub(b.members.columns, start)
+                right.append(emitter.load_some(address, vector, count))
+            else:
+                right.append(emitter.load(address, vector))
+        a_column = emitter.address(a, row.index, k.index)
+        registers = emitter.unpack(tile)
+        for i in range(tile.kind.rows):
+            left = emitter.splat(emitter.builder.load(emitter.row_offset(a, a_column, i)), vector)
+            for j in range(vectors):
+                at = i * vectors + j
+                registers[at] = emitter.multiply_add(left, right[j], registers[at], vector)
+        return emitter.pack(registers, tile.kind)
+
+    return emit
+
+
+def _same_tile(tile, *_):
+    return tile if isinstance(tile, Tile) else None
+
+
+lowers(add_outer, _same_tile)(_add_outer(some=False))
+lowers(add_outer_some, _same_tile)(_add_outer(some=True))
+
+
+def transpose_square(source, row, column, target):
+    """target[column, row] = source[row, column] for a square of lanes x lanes elements, both whole."""
+    size = lanes(source)
+    target[column : column + size, row : row + size] = source[row : row + size, column : column + size].T
+
+
+def transpose_some(source, row, column, target):
+    """`transpose_square` at the edges of source: only what lies inside its rows and columns is read and written."""
+    size = lanes(source)
+    rows, columns = source[row : row + size, column : column + size].shape
+    target[column : column + columns, row : row + rows] = source[row : row + rows, column : column + columns].T
+
+
+def _transpose(some):
+    def emit(emitter, source, row, column, target):
+        vector = source.kind.vector
+        size = vector.lanes
+        row, column = row.index, column.index
+        start = emitter.address(source, row, column)
+        end = emitter.address(target, column, row)
+        rows = emitter.builder.sub(source.members.rows, row)
+        columns = emitter.builder.sub(source.members.columns, column)
+
+        def count(i, across, along):
+            inside = emitter.builder.icmp_signed("<", emitter.number(i), across)
+            return emitter.builder.select(inside, along, emitter.number(0))
+
+        lines = []
+        for i in range(size):
+            address = emitter.row_offset(source, start, i)
+            if some:
+                lines.append(emitter.load_some(address, vector, count(i, rows, columns)))
+            else:
+                lines.append(emitter.load(address, vector))
+        # log2(size) perfect shuffles: interleave the upper half of the lines with the lower half.
+        low = [lane for i in range(size // 2) for lane in (i, size + i)]
+        high = [lane + size // 2 for lane in low]
+        for _ in range(size.bit_length() - 1):
+            pairs = zip(lines[: size // 2], lines[size // 2 :], strict=True)
+            lines = [emitter.shuffle(a, b, order) for a, b in pairs for order in (low, high)]
+        for i in range(size):
+            address = emitter.row_offset(target, end, i)
+            if some:
+                emitter.store_some(lines[i], address, vector, count(i, columns, rows))
+            else:
+                emitter.store(lines[i], address, vector)
+
+    return emit
+
+
+def _two_blocks(source, row, column, target):
+    return types.none if is_block(source) and is_block(target) else None
+
+
+lowers(transpose_square, _two_blocks)(_transpose(some=False))
+lowers(transpose_some, _two_blocks)(_transpose(some=True))

@@ -1,0 +1,44 @@
+"""How wide the host's vector registers are, and how many there are: the numbers that size every tile."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import llvmlite.binding as llvm
+
+WIDTHS = (128, 256, 512)
+
+
+def host_register_bits() -> int:
+    """Bits of the widest registers that hold float arithmetic here: 512 (AVX-512), 256 (AVX2) or 128 (SSE, NEON)."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f") and features.get("avx512dq") and features.get("avx512vl"):
+        return 512
+    if features.get("avx2") and features.get("fma"):
+        return 256
+    return 128
+
+
+def chosen_register_bits() -> int:
+    """The host's width, or a narrower one forced by the environment variable FASTBP_REGISTER_BITS."""
+    forced = os.environ.get("FASTBP_REGISTER_BITS")
+    if forced is None:
+        return host_register_bits()
+    if forced not in map(str, WIDTHS):
+        raise ValueError(f"FASTBP_REGISTER_BITS is {forced!r}; one of {WIDTHS} is wanted")
+    return int(forced)
+
+
+REGISTER_BITS = chosen_register_bits()
+REGISTERS = 32 if REGISTER_BITS == 512 or platform.machine() in ("aarch64", "arm64") else 16
+
+# A tile of TILE_ROWS x TILE_VECTORS accumulators, one row of TILE_VECTORS operands and one broadcast fill the
+# register file: 6 x 4 + 4 + 1 = 29 of 32, or 6 x 2 + 2 + 1 = 15 of 16.
+TILE_ROWS = 6
+TILE_VECTORS = 4 if REGISTERS == 32 else 2
+
+
+def lanes_of(itemsize: int) -> int:
+    """Elements of `itemsize` bytes in one vector."""
+    return REGISTER_BITS // 8 // itemsize

@@ -1,0 +1,87 @@
+"""The three types of the tile algebra, for Numba: a vector, a tile of vectors and a block of a matrix.
+
+Vector  `lanes` elements in one register.
+Tile    rows x vectors registers: a small matrix that never leaves the register file.
+Block   a rectangle of a C-contiguous matrix: an address, the distance between rows and the extent. It owns nothing,
+        so that passing one costs no reference count, and it is the same type for every array, block and layout:
+        nothing is compiled twice. In Python a block is a NumPy view, a vector and a tile are NumPy arrays.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.datamodel import models
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, lower_getattr, register_model
+
+from fastbp.tiles.registers import lanes_of
+
+_ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+
+
+class Vector(types.Type):
+    def __init__(self, dtype):
+        self.dtype = dtype
+        self.lanes = lanes_of(dtype.bitwidth // 8)
+        super().__init__(f"Vector({dtype} x {self.lanes})")
+
+    @property
+    def register(self):
+        """The LLVM type."""
+        return ir.VectorType(_ELEMENT[self.dtype], self.lanes)
+
+
+class Tile(types.Type):
+    def __init__(self, dtype, rows, vectors):
+        self.vector = Vector(dtype)
+        self.rows = rows
+        self.vectors = vectors
+        super().__init__(f"Tile({rows} x {vectors} x {self.vector})")
+
+
+class Block(types.Type):
+    def __init__(self, dtype):
+        self.dtype = dtype
+        self.vector = Vector(dtype)
+        super().__init__(f"Block({dtype})")
+
+
+@register_model(Vector)
+class VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, vector.register)
+
+
+@register_model(Tile)
+class TileModel(models.PrimitiveModel):
+    def __init__(self, manager, tile):
+        registers = ir.ArrayType(tile.vector.register, tile.rows * tile.vectors)
+        super().__init__(manager, tile, registers)
+
+
+@register_model(Block)
+class BlockModel(models.StructModel):
+    def __init__(self, manager, block):
+        members = [
+            ("data", types.CPointer(block.dtype)),
+            ("stride", types.intp),  # elements from one row to the next
+            ("rows", types.intp),
+            ("columns", types.intp),
+        ]
+        super().__init__(manager, block, members)
+
+
+
+@infer_getattr
+class BlockAttributes(AttributeTemplate):
+    key = Block
+
+    def resolve_shape(self, block):
+        return types.UniTuple(types.intp, 2)
+
+
+@lower_getattr(Block, "shape")
+def block_shape(context, builder, block_type, block):
+    members = cgutils.create_struct_proxy(block_type)(context, builder, block)
+    return cgutils.pack_array(builder, [members.rows, members.columns])
