@@ -35,13 +35,14 @@ def real_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Flo
     try:
         array = np.asarray(value)
     except ValueError as error:  # a ragged list
-        raise ValueError(f"{name} is not a rectangular array of numbers: {error}") from None
+        raise ValueError(f"{name} is ragged ({error}); a rectangular array of numbers is wanted") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}; real numbers are wanted (float, integer or bool)")
     if dtype is None:
-        dtype = array.dtype if array.dtype in FLOATS else np.dtype(np.float64)
-    with np.errstate(over="ignore"):  # what overflows the narrower type is inf, and is refused as inf
-        return array.astype(dtype.newbyteorder("="), copy=False)
+        native = array.dtype.newbyteorder("=")
+        dtype = native if native in FLOATS else np.dtype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):  # what overflows the narrower type is inf, and is refused as inf
+        return array.astype(dtype, copy=False)
 
 
 def finite(name: str, array: FloatArray) -> FloatArray:
@@ -89,7 +90,7 @@ def weights(w: Any, b: Any, *, updated: bool) -> tuple[FloatArray, FloatArray]:
 
 def rows_of_x(x: Any, w: FloatArray) -> FloatArray:
     """x (rows, inputs) in the dtype of w. A float32 or float64 array must have that dtype already."""
-    if isinstance(x, np.ndarray) and x.dtype in FLOATS and x.dtype != w.dtype:
+    if isinstance(x, np.ndarray) and x.dtype.newbyteorder("=") in FLOATS and x.dtype.newbyteorder("=") != w.dtype:
         raise TypeError(f"w has dtype {w.dtype}; {x.dtype} is wanted, as x has")
     array = matrix("x", x, w.dtype)
     if array.shape[1] != w.shape[0]:
@@ -109,10 +110,11 @@ def rows_of_y(name: str, y: Any, x: FloatArray, w: FloatArray) -> FloatArray:
 def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
     """Refuse inputs that share memory with the arrays that are updated in place."""
     for name, value in inputs.items():
-        if not isinstance(value, np.ndarray):
+        if isinstance(value, (list, tuple)):  # its numbers are copied
             continue
+        array = np.asarray(value)
         for target_name, target in (("w", w), ("b", b)):
-            if np.may_share_memory(value, target) and np.shares_memory(value, target):
+            if np.may_share_memory(array, target) and np.shares_memory(array, target):
                 raise ValueError(
                     f"{name} and {target_name} overlap in memory; {target_name} is updated in place and must be apart"
                 )
@@ -124,7 +126,7 @@ def pair(y_pred: Any, y: Any) -> tuple[FloatArray, FloatArray]:
     if first.shape != second.shape:
         raise ValueError(f"y has shape {second.shape}; {first.shape} is wanted, as y_pred has")
     if first.size == 0:
-        raise ValueError(f"y_pred has shape {first.shape}, which is empty")
+        raise ValueError(f"y_pred has shape {first.shape}, which is empty; at least one element is wanted")
     dtype = np.result_type(first, second)
     return finite("y_pred", first.astype(dtype, copy=False)), finite("y", second.astype(dtype, copy=False))
 
@@ -133,7 +135,10 @@ def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
     """The learning rate: a positive number that is finite, and above 0, in the dtype of the weights."""
     if not isinstance(learning_rate, numbers.Real) or isinstance(learning_rate, bool):
         raise TypeError(f"learning_rate is {learning_rate!r}; a positive number is wanted")
-    value = float(learning_rate)
+    try:
+        value = float(learning_rate)
+    except OverflowError:  # a whole number or a fraction beyond float64
+        value = math.inf
     with np.errstate(over="ignore", under="ignore"):
         in_dtype = float(dtype.type(value))
     if not (math.isfinite(in_dtype) and in_dtype > 0):
@@ -143,7 +148,7 @@ def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
 
 def mean_of_bias(bias_reduction: Any) -> bool:
     """True for "mean", False for "sum"."""
-    if bias_reduction not in ("mean", "sum"):
+    if not isinstance(bias_reduction, str) or bias_reduction not in ("mean", "sum"):
         raise ValueError(f'bias_reduction is {bias_reduction!r}; "mean" or "sum" is wanted')
     return bool(bias_reduction == "mean")
 

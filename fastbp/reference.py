@@ -35,30 +35,35 @@ __all__ = [
 ]
 
 
+# Overflow is not silenced but expected: e^-a is inf where g(a) is 0, and `_step` looks at what comes out.
+_quiet = np.errstate(over="ignore", under="ignore", invalid="ignore")
+
+
+@_quiet
 def sigmoid(x: Any) -> FloatArray:
     """g(x) = 1 / (1 + e^-x), eq. 1, elementwise for any shape; 0 and 1 at -inf and inf, nan at nan."""
-    array = contract.real_array("x", x)
-    with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-array))
+    g: FloatArray = 1 / (1 + np.exp(-contract.real_array("x", x)))
+    return g
 
 
+@_quiet
 def sigmoid_gradient(x: Any) -> FloatArray:
     """g'(x) = g(x) (1 - g(x)), eq. 1, elementwise for any shape."""
     g = sigmoid(x)
-    return g * (1 - g)
+    gradient: FloatArray = g * (1 - g)
+    return gradient
 
 
 def cost(y_pred: Any, y: Any) -> float:
     """C = sum((y_pred - y)^2), eq. 13, summed in float64."""
-    y_pred, y = contract.pair(y_pred, y)
-    with np.errstate(over="ignore"):
-        return float(np.sum(np.subtract(y_pred, y, dtype=np.float64) ** 2))
+    return _cost(*contract.pair(y_pred, y))
 
 
+@_quiet
 def cost_gradient(y_pred: Any, y: Any) -> FloatArray:
     """dC/dy_pred = 2 (y_pred - y), eq. 14, elementwise for any shape."""
-    y_pred, y = contract.pair(y_pred, y)
-    return 2 * (y_pred - y)
+    predicted, wanted = contract.pair(y_pred, y)
+    return 2 * (predicted - wanted)
 
 
 def forward(x: Any, w: Any, b: Any) -> FloatArray:
@@ -93,7 +98,7 @@ def backward(
 ) -> None:
     """Update w and b in place by one step of gradient descent from the outputs y_pred of `forward`."""
     mean = contract.mean_of_bias(bias_reduction)
-    contract.weights(w, b, updated=True)
+    w, b = contract.weights(w, b, updated=True)
     contract.apart(w, b, x=x, y_pred=y_pred, y=y)
     rate = contract.rate(learning_rate, w.dtype)
     x = contract.rows_of_x(x, w)
@@ -114,7 +119,7 @@ def step(
 ) -> float:
     """One step of gradient descent: the cost before the update; w and b are updated in place."""
     mean = contract.mean_of_bias(bias_reduction)
-    contract.weights(w, b, updated=True)
+    w, b = contract.weights(w, b, updated=True)
     contract.apart(w, b, x=x, y=y)
     rate = contract.rate(learning_rate, w.dtype)
     x = contract.rows_of_x(x, w)
@@ -136,7 +141,7 @@ def train(
     """`steps` steps of gradient descent; costs of shape (steps + 1,), where costs[i] is the cost after i updates."""
     mean = contract.mean_of_bias(bias_reduction)
     steps = contract.count(steps)
-    contract.weights(w, b, updated=True)
+    w, b = contract.weights(w, b, updated=True)
     contract.apart(w, b, x=x, y=y)
     rate = contract.rate(learning_rate, w.dtype)
     x = contract.rows_of_x(x, w)
@@ -145,19 +150,18 @@ def train(
     costs = np.empty(steps + 1)
     for i in tqdm(range(steps), desc="train", unit="step", disable=not progress):
         costs[i] = _step(x, y, w, b, rate, mean, i)
+    if steps == 0:  # the cost alone can hide an infinite x, where the sigmoid is 0 or 1; a gradient never does
+        contract.finite("x", x)
     costs[steps] = _cost(_predict(x, w, b), y)
     if not np.isfinite(costs[steps]):
         contract.diverged(steps, x, y)
     return costs
 
 
-# Overflow is not silenced but expected: e^-a is inf where g(a) is 0, and `_step` looks at what comes out.
-_quiet = np.errstate(over="ignore", invalid="ignore")
-
-
 @_quiet
 def _predict(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
-    return 1 / (1 + np.exp(-(x @ w + b)))
+    y_pred: FloatArray = 1 / (1 + np.exp(-(x @ w + b)))
+    return y_pred
 
 
 @_quiet

@@ -1,13 +1,13 @@
-"""The sigmoid layer on one panel of rows: forward, cost, delta, gradients.
+"""The sigmoid layer on one panel of rows: forward, cost, delta, and the update.
 
-Everything is held transposed, so that the rows of a batch lie along the lanes of a vector: no lane is ever idle
-because there are few outputs, and both products are the same loops (`add_product`).
+Everything is held transposed, so that the rows of a batch lie along the lanes of a vector: no lane is idle because
+there are few outputs, and both products are the same loops, `matmul.add_product`.
 
-    x (rows, inputs)            the panel in the caller's memory
-    x_t (inputs, rows)          the panel, transposed
+    x (rows, inputs)                        the panel, in the caller's memory
+    x_t (inputs, rows)                      the panel, transposed
     w_t (outputs, inputs), b (1, outputs)
-    y_t, y_pred_t, delta_t      (outputs, rows)
-    gradient_t (outputs, inputs), bias_gradient (outputs, lanes)
+    y_t, y_pred_t, delta_t (outputs, rows)
+    gradient_t (outputs, inputs), bias_gradient (outputs, lanes), whose lanes are still to be summed
 
 Blocks of fastbp's own are padded to whole vectors along their rows. What stands in the padding is never used.
 """
@@ -15,16 +15,19 @@ Blocks of fastbp's own are padded to whole vectors along their rows. What stands
 from __future__ import annotations
 
 from fastbp.kernels.jit import kernel
-from fastbp.kernels.matmul import add_product
 from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import (
     add_squares,
-    block,
     broadcast,
+    fill,
     keep,
     lanes,
     load,
+    load_some,
+    multiply_add,
     store,
+    store_some,
+    sum_lanes,
     transpose_some,
     transpose_square,
 )
@@ -43,33 +46,35 @@ def transpose(source, target):
 
 
 @kernel
-def predict(x, w_t, b, x_t, y_pred_t):
-    """y_pred^T = g(w^T x^T + b^T): eqs. 4 and 9, transposed."""
-    rows, inputs = x.shape
-    outputs = w_t.shape[0]
-    transpose(x, x_t)
-    for o in range(outputs):
-        for row in range(0, rows, lanes(x)):
+def spread(b, y_pred_t, rows):
+    """a^T = b^T in every row: where eq. 4 begins."""
+    for o in range(b.shape[1]):
+        for row in range(0, rows, lanes(b)):
             store(y_pred_t, o, row, broadcast(b, 0, o))
-    add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows))
+
+
+@kernel
+def activate(y_pred_t, outputs, rows):
+    """y_pred^T = g(a^T): eq. 9."""
     for o in range(outputs):
-        for row in range(0, rows, lanes(x)):
+        for row in range(0, rows, lanes(y_pred_t)):
             store(y_pred_t, o, row, sigmoid(load(y_pred_t, o, row)))
 
 
 @kernel
-def cost_and_delta(y, y_t, y_pred_t, cost, bias_gradient):
-    """C += sum((y_pred - y)^2), eq. 13; y_pred becomes delta = y_pred (1 - y_pred) 2 (y_pred - y); eq. 27 is its sum."""
-    rows, outputs = y.shape
-    transpose(y, y_t)
+def cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient):
+    """C += sum((y_pred - y)^2), eq. 13, and y_pred becomes delta = y_pred (1 - y_pred) 2 (y_pred - y), eqs. 1 and 14.
+
+    The sum of delta over the rows is dC/db, eq. 27.
+    """
     total = load(cost, 0, 0)
-    for o in range(outputs):
+    for o in range(bias_gradient.shape[0]):
         delta_sum = load(bias_gradient, o, 0)
-        for row in range(0, rows, lanes(y)):
+        for row in range(0, rows, lanes(y_t)):
             y_pred = load(y_pred_t, o, row)
             error = keep(y_pred - load(y_t, o, row), rows - row)
             total = add_squares(total, error)
-            delta = y_pred * (1.0 - y_pred) * (2.0 * error)
+            delta = keep(y_pred * (1.0 - y_pred) * (2.0 * error), rows - row)
             delta_sum = delta_sum + delta
             store(y_pred_t, o, row, delta)
         store(bias_gradient, o, 0, delta_sum)
@@ -77,6 +82,56 @@ def cost_and_delta(y, y_t, y_pred_t, cost, bias_gradient):
 
 
 @kernel
-def add_gradient(gradient_t, delta_t, x):
-    """(dC/dw)^T += delta^T x: eq. 26, transposed."""
-    add_product(gradient_t, delta_t, x)
+def probe(matrix, cost):
+    """Leave cost as it is if every number of the matrix is finite; else make it nan."""
+    total = fill(matrix, 0.0)
+    for row in range(matrix.shape[0]):
+        for column in range(0, matrix.shape[1], lanes(matrix)):
+            total = multiply_add(load_some(matrix, row, column, matrix.shape[1] - column), 0.0, total)
+    store(cost, 0, 0, add_squares(load(cost, 0, 0), total))
+
+
+@kernel
+def clear(matrix):
+    """matrix = 0, its padding included."""
+    for row in range(matrix.shape[0]):
+        for column in range(0, matrix.shape[1], lanes(matrix)):
+            store(matrix, row, column, fill(matrix, 0.0))
+
+
+@kernel
+def copy(source, target):
+    """target = source; neither is padded."""
+    rows, columns = source.shape
+    for row in range(rows):
+        for column in range(0, columns, lanes(source)):
+            count = columns - column
+            store_some(target, row, column, load_some(source, row, column, count), count)
+
+
+@kernel
+def fold(target, parts, count, first, distance):
+    """target = the sum of `count` parts in their order; each begins `distance` rows below the one before."""
+    if count == 1:  # target is that part
+        return
+    for row in range(target.shape[0]):
+        for column in range(0, target.shape[1], lanes(target)):
+            total = load(parts, first + row, column)
+            for part in range(1, count):
+                total = total + load(parts, first + row + part * distance, column)
+            store(target, row, column, total)
+
+
+@kernel
+def descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b):
+    """new_w = w - learning_rate dC/dw, new_b = b - bias_rate dC/db. True if every new number is finite."""
+    probe = fill(w_t, 0.0)  # stays 0 while every number is finite: 0 * inf and 0 * nan are nan
+    for o in range(w_t.shape[0]):
+        for k in range(0, w_t.shape[1], lanes(w_t)):
+            new = multiply_add(-learning_rate, load(gradient_t, o, k), load(w_t, o, k))
+            probe = multiply_add(new, 0.0, probe)
+            store(new_w_t, o, k, new)
+        new = multiply_add(-bias_rate, fill(b, sum_lanes(load(bias_gradient, o, 0))), broadcast(b, 0, o))
+        probe = multiply_add(new, 0.0, probe)
+        store_some(new_b, 0, o, new, 1)
+    return sum_lanes(probe) == 0.0

@@ -39,6 +39,20 @@ def _(emitter, matrix, row, column, rows, columns):
     return result._getvalue()
 
 
+def matrix_at(memory, start, rows, columns):
+    """The part of a flat array from `start` on, as a block of rows x columns."""
+    return memory[start : start + rows * columns].reshape(rows, columns)
+
+
+@lowers(matrix_at, lambda memory, *_: Block(memory.dtype) if isinstance(memory, types.Array) else None)
+def _(emitter, memory, start, rows, columns):
+    array = emitter.context.make_array(memory.kind)(emitter.context, emitter.builder, memory.ir)
+    result = cgutils.create_struct_proxy(Block(memory.kind.dtype))(emitter.context, emitter.builder)
+    result.data = emitter.offset(array.data, start.index)
+    result.stride, result.rows, result.columns = columns.index, rows.index, columns.index
+    return result._getvalue()
+
+
 def lanes(matrix):
     """The number of elements of one vector."""
     return lanes_of(matrix.dtype.itemsize)
@@ -87,6 +101,19 @@ def _(emitter, matrix, row, column):
     return emitter.load(emitter.address(matrix, row.index, column.index), matrix.kind.vector)
 
 
+def load_some(matrix, row, column, count):
+    """The first `count` lanes from matrix[row, column] on, and zeros."""
+    vector = np.zeros(lanes(matrix), matrix.dtype)
+    inside = matrix[row, column : column + min(count, vector.size)]
+    vector[: inside.size] = inside
+    return vector
+
+
+@lowers(load_some, _vector_of)
+def _(emitter, matrix, row, column, count):
+    return emitter.load_some(emitter.address(matrix, row.index, column.index), matrix.kind.vector, count.index)
+
+
 def store(matrix, row, column, vector):
     """Write the vector to matrix[row, column] and on."""
     matrix[row, column : column + lanes(matrix)] = vector
@@ -108,14 +135,25 @@ def _(emitter, matrix, row, column):
     return emitter.splat(element, matrix.kind.vector)
 
 
-def zeros(matrix):
-    """The vector of zeros."""
-    return np.zeros(lanes(matrix), matrix.dtype)
+def fill(matrix, number):
+    """The number in every lane of a vector of the matrix's dtype."""
+    return np.full(lanes(matrix), number, matrix.dtype)
 
 
-@lowers(zeros, _vector_of)
-def _(emitter, matrix):
-    return emitter.constant(0.0, matrix.kind.vector)
+@lowers(fill, _vector_of)
+def _(emitter, matrix, number):
+    return _as_register(emitter, number, matrix.kind.vector)
+
+
+def store_some(matrix, row, column, vector, count):
+    """Write the first `count` lanes of the vector to matrix[row, column] and on."""
+    matrix[row, column : column + count] = vector[:count]
+
+
+@lowers(store_some, lambda matrix, *_: types.none if is_block(matrix) else None)
+def _(emitter, matrix, row, column, vector, count):
+    address = emitter.address(matrix, row.index, column.index)
+    emitter.store_some(vector.ir, address, vector.kind, count.index)
 
 
 def keep(vector, count):

@@ -1,0 +1,61 @@
+"""How a command ends: every bad input is one line and exit code 2, an interruption one line and 130."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class BadInput(click.ClickException):
+    """One line on stderr and exit code 2."""
+
+    exit_code = BAD_INPUT
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+class PlainEndings(click.Group):
+    """A group of commands that end without a traceback, whatever their input was."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> Any:
+        """Run a command; what cannot be printed in the terminal's encoding is printed as its escape."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(args, *more, **options)
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Parse the words before the command's name."""
+        try:
+            return super().make_context(*arguments, **options)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise BadInput(error.format_message()) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Parse and run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted." if sys.stderr.isatty() else "Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except click.UsageError as error:
+            raise BadInput(error.format_message()) from None
+        except BrokenPipeError:
+            raise  # click ends quietly when nobody reads on
+        except MemoryError:
+            raise BadInput("there is not enough memory for this") from None
+        except OSError as error:
+            where = f"{click.format_filename(error.filename)}: " if error.filename else ""
+            raise BadInput(f"{where}{error.strerror or error}") from error
+        except (ValueError, FloatingPointError) as error:
+            raise BadInput(str(error)) from error

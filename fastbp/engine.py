@@ -1,0 +1,182 @@
+"""One call of the API, carried out: the plan, the memory, the kernel, line by line so that Ctrl-C is heard."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from fastbp import contract, threads
+from fastbp.contract import FloatArray
+from fastbp.kernels import elementwise, schedule
+from fastbp.kernels.schedule import FAILED, SIDE, STEP, Arrays
+from fastbp.plan import aligned, plan_for, program_for, work_of
+from fastbp.tiles.registers import lanes_of
+
+# A kernel call should last so long, in seconds: Ctrl-C waits for its end.
+CALL_SECONDS = 0.05
+# Multiply-adds a second that the slowest machine is good for: how much of a program the first call dares.
+SLOWEST = 2e9
+
+_NONE = np.empty((1, 1))
+
+
+class Call:
+    """A program and what it works on."""
+
+    def __init__(
+        self,
+        purpose: int,
+        closing: int,
+        x: FloatArray,
+        y: FloatArray,
+        y_pred: FloatArray,
+        w: FloatArray,
+        b: FloatArray,
+        *,
+        learning_rate: float = 0.0,
+        mean: bool = True,
+        steps: int = 1,
+        last_cost: bool = False,
+    ) -> None:
+        threads.start()
+        rows, (inputs, outputs) = x.shape[0], w.shape
+        self.plan = plan_for(
+            rows, inputs, outputs, w.dtype, threads.get_num_threads(), forward=purpose == schedule.FORWARD
+        )
+        self.program, self.body = program_for(
+            self.plan, rows, inputs, outputs, purpose, closing=closing, last_cost=last_cost
+        )
+        self.steps = steps
+        self.lines = len(self.program) + self.body * (steps - 1)
+        self.costs = np.empty(steps + 1 if last_cost else steps)
+        self.state = np.zeros(FAILED + self.plan.pieces, np.int64)
+        self.arrays = Arrays(
+            x=x,
+            y=y,
+            y_pred=y_pred,
+            w=w,
+            b=b.reshape(1, outputs),
+            memory=aligned(self.plan.size, w.dtype),
+            cost=np.zeros((self.plan.slots, lanes_of(8))),
+            state=self.state,
+        )
+        self.learning_rate = learning_rate
+        self.bias_rate = learning_rate / rows if mean else learning_rate
+        work = work_of(rows, inputs, outputs) / max(1, self.body)
+        self._lines_at_once = max(1, int(CALL_SECONDS * SLOWEST / work))
+
+    def advance(self, line: int) -> int:
+        """Carry out some lines; the number of the line to go on with, or of the one that failed."""
+        last = min(self.lines, line + self._lines_at_once)
+        start = time.perf_counter()
+        done = self.run(line, last)
+        pace = CALL_SECONDS / max(time.perf_counter() - start, 1e-9)
+        self._lines_at_once = max(1, int(self._lines_at_once * min(max(pace, 0.5), 2.0)))
+        self.failed = done < last
+        return done
+
+    def run(self, first: int, last: int) -> int:
+        with threads.turn(self.plan.threads):
+            return int(
+                schedule.run(
+                    self.program,
+                    self.body,
+                    self.steps,
+                    first,
+                    last,
+                    self.arrays,
+                    self.plan,
+                    self.learning_rate,
+                    self.bias_rate,
+                    self.costs,
+                )
+            )
+
+    def carry_out(self, progress: Any = None) -> FloatArray:
+        """All lines; w and b end with the last whole step, whatever happens."""
+        line = 0
+        updates = self.program[-1, schedule.PHASE] == schedule.SAVE
+        try:
+            while line < self.lines:
+                line = self.advance(line)
+                if progress is not None:
+                    progress(int(self.state[STEP]), self.costs)
+                if self.failed:
+                    contract.diverged(int(self.state[STEP]), self.arrays.x, self.arrays.y)
+        finally:
+            if updates and 0 < line < self.lines:
+                self.run(self.lines - 1, self.lines)
+        return self.costs
+
+
+def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
+    y_pred = np.empty((x.shape[0], w.shape[1]), w.dtype)
+    call = Call(schedule.FORWARD, schedule.FOLD, x, y_pred, y_pred, w, b)
+    call.carry_out()
+    if not np.isfinite(call.arrays.cost).all():  # the kernel adds 0 x to it
+        contract.finite("x", x)
+    return y_pred
+
+
+def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: bool) -> contract.Gradients:
+    call = Call(schedule.GRADIENTS, schedule.FOLD, x, y, y, w, b)
+    cost = float(call.carry_out()[0])
+    plan, memory = call.plan, call.arrays.memory
+    inputs, outputs = w.shape
+    grad_w = memory[plan.gradient_t : plan.gradient_t + outputs * plan.width].reshape(outputs, plan.width)
+    grad_b = memory[plan.bias_gradient : plan.bias_gradient + outputs * plan.lanes].reshape(outputs, plan.lanes)
+    result = contract.Gradients(
+        np.ascontiguousarray(grad_w[:, :inputs].T), grad_b.sum(axis=1) / (x.shape[0] if mean else 1), cost
+    )
+    if not (np.isfinite(result.w).all() and np.isfinite(result.b).all()):
+        contract.diverged(0, x, y)
+    return result
+
+
+def backward(
+    x: FloatArray, y_pred: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, learning_rate: float, mean: bool
+) -> None:
+    Call(
+        schedule.BACKWARD, schedule.UPDATE, x, y, y_pred, w, b, learning_rate=learning_rate, mean=mean
+    ).carry_out()
+
+
+def train(
+    x: FloatArray,
+    y: FloatArray,
+    w: FloatArray,
+    b: FloatArray,
+    learning_rate: float,
+    steps: int,
+    mean: bool,
+    *,
+    last_cost: bool,
+    progress: Any = None,
+) -> FloatArray:
+    return Call(
+        schedule.GRADIENTS,
+        schedule.UPDATE,
+        x,
+        y,
+        y,
+        w,
+        b,
+        learning_rate=learning_rate,
+        mean=mean,
+        steps=steps,
+        last_cost=last_cost,
+    ).carry_out(progress)
+
+
+def sigmoid(x: FloatArray, *, gradient: bool) -> FloatArray:
+    source = np.ascontiguousarray(x)
+    result = np.empty_like(source)
+    elementwise.apply_sigmoid(source.reshape(1, -1), result.reshape(1, -1), gradient)
+    return result
+
+
+def sum_of_squares(y_pred: FloatArray, y: FloatArray) -> float:
+    flat = (np.ascontiguousarray(array).reshape(1, -1) for array in (y_pred, y))
+    return float(elementwise.sum_of_squares(*flat, _NONE))

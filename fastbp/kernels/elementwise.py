@@ -1,0 +1,32 @@
+"""The sigmoid and the cost of whole arrays, as one row of numbers each."""
+
+from __future__ import annotations
+
+from fastbp.kernels.jit import entry
+from fastbp.tiles.functions import sigmoid
+from fastbp.tiles.operations import add_squares, block, fill, lanes, load_some, store_some, sum_lanes
+
+
+@entry
+def apply_sigmoid(x, result, gradient):
+    """result = g(x), or g(x) (1 - g(x)), eq. 1; both (1, size)."""
+    size = x.shape[1]
+    source = block(x, 0, 0, 1, size)
+    target = block(result, 0, 0, 1, size)
+    for i in range(0, size, lanes(source)):
+        g = sigmoid(load_some(source, 0, i, size - i))
+        if gradient:
+            g = g * (1.0 - g)
+        store_some(target, 0, i, g, size - i)
+
+
+@entry
+def sum_of_squares(y_pred, y, total):
+    """sum((y_pred - y)^2), eq. 13, both (1, size); total is a matrix of float64 of which only the type matters."""
+    size = y.shape[1]
+    first = block(y_pred, 0, 0, 1, size)
+    second = block(y, 0, 0, 1, size)
+    squares = fill(block(total, 0, 0, 1, 1), 0.0)
+    for i in range(0, size, lanes(first)):
+        squares = add_squares(squares, load_some(first, 0, i, size - i) - load_some(second, 0, i, size - i))
+    return sum_lanes(squares)

@@ -1,0 +1,262 @@
+"""Whole steps of training: who does which rows, in which order, on which thread.
+
+A step is a program: a table of phases, written by `fastbp.plan` from the shapes and carried out here. A phase is a
+number of tasks that do not depend on each other. Threads take the next task from a shared counter, so that a slow
+thread takes fewer. What a task computes, and the order in which partial results are folded, is the same whoever does
+it: so are the bits, for any number of threads.
+
+SHARDS          few weights: each shard of the rows goes through its panels, and each panel from x to the gradient
+                while it is in the level 2 cache, so that x is read from memory once. Every shard has its own
+                gradient; they are folded in their order.
+PANELS, STRIPS  many weights, of which a thread cannot hold a copy in its cache: all threads work on one stretch of
+                rows. First its panels go forward to delta, then each strip of the one gradient takes in the stretch.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import intp
+
+from fastbp.kernels.jit import entry, inlined, kernel
+from fastbp.kernels.layer import activate, clear, copy, cost_and_delta, descend, fold, probe, spread, transpose
+from fastbp.kernels.matmul import add_product
+from fastbp.tiles.operations import block, claim, load, matrix_at, sum_lanes
+from fastbp.tiles.workers import run_workers
+
+# The phases.
+LOAD, SHARDS, PANELS, STRIPS, TOTAL, FOLD, UPDATE, SAVE = range(8)
+
+# What rows go through SHARDS and PANELS for: y_pred, their cost, or gradients; these from x, or from y_pred (BACKWARD).
+FORWARD, COST, BACKWARD, GRADIENTS = range(4)
+
+# The columns of a program.
+PHASE, PURPOSE, TASKS, FIRST_ROW, LAST_ROW = range(5)
+
+# The elements of `state`: the next task, which of two copies of the weights is the present one, the updates done, and
+# for each piece of the weights whether its last update failed.
+NEXT, SIDE, STEP, FAILED = range(4)
+
+
+class Arrays(NamedTuple):
+    """The caller's arrays, C-contiguous and of one dtype, and the kernels' own memory."""
+
+    x: Any  # (rows, inputs)
+    y: Any  # (rows, outputs)
+    y_pred: Any  # (rows, outputs): written by FORWARD, read by BACKWARD
+    w: Any  # (inputs, outputs)
+    b: Any  # (1, outputs)
+    memory: Any  # (size,): the matrices of the plan
+    cost: Any  # (slots, lanes) float64
+    state: Any  # (3 + pieces,) int64
+
+
+class Plan(NamedTuple):
+    """How the work is cut. All of it follows from the shapes, except for the number of threads."""
+
+    threads: int
+    panel: int  # rows that go forward together
+    shards: int  # partial gradients
+    slots: int  # partial costs and partial bias gradients
+    stretch: int  # rows that all threads work on together; 0 with SHARDS
+    pieces: int  # tasks in which weights are loaded, updated and saved
+    width: int  # columns of w_t and gradient_t: inputs, padded
+    lanes: int
+    size: int  # of the memory, in elements
+    # Where the matrices start in memory; one part below the other for each shard, slot or worker.
+    w_t: int  # (2 * outputs, width): an update reads one side and writes the other
+    b: int  # (2, outputs)
+    gradient_t: int  # (shards * outputs, width)
+    bias_gradient: int  # (slots * outputs, lanes)
+    x_t: int  # (workers * inputs, panel)
+    y_t: int  # (workers * outputs, panel)
+    y_pred_t: int  # (workers * outputs, panel), or (outputs, stretch)
+    strip: int  # (workers * stretch, panel)
+
+
+@inlined
+def _weights(arrays, plan, side):
+    """(w^T, b) of one side."""
+    outputs = arrays.w.shape[1]
+    w_t = matrix_at(arrays.memory, plan.w_t + side * outputs * plan.width, outputs, plan.width)
+    return w_t, matrix_at(arrays.memory, plan.b + side * outputs, 1, outputs)
+
+
+@inlined
+def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh):
+    """One panel from x to delta^T (FORWARD: to y_pred). A panel that is not fresh lies transposed already."""
+    inputs, outputs = arrays.w.shape
+    x_t = matrix_at(arrays.memory, plan.x_t + worker * inputs * plan.panel, inputs, plan.panel)
+    y_t = matrix_at(arrays.memory, plan.y_t + worker * outputs * plan.panel, outputs, plan.panel)
+    if purpose == BACKWARD:
+        transpose(block(arrays.y_pred, row, 0, rows, outputs), y_pred_t)
+    else:
+        if fresh:
+            transpose(block(arrays.x, row, 0, rows, inputs), x_t)
+        w_t, b = _weights(arrays, plan, arrays.state[SIDE])
+        spread(b, y_pred_t, rows)
+        add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows))
+        activate(y_pred_t, outputs, rows)
+    if purpose == FORWARD:
+        probe(block(x_t, 0, 0, inputs, rows), cost)
+        transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, 0, rows, outputs))
+    else:
+        if fresh:
+            transpose(block(arrays.y, row, 0, rows, outputs), y_t)
+        cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient)
+
+
+@inlined
+def _shard(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
+    """The rows of one shard, panel by panel, into the shard's own gradient."""
+    inputs, outputs = arrays.w.shape
+    memory = arrays.memory
+    gradient_t = matrix_at(memory, plan.gradient_t + task * outputs * plan.width, outputs, plan.width)
+    bias_gradient = matrix_at(memory, plan.bias_gradient + task * outputs * plan.lanes, outputs, plan.lanes)
+    cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
+    y_pred_t = matrix_at(memory, plan.y_pred_t + worker * outputs * plan.panel, outputs, plan.panel)
+    if first_row == 0:
+        clear(cost)
+        if purpose != FORWARD:
+            clear(gradient_t)
+            clear(bias_gradient)
+    panels = -(-(last_row - first_row) // plan.panel)
+    first = first_row + panels * task // plan.shards * plan.panel
+    last = min(last_row, first_row + panels * (task + 1) // plan.shards * plan.panel)
+    for row in range(first, last, plan.panel):
+        rows = min(plan.panel, last - row)
+        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh)
+        if purpose > COST:
+            add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs))
+
+
+@inlined
+def _panel(purpose, arrays, plan, task, worker, first_row, last_row):
+    """One panel of a stretch, as far as delta^T."""
+    outputs = arrays.w.shape[1]
+    start = plan.bias_gradient + task * outputs * plan.lanes
+    bias_gradient = matrix_at(arrays.memory, start, outputs, plan.lanes)
+    cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
+    if first_row == 0:
+        clear(bias_gradient)
+        clear(cost)
+    row = first_row + task * plan.panel
+    if row < last_row:
+        rows = min(plan.panel, last_row - row)
+        stretch = matrix_at(arrays.memory, plan.y_pred_t, outputs, plan.stretch)
+        y_pred_t = block(stretch, 0, task * plan.panel, outputs, plan.panel)
+        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, True)
+
+
+@inlined
+def _strip(arrays, plan, task, worker, first_row, last_row):
+    """Some columns of the gradient, from all rows of a stretch."""
+    inputs, outputs = arrays.w.shape
+    memory = arrays.memory
+    rows = last_row - first_row
+    column = task * plan.panel
+    strip = matrix_at(memory, plan.strip + worker * plan.stretch * plan.panel, rows, plan.panel)
+    strip = block(strip, 0, 0, rows, min(plan.panel, inputs - column))
+    copy(block(arrays.x, first_row, column, strip.shape[0], strip.shape[1]), strip)
+    gradient_t = matrix_at(memory, plan.gradient_t, outputs, plan.width)
+    gradient_t = block(gradient_t, 0, column, outputs, plan.panel)
+    if first_row == 0:
+        clear(gradient_t)
+    delta_t = matrix_at(memory, plan.y_pred_t, outputs, plan.stretch)
+    add_product(gradient_t, block(delta_t, 0, 0, outputs, rows), strip)
+
+
+@inlined
+def _piece(phase, arrays, plan, task, learning_rate, bias_rate):
+    """Some outputs of the weights: loaded, saved, or their gradient folded and followed."""
+    inputs, outputs = arrays.w.shape
+    o = outputs * task // plan.pieces
+    count = outputs * (task + 1) // plan.pieces - o
+    side = arrays.state[SIDE]
+    w_t, b = _weights(arrays, plan, side)
+    w_t = block(w_t, o, 0, count, plan.width)
+    b = block(b, 0, o, 1, count)
+    if phase == LOAD:
+        whole = inputs - inputs % plan.lanes
+        clear(block(w_t, 0, whole, count, plan.width - whole))  # the padding is updated too, and must stay finite
+        transpose(block(arrays.w, 0, o, inputs, count), w_t)
+        copy(block(arrays.b, 0, o, 1, count), b)
+    elif phase == SAVE:
+        transpose(block(w_t, 0, 0, count, inputs), block(arrays.w, 0, o, inputs, count))
+        copy(b, block(arrays.b, 0, o, 1, count))
+    else:
+        parts = matrix_at(arrays.memory, plan.gradient_t, plan.shards * outputs, plan.width)
+        bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.slots * outputs, plan.lanes)
+        gradient_t = block(parts, o, 0, count, plan.width)
+        bias_gradient = block(bias_parts, o, 0, count, plan.lanes)
+        fold(gradient_t, parts, plan.shards, o, outputs)
+        fold(bias_gradient, bias_parts, plan.slots, o, outputs)
+        if phase == UPDATE:
+            new_w_t, new_b = _weights(arrays, plan, 1 - side)
+            new_w_t = block(new_w_t, o, 0, count, plan.width)
+            new_b = block(new_b, 0, o, 1, count)
+            good = descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b)
+            arrays.state[FAILED + task] = 0 if good else 1
+
+
+@kernel
+def _work(worker, phase, purpose, tasks, arrays, plan, first_row, last_row, fresh, learning_rate, bias_rate):
+    """What one worker does in a phase: the next task, until there is none."""
+    task = claim(arrays.state)
+    while task < tasks:
+        if phase == SHARDS:
+            _shard(purpose, arrays, plan, task, worker, first_row, last_row, fresh)
+        elif phase == PANELS:
+            _panel(purpose, arrays, plan, task, worker, first_row, last_row)
+        elif phase == STRIPS:
+            _strip(arrays, plan, task, worker, first_row, last_row)
+        else:
+            _piece(phase, arrays, plan, task, learning_rate, bias_rate)
+        task = claim(arrays.state)
+
+
+@entry
+def run(program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs):
+    """Carry out the lines first_line ... last_line - 1 of a program, unrolled.
+
+    program[0] is the prologue; the next `body` lines are a step and are repeated `steps` times; the rest follows.
+    costs[i] is the cost after i updates. Returns the number of the line to go on with: last_line, or the line in which
+    a cost or an update was not finite. state[STEP] updates are done then, and state[SIDE] holds their weights.
+    """
+    state = arrays.state
+    cost = block(arrays.cost, 0, 0, plan.slots, arrays.cost.shape[1])
+    one_panel = arrays.x.shape[0] <= plan.panel
+    for line in range(first_line, last_line):
+        if line < 1 + body * steps:
+            index = line if line < 1 else 1 + (line - 1) % body
+        else:
+            index = line - body * (steps - 1)
+        phase = program[index, PHASE]
+        purpose = program[index, PURPOSE]
+        tasks = program[index, TASKS]
+        first_row = program[index, FIRST_ROW]
+        last_row = program[index, LAST_ROW]
+        fresh = not one_panel or line <= body  # one panel is transposed in the first step, and stays
+
+        state[NEXT] = 0
+        job = (phase, purpose, tasks, arrays, plan, first_row, last_row, fresh, learning_rate, bias_rate)
+        if plan.threads > 1 and tasks > 1:
+            run_workers(plan.threads, _work, job)
+        else:
+            _work(intp(0), *job)
+
+        if phase == TOTAL:
+            total = 0.0
+            for slot in range(plan.slots):
+                total += sum_lanes(load(cost, slot, 0))
+            costs[state[STEP]] = total
+            if not np.isfinite(total):
+                return line
+        elif phase == UPDATE:
+            for piece in range(tasks):
+                if state[FAILED + piece]:
+                    return line
+            state[SIDE] = 1 - state[SIDE]
+            state[STEP] += 1
+    return last_line

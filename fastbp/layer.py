@@ -1,0 +1,150 @@
+"""The sigmoid layer, fused: the functions of `fastbp.reference`, checked here and carried out by the kernels.
+
+Shapes: x (rows, inputs), y and y_pred (rows, outputs), w (inputs, outputs), b (outputs,); float32 or float64. x and y
+may be anything that NumPy makes a matrix of real numbers of; they are converted once, to the dtype of w. What is
+wrong with an argument is a TypeError or ValueError that names it, before anything is changed.
+
+Measured beside NumPy, PyTorch and JAX by `benchmarks/compare.py`; equations as in `fastbp.reference`.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastbp import contract
+from fastbp.contract import BiasReduction, FloatArray
+
+
+def _engine() -> ModuleType:
+    """The kernels, and with them Numba, which takes longer to import than all else together."""
+    from fastbp import engine
+
+    return engine
+
+
+def sigmoid(x: Any) -> FloatArray:
+    """g(x) = 1 / (1 + e^-x), eq. 1, elementwise for any shape; 0 and 1 at -inf and inf, nan at nan.
+
+    Off by at most 2 units in the last place.
+    """
+    result: FloatArray = _engine().sigmoid(contract.real_array("x", x), gradient=False)
+    return result
+
+
+def sigmoid_gradient(x: Any) -> FloatArray:
+    """g'(x) = g(x) (1 - g(x)), eq. 1, elementwise for any shape."""
+    result: FloatArray = _engine().sigmoid(contract.real_array("x", x), gradient=True)
+    return result
+
+
+def cost(y_pred: Any, y: Any) -> float:
+    """C = sum((y_pred - y)^2), eq. 13, summed in float64."""
+    total: float = _engine().sum_of_squares(*contract.pair(y_pred, y))
+    return total
+
+
+def cost_gradient(y_pred: Any, y: Any) -> FloatArray:
+    """dC/dy_pred = 2 (y_pred - y), eq. 14, elementwise for any shape."""
+    y_pred, y = contract.pair(y_pred, y)
+    difference: FloatArray = np.subtract(y_pred, y)
+    return np.multiply(difference, 2, out=difference)
+
+
+def forward(x: Any, w: Any, b: Any) -> FloatArray:
+    """y_pred = g(x w + b), eqs. 4 and 9: shape (rows, outputs)."""
+    w, b = contract.weights(w, b, updated=False)
+    y_pred: FloatArray = _engine().forward(contract.rows_of_x(x, w), w, b)
+    return y_pred
+
+
+def gradients(x: Any, y: Any, w: Any, b: Any, *, bias_reduction: BiasReduction = "mean") -> contract.Gradients:
+    """dC/dw (eq. 26), dC/db (eq. 27, its mean or sum over the rows) and C (eq. 13)."""
+    mean = contract.mean_of_bias(bias_reduction)
+    w, b = contract.weights(w, b, updated=False)
+    x = contract.rows_of_x(x, w)
+    y = contract.rows_of_y("y", y, x, w)
+    result: contract.Gradients = _engine().gradients(x, y, w, b, mean)
+    return result
+
+
+def backward(
+    x: Any,
+    y_pred: Any,
+    y: Any,
+    w: Any,
+    b: Any,
+    *,
+    learning_rate: float = 0.1,
+    bias_reduction: BiasReduction = "mean",
+) -> None:
+    """Update w and b in place by one step of gradient descent from the outputs y_pred of `forward`."""
+    mean = contract.mean_of_bias(bias_reduction)
+    contract.weights(w, b, updated=True)
+    contract.apart(w, b, x=x, y_pred=y_pred, y=y)
+    rate = contract.rate(learning_rate, w.dtype)
+    x = contract.rows_of_x(x, w)
+    y_pred = contract.finite("y_pred", contract.rows_of_y("y_pred", y_pred, x, w))
+    y = contract.rows_of_y("y", y, x, w)
+    _engine().backward(x, y_pred, y, w, b, rate, mean)
+
+
+def step(
+    x: Any,
+    y: Any,
+    w: Any,
+    b: Any,
+    *,
+    learning_rate: float = 0.1,
+    bias_reduction: BiasReduction = "mean",
+) -> float:
+    """One step of gradient descent: the cost before the update; w and b are updated in place."""
+    mean = contract.mean_of_bias(bias_reduction)
+    contract.weights(w, b, updated=True)
+    contract.apart(w, b, x=x, y=y)
+    rate = contract.rate(learning_rate, w.dtype)
+    x = contract.rows_of_x(x, w)
+    y = contract.rows_of_y("y", y, x, w)
+    return float(_engine().train(x, y, w, b, rate, 1, mean, last_cost=False)[0])
+
+
+def train(
+    x: Any,
+    y: Any,
+    w: Any,
+    b: Any,
+    *,
+    learning_rate: float = 0.1,
+    steps: int = 1000,
+    bias_reduction: BiasReduction = "mean",
+    progress: bool = False,
+) -> FloatArray:
+    """`steps` steps of gradient descent; costs of shape (steps + 1,), where costs[i] is the cost after i updates.
+
+    Ctrl-C leaves w and b as the last whole step left them. A step whose cost or update is not finite is not taken:
+    FloatingPointError names it, and w and b hold the last finite state. `progress` shows a bar with the cost.
+    """
+    mean = contract.mean_of_bias(bias_reduction)
+    steps = contract.count(steps)
+    contract.weights(w, b, updated=True)
+    contract.apart(w, b, x=x, y=y)
+    rate = contract.rate(learning_rate, w.dtype)
+    x = contract.rows_of_x(x, w)
+    y = contract.rows_of_y("y", y, x, w)
+    if not progress:
+        costs: FloatArray = _engine().train(x, y, w, b, rate, steps, mean, last_cost=True)
+        return costs
+
+    from tqdm import tqdm
+
+    with tqdm(total=steps, desc="train", unit="step") as bar:
+
+        def show(done: int, costs: FloatArray) -> None:
+            if done:
+                bar.set_postfix(cost=f"{costs[done - 1]:.6g}", refresh=False)
+            bar.update(done - bar.n)
+
+        costs = _engine().train(x, y, w, b, rate, steps, mean, last_cost=True, progress=show)
+    return costs

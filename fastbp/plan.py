@@ -1,0 +1,118 @@
+"""How the work of a call is cut: written from the shapes, carried out by `fastbp.kernels.schedule`.
+
+All of a plan and of its program follows from the shapes and the dtype; only the number of threads does not, and that
+changes no bit of a result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastbp.contract import FloatArray
+from fastbp.kernels import schedule
+from fastbp.kernels.schedule import Plan
+from fastbp.tiles.registers import TILE_VECTORS, lanes_of
+
+# Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
+WIDE_BYTES = 256 * 1024
+# Shards are folded after every step; with 128 rows and more in each, that is below 1 % of the arithmetic.
+ROWS_PER_SHARD = 128
+MOST_SHARDS = 32
+STRETCH_PANELS = 16
+# Multiply-adds of a step below which one thread is faster than two.
+PARALLEL_WORK = 200_000
+# Weights of a task that loads, updates or saves them.
+PIECE = 16384
+# Multiply-adds of one line of a program: some 50 ms on a slow core. Between lines, Ctrl-C is heard.
+LINE_WORK = 500_000_000
+CACHE_LINE = 64
+
+
+def work_of(rows: int, inputs: int, outputs: int) -> int:
+    """Multiply-adds of a step, where a sigmoid counts as 30 and reading a number of x as 4."""
+    return rows * (2 * inputs * outputs + 30 * outputs + 4 * inputs)
+
+
+def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads: int, *, forward: bool) -> Plan:
+    """The cut of a call on x (rows, inputs) and w (inputs, outputs), for gradients or only `forward`."""
+    lanes = lanes_of(dtype.itemsize)
+    panel = TILE_VECTORS * lanes
+    panels = -(-rows // panel)
+    weights = inputs * outputs
+    wide = weights * dtype.itemsize > WIDE_BYTES and not forward
+    workers = threads if work_of(rows, inputs, outputs) > PARALLEL_WORK else 1
+    if forward:
+        shards = min(panels, 4 * workers)  # rows do not meet: any cut gives the same bits
+    else:
+        shards = 1 if wide else max(1, min(MOST_SHARDS, rows // ROWS_PER_SHARD, panels))
+    slots = min(STRETCH_PANELS, panels) if wide else shards
+    stretch = slots * panel if wide else 0
+    padding = panel if wide else lanes
+    width = -(-inputs // padding) * padding
+
+    sizes = {
+        "w_t": 2 * outputs * width,
+        "b": 2 * outputs,
+        "gradient_t": 0 if forward else shards * outputs * width,
+        "bias_gradient": slots * outputs * lanes,
+        "x_t": workers * inputs * panel,
+        "y_t": workers * outputs * panel,
+        "y_pred_t": outputs * stretch if wide else workers * outputs * panel,
+        "strip": workers * stretch * panel,
+    }
+    per_line = CACHE_LINE // dtype.itemsize
+    starts, end = {}, 0
+    for name, size in sizes.items():
+        starts[name] = end
+        end += -(-size // per_line) * per_line
+    return Plan(
+        threads=workers,
+        panel=panel,
+        shards=shards,
+        slots=slots,
+        stretch=stretch,
+        pieces=min(outputs, -(-weights // PIECE)),
+        width=width,
+        lanes=lanes,
+        size=end,
+        **starts,
+    )
+
+
+def program_for(plan: Plan, rows: int, inputs: int, outputs: int, purpose: int, *, closing: int, last_cost: bool):
+    """The program of a call: its lines, and how many of them make a step."""
+    unit = plan.stretch or plan.panel * plan.shards
+    per_line = plan.stretch or max(unit, LINE_WORK // work_of(1, inputs, outputs) // unit * unit)
+
+    def passing(purpose: int) -> list[tuple[int, int, int, int, int]]:
+        lines = []
+        for first in range(0, rows, per_line):
+            last = min(rows, first + per_line)
+            if plan.stretch:
+                lines.append((schedule.PANELS, purpose, plan.slots, first, last))
+                if purpose > schedule.COST:
+                    lines.append((schedule.STRIPS, purpose, -(-inputs // plan.panel), first, last))
+            else:
+                lines.append((schedule.SHARDS, purpose, plan.shards, first, last))
+        return lines
+
+    total = (schedule.TOTAL, 0, 0, 0, 0)
+    body = passing(purpose)
+    if purpose != schedule.FORWARD:
+        body += [total, (closing, 0, plan.pieces, 0, 0)]
+    lines = [(schedule.LOAD, 0, plan.pieces, 0, 0), *body]
+    if last_cost:
+        lines += [*passing(schedule.COST), total]
+    if closing == schedule.UPDATE:
+        lines.append((schedule.SAVE, 0, plan.pieces, 0, 0))
+    return np.array(lines, np.int64), len(body)
+
+
+def aligned(size: int, dtype: np.dtype[Any]) -> FloatArray:
+    """Uninitialised memory that starts at a cache line: a vector that crosses lines costs two loads."""
+    memory = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + size * dtype.itemsize].view(dtype)

@@ -1,0 +1,1 @@
+"""One module per kind of file: bytes in, `Contents` out. Nothing is unpickled and no declared size is followed."""

@@ -1,0 +1,120 @@
+"""NumPy's own files, NPY and NPZ: read without unpickling, and never more than the file itself can hold."""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+import zipfile
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from fastbp.readers.contents import Contents, check_size
+
+LARGEST_DEFLATE_RATIO = 1032  # no deflated stream grows by more
+
+
+def read_npy(stream: BinaryIO) -> Contents:
+    """The table of an NPY file: a matrix (rows, columns), or a structured array, whose fields are the columns."""
+    array = _array(stream, stream.seek(0, io.SEEK_END))
+    return _structured(array) if array.dtype.names else _matrix("its array", array)
+
+
+def read_npz(stream: BinaryIO) -> Contents:
+    """The table of an NPZ file: x (rows, columns) with or without y (rows,), or a single matrix of any name."""
+    arrays = npz_arrays(stream)
+    if "x" in arrays and set(arrays) <= {"x", "y"}:
+        x = _matrix("x", arrays["x"])
+        names = [f"x{column}" for column in range(x.values.shape[1])]
+        if "y" not in arrays:
+            return Contents(names, x.values, {})
+        y = arrays["y"].reshape(-1) if arrays["y"].ndim == 2 and arrays["y"].shape[1] == 1 else arrays["y"]
+        if y.shape != x.values.shape[:1]:
+            raise ValueError(f"y has shape {y.shape}; ({len(x.values)},) is wanted, after x {x.values.shape}")
+        numbers, text = _column("y", y)
+        return Contents([*names, "y"], np.column_stack([x.values, numbers]), {len(names): text} if text else {})
+    if len(arrays) == 1:
+        ((name, array),) = arrays.items()
+        return _structured(array) if array.dtype.names else _matrix(name, array)
+    held = ", ".join(sorted(arrays)) or "nothing"
+    raise ValueError(f"it holds {held}; arrays x and y are wanted, or a single matrix")
+
+
+def npz_arrays(stream: BinaryIO) -> dict[str, npt.NDArray[Any]]:
+    """Every array of an NPZ file by its name."""
+    length = stream.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(stream) as archive:
+        members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        check_size(sum(member.file_size for member in members))
+        for member in members:
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(
+                    f"{member.filename} is compressed in an unknown way; numpy.savez writes what is wanted"
+                )
+            if member.file_size > LARGEST_DEFLATE_RATIO * min(member.compress_size, length):
+                raise ValueError(f"{member.filename} declares more bytes than the file can hold")
+        arrays = {}
+        for member in members:
+            with archive.open(member) as content:
+                arrays[member.filename.removesuffix(".npy")] = _array(content, member.file_size)
+                content.read()  # to the end, where the checksum is compared
+        return arrays
+
+
+def _array(stream: IO[bytes], length: int) -> npt.NDArray[Any]:
+    """The array of an NPY stream of `length` bytes, once its header is seen to declare no more than those."""
+    stream.seek(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy warns of headers that Python 2 wrote
+        version = npy.read_magic(stream)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = header(stream)
+        if dtype.hasobject:
+            raise ValueError("it holds Python objects, which are never unpickled; numbers are wanted")
+        held, declared = length - stream.tell(), math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or declared > held:
+            raise ValueError(f"it declares {declared:,} bytes of data and holds {held:,}: it is truncated or corrupt")
+        check_size(declared)
+        stream.seek(0)
+        array: npt.NDArray[Any] = npy.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _matrix(name: str, array: npt.NDArray[Any]) -> Contents:
+    if array.ndim != 2:
+        raise ValueError(f"{name} has shape {array.shape}; two dimensions (rows, columns) are wanted")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{name} has dtype {array.dtype}; real numbers are wanted")
+    return Contents(None, _native(array), {})
+
+
+def _structured(array: npt.NDArray[Any]) -> Contents:
+    if array.ndim != 1:
+        raise ValueError(f"its structured array has shape {array.shape}; one dimension (rows,) is wanted")
+    names = list(array.dtype.names or ())
+    columns = [_column(name, array[name]) for name in names]
+    text = {column: cells for column, (_, cells) in enumerate(columns) if cells}
+    return Contents(names, np.column_stack([numbers for numbers, _ in columns]), text)
+
+
+def _column(name: str, array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[str]]:
+    """The numbers of a column, and its cells if it is text."""
+    if array.ndim != 1:
+        raise ValueError(f"field {name} has shape {array.shape}; one number a row is wanted")
+    if array.dtype.kind in "fiub":
+        return _native(array), []
+    if array.dtype.kind == "U":
+        return np.full(len(array), np.nan), [str(cell).strip() for cell in array]
+    if array.dtype.kind == "S":
+        return np.full(len(array), np.nan), [bytes(cell).decode("utf-8").strip() for cell in array]
+    raise ValueError(f"{name} has dtype {array.dtype}; real numbers are wanted, or text for a class")
+
+
+def _native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`array` in this machine's byte order, long doubles as float64."""
+    dtype = np.dtype(np.float64) if array.dtype.kind == "f" and array.dtype.itemsize > 8 else array.dtype
+    with np.errstate(over="ignore"):
+        return array.astype(dtype.newbyteorder("="), copy=False)

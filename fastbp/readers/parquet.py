@@ -1,0 +1,62 @@
+"""Parquet, through pyarrow: numbers, booleans and text, a batch of rows at a time."""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from fastbp.readers.contents import Contents, check_size
+
+CELLS_A_BATCH = 1 << 20
+
+
+def read(stream: BinaryIO) -> Contents:
+    """The table of a Parquet file; ImportError says how to install pyarrow where it is missing."""
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise ImportError("reading Parquet needs pyarrow: pip install 'fastbp[parquet]'") from None
+
+    file = parquet.ParquetFile(stream, pre_buffer=False)
+    schema = file.schema_arrow
+    text: dict[int, list[str]] = {}
+    for column, field in enumerate(schema):
+        if _is_text(pa, field.type):
+            text[column] = []
+        elif not _is_number(pa, field.type):
+            raise ValueError(f"column {field.name!r} has type {field.type}; numbers are wanted, or text for a class")
+
+    width, size = len(schema), 0
+    if width == 0:
+        raise ValueError("it has no columns")
+    blocks = []
+    for batch in file.iter_batches(batch_size=max(1, CELLS_A_BATCH // width), use_threads=False):
+        block = np.full((batch.num_rows, width), np.nan)
+        for column, array in enumerate(batch.columns):
+            if column in text:
+                text[column].extend("" if cell is None else str(cell).strip() for cell in array.to_pylist())
+            else:
+                block[:, column] = _as_float64(pa, array)
+        blocks.append(block)
+        size += block.nbytes + sum(array.nbytes for array in batch.columns)
+        check_size(size)
+    return Contents(list(schema.names), np.concatenate(blocks) if blocks else np.empty((0, width)), text)
+
+
+def _is_text(pa: Any, kind: Any) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_number(pa: Any, kind: Any) -> bool:
+    test = pa.types
+    return any(known(kind) for known in (test.is_integer, test.is_floating, test.is_boolean, test.is_decimal))
+
+
+def _as_float64(pa: Any, array: Any) -> Any:
+    """The numbers of an Arrow array, nan where null."""
+    if pa.types.is_boolean(array.type):
+        array = array.cast(pa.int8())
+    return array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

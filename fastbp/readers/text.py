@@ -1,0 +1,92 @@
+"""CSV, plain or gzipped: the separator (comma, semicolon or tab) and a header are recognised.
+
+Rows are read as a stream and turned into numbers a block at a time, so memory follows the table and not the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from fastbp.readers.contents import Contents, as_text, cell_as_text, check_size, number_of
+
+CELLS_A_BLOCK = 1 << 16
+LONGEST_LINE = 1 << 24  # characters
+BYTES_A_STRING = 64  # what Python adds to the characters of a short string
+
+
+def read(stream: BinaryIO, gzipped: bool) -> Contents:
+    """The table of a CSV file. Blank lines are skipped; a row of another width is refused."""
+    raw: Any = gzip.GzipFile(fileobj=stream) if gzipped else stream
+    with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as characters:
+        lines = _lines(characters)
+        first = next((line for line in lines if line.strip()), None)
+        if first is None:
+            raise ValueError("it is empty")
+        separator = max(",;\t", key=first.count)
+        reader = csv.reader(itertools.chain([first], lines), delimiter=separator, skipinitialspace=True, strict=True)
+        try:
+            return _table(row for row in reader if row)
+        except csv.Error as error:
+            raise ValueError(f"line {reader.line_num}: {error}") from None
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    while line := text.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise ValueError(f"it has a line of more than {LONGEST_LINE:,} characters")
+        yield line
+
+
+def _table(rows: Iterator[list[str]]) -> Contents:
+    first = next(rows)
+    names = [name.strip() for name in first] if _is_header(first) else None
+    width = len(first)
+    blocks: list[npt.NDArray[np.float64]] = []
+    text: dict[int, list[str]] = {}
+    size = done = 0
+    rest = rows if names else itertools.chain([first], rows)
+    while block := list(itertools.islice(rest, max(1, CELLS_A_BLOCK // width))):
+        for number, row in enumerate(block, done + 1):
+            if len(row) != width:
+                raise ValueError(f"row {number} has {len(row)} cells; {width} are wanted, as in the first line")
+        blocks.append(_numbers(block, blocks, text))
+        done += len(block)
+        size += blocks[-1].nbytes + sum(BYTES_A_STRING + len(row[column]) for column in text for row in block)
+        check_size(size)
+    values = np.concatenate(blocks) if blocks else np.empty((0, width))
+    return Contents(names, values, text)
+
+
+def _is_header(cells: list[str]) -> bool:
+    """Whether the first line names the columns: it holds text, and no number but a column's own (pandas' 0, 1, 2)."""
+    numbers = [number_of(cell) for cell in cells]
+    return None in numbers and all(
+        number is None or np.isnan(number) or number == column for column, number in enumerate(numbers)
+    )
+
+
+def _numbers(
+    block: list[list[str]], before: Iterable[npt.NDArray[np.float64]], text: dict[int, list[str]]
+) -> npt.NDArray[np.float64]:
+    """The numbers of a block of rows; `text` grows by the cells of its columns, which may be more from here on."""
+    try:
+        values = np.array(block, dtype=np.float64)
+    except ValueError:
+        values = np.empty((len(block), len(block[0])))
+        for column, cells in enumerate(zip(*block, strict=True)):
+            numbers = [number_of(cell) for cell in cells]
+            if None in numbers and column not in text:
+                text[column] = [as_text(number) for earlier in before for number in earlier[:, column]]
+            values[:, column] = [np.nan if number is None else number for number in numbers]
+    for column, known in text.items():
+        known.extend(cell_as_text(row[column]) for row in block)
+        values[:, column] = np.nan
+    return values

@@ -1,0 +1,142 @@
+"""A named table of numbers from a CSV, NPY, NPZ or Parquet file.
+
+Columns are found by name or number, and no number leaves a table unchecked: text, gaps and infinities are refused
+by the name of their column and their row (row 1 is the first under the header).
+"""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastbp.readers import arrays, parquet, text
+from fastbp.readers.contents import Contents, number_of
+
+ENDINGS = {".npy": "NPY", ".npz": "NPZ", ".parquet": "Parquet", ".pq": "Parquet"}
+MAGIC = {b"\x93NUMPY": "NPY", b"PK\x03\x04": "NPZ", b"PAR1": "Parquet"}
+GZIP = b"\x1f\x8b"
+ROWS_A_BLOCK = 1 << 12
+LONGEST_QUOTE = 40  # characters of a file's text that a message repeats
+MOST_NAMES = 8  # names that a message lists
+
+
+@dataclass(frozen=True)
+class Table:
+    """`values` (rows, columns), its column names, and the cells of its text columns; `named` if the file has names."""
+
+    source: str
+    names: tuple[str, ...]
+    named: bool
+    values: npt.NDArray[Any]
+    text: dict[int, list[str]]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self.values.shape[0])
+
+    def find(self, column: str) -> int:
+        """The position of a column given by its name or its number: 0 is the first, -1 the last."""
+        if column in self.names:
+            return self.names.index(column)
+        width = len(self.names)
+        try:
+            number = int(column)
+        except ValueError:
+            number = width
+        if not -width <= number < width:
+            raise ValueError(
+                f"there is no column {quoted(column)} in {self.source}; a name is wanted ({listed(self.names)}), "
+                f"or a number from 0 to {width - 1}"
+            )
+        return number % width
+
+    def numbers(self, columns: Sequence[int]) -> npt.NDArray[Any]:
+        """The finite numbers (rows, columns) of these columns, in their order."""
+        for column in columns:
+            if column in self.text:
+                cells = self.text[column]
+                row = next((row for row, cell in enumerate(cells) if number_of(cell) is None), 0)
+                raise ValueError(self._at(row + 1, column, f"holds the text {quoted(cells[row])}; a number is wanted"))
+        together = list(columns) == list(range(columns[0], columns[0] + len(columns)))
+        chosen = self.values[:, columns[0] : columns[0] + len(columns)] if together else self.values[:, columns]
+        for start in range(0, self.rows, ROWS_A_BLOCK):
+            good = np.isfinite(chosen[start : start + ROWS_A_BLOCK])
+            if not good.all():
+                row, position = (int(i) for i in np.argwhere(~good)[0])
+                value = chosen[start + row, position]
+                problem = "is missing" if np.isnan(value) else f"is {value}"
+                raise ValueError(self._at(start + row + 1, columns[position], f"{problem}; a finite number is wanted"))
+        return chosen
+
+    def words(self, column: int) -> list[str]:
+        """The cells of a text column, none of them missing."""
+        cells = self.text[column]
+        if "" in cells:
+            raise ValueError(self._at(cells.index("") + 1, column, "is missing; a class is wanted"))
+        return cells
+
+    def _at(self, row: int, column: int, problem: str) -> str:
+        return f"{self.source}: column {quoted(self.names[column])}, row {row} {problem}"
+
+
+def read_table(path: Path) -> Table:
+    """The table of a file, whose kind is told by its ending or its first bytes; all else is read as CSV."""
+    with path.open("rb") as stream:
+        start = stream.peek(8)[:8]
+        kind = ENDINGS.get(path.suffix.lower()) or next(
+            (MAGIC[magic] for magic in MAGIC if start.startswith(magic)), "CSV"
+        )
+        try:
+            contents = _contents(kind, stream, start)
+        except MemoryError:
+            raise
+        except ImportError as error:
+            raise ValueError(f"{path}: {error}") from None
+        except Exception as error:  # a damaged file makes parsers raise almost anything
+            raise ValueError(f"{path} is not a readable {kind} file: {reason(error)}") from error
+    return _checked(str(path), contents)
+
+
+def _contents(kind: str, stream: io.BufferedReader, start: bytes) -> Contents:
+    if kind == "NPY":
+        return arrays.read_npy(stream)
+    if kind == "NPZ":
+        return arrays.read_npz(stream)
+    if kind == "Parquet":
+        return parquet.read(stream)
+    return text.read(stream, gzipped=start.startswith(GZIP))
+
+
+def _checked(source: str, contents: Contents) -> Table:
+    rows, width = contents.values.shape
+    if rows == 0 or width == 0:
+        raise ValueError(f"{source} has {rows} rows and {width} columns; at least one of each is wanted")
+    names = tuple(name or f"column {i}" for i, name in enumerate(contents.names or [""] * width))
+    name, times = Counter(names).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"{source} has {times} columns named {quoted(name)}; different names are wanted")
+    return Table(source, names, contents.names is not None, contents.values, contents.text)
+
+
+def reason(error: Exception) -> str:
+    """What an exception says, or at least what it is."""
+    return str(error) or type(error).__name__
+
+
+def quoted(words: str) -> str:
+    """A file's own words for a message: on one line and not too long."""
+    return repr(words if len(words) <= LONGEST_QUOTE else words[:LONGEST_QUOTE] + "...")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few names for a message."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(quoted(name) for name in names[:MOST_NAMES]) + more
