@@ -126,7 +126,7 @@ def train(
     """
     _check_outputs(data, save=save, plot=plot)
 
-    import fastbp.reference as engine
+    import fastbp as engine
     from fastbp.datasets import digits
     from fastbp.fitting import fit, prepare
     from fastbp.tables import read_table

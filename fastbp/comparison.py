@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-import fastbp.reference as engine
+import fastbp as engine
 from fastbp import reference
 
 BUDGET = 0.3  # seconds for each engine

@@ -41,6 +41,8 @@ def real_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Flo
     if dtype is None:
         native = array.dtype.newbyteorder("=")
         dtype = native if native in FLOATS else np.dtype(np.float64)
+    if array.dtype == dtype:
+        return array
     with np.errstate(over="ignore", under="ignore"):  # what overflows the narrower type is inf, and is refused as inf
         return array.astype(dtype, copy=False)
 
@@ -139,9 +141,8 @@ def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
         value = float(learning_rate)
     except OverflowError:  # a whole number or a fraction beyond float64
         value = math.inf
-    with np.errstate(over="ignore", under="ignore"):
-        in_dtype = float(dtype.type(value))
-    if not (math.isfinite(in_dtype) and in_dtype > 0):
+    limits = np.finfo(dtype)
+    if not limits.smallest_subnormal <= value <= limits.max:
         raise ValueError(f"learning_rate is {value!r}; a finite positive number in dtype {dtype} is wanted")
     return value
 

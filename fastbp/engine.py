@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from fastbp import contract, threads
 from fastbp.contract import FloatArray
-from fastbp.kernels import elementwise, schedule
+from fastbp.kernels import elementwise, schedule, tiny
 from fastbp.kernels.schedule import FAILED, SIDE, STEP, Arrays
-from fastbp.plan import aligned, plan_for, program_for, work_of
+from fastbp.plan import aligned, is_tiny, plan_for, program_for, tiny_size, work_of
 from fastbp.tiles.registers import lanes_of
 
 # A kernel call should last so long, in seconds: Ctrl-C waits for its end.
@@ -19,7 +19,9 @@ CALL_SECONDS = 0.05
 # Multiply-adds a second that the slowest machine is good for: how much of a program the first call dares.
 SLOWEST = 2e9
 
-_NONE = np.empty((1, 1))
+_FLOAT64 = np.empty((1, 1))
+
+Progress = Callable[[int, FloatArray], None]
 
 
 class Call:
@@ -94,7 +96,7 @@ class Call:
                 )
             )
 
-    def carry_out(self, progress: Any = None) -> FloatArray:
+    def carry_out(self, progress: Progress | None = None) -> FloatArray:
         """All lines; w and b end with the last whole step, whatever happens."""
         line = 0
         updates = self.program[-1, schedule.PHASE] == schedule.SAVE
@@ -153,9 +155,12 @@ def train(
     mean: bool,
     *,
     last_cost: bool,
-    progress: Any = None,
+    progress: Progress | None = None,
 ) -> FloatArray:
-    return Call(
+    """The costs of `steps` steps, and with `last_cost` the cost after them."""
+    if is_tiny(*x.shape, w.itemsize):
+        return _train_tiny(x, y, w, b, learning_rate, steps, mean, last_cost, progress)
+    call = Call(
         schedule.GRADIENTS,
         schedule.UPDATE,
         x,
@@ -167,16 +172,47 @@ def train(
         mean=mean,
         steps=steps,
         last_cost=last_cost,
-    ).carry_out(progress)
+    )
+    return call.carry_out(progress)
+
+
+def _train_tiny(
+    x: FloatArray,
+    y: FloatArray,
+    w: FloatArray,
+    b: FloatArray,
+    learning_rate: float,
+    steps: int,
+    mean: bool,
+    last_cost: bool,
+    progress: Progress | None,
+) -> FloatArray:
+    rows, outputs = y.shape
+    memory = aligned(tiny_size(*x.shape, outputs, w.itemsize), w.dtype)
+    bias_rate = learning_rate / rows if mean else learning_rate
+    end = steps + 1 if last_cost else steps
+    costs = np.empty(end)
+    at_once = max(1, int(CALL_SECONDS * SLOWEST / (100 + work_of(rows, x.shape[1], outputs))))
+    step = 0
+    while step < end:
+        last = min(end, step + at_once)
+        step = tiny.train_tiny(
+            x, y, w, b.reshape(1, outputs), memory, _FLOAT64, learning_rate, bias_rate, step, last, steps, costs
+        )
+        if progress is not None:
+            progress(min(step, steps), costs)
+        if step < last:
+            contract.diverged(step, x, y)
+    return costs
 
 
 def sigmoid(x: FloatArray, *, gradient: bool) -> FloatArray:
     source = np.ascontiguousarray(x)
     result = np.empty_like(source)
     elementwise.apply_sigmoid(source.reshape(1, -1), result.reshape(1, -1), gradient)
-    return result
+    return result.reshape(x.shape)[()]
 
 
 def sum_of_squares(y_pred: FloatArray, y: FloatArray) -> float:
     flat = (np.ascontiguousarray(array).reshape(1, -1) for array in (y_pred, y))
-    return float(elementwise.sum_of_squares(*flat, _NONE))
+    return float(elementwise.sum_of_squares(*flat, _FLOAT64))

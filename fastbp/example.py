@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-import fastbp.reference as engine
+import fastbp as engine
 from fastbp.contract import FloatArray
 
 STEPS = 1000

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import fastbp.reference as engine
+import fastbp as engine
 from fastbp.model import Model, standardise
 from fastbp.tables import ROWS_A_BLOCK, Table, quoted
 from fastbp.targets import Task, Values, read_target

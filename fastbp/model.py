@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import fastbp.reference as engine
+import fastbp as engine
 from fastbp.atomic import replacing
 from fastbp.readers.arrays import npz_arrays
 from fastbp.tables import ROWS_A_BLOCK, Table, listed, reason

@@ -22,6 +22,8 @@ WIDE_BYTES = 256 * 1024
 ROWS_PER_SHARD = 128
 MOST_SHARDS = 32
 STRETCH_PANELS = 16
+PANEL_BYTES = 16 * 1024
+MOST_TILES = 8
 # Multiply-adds of a step below which one thread is faster than two.
 PARALLEL_WORK = 200_000
 # Weights of a task that loads, updates or saves them.
@@ -36,10 +38,27 @@ def work_of(rows: int, inputs: int, outputs: int) -> int:
     return rows * (2 * inputs * outputs + 30 * outputs + 4 * inputs)
 
 
+def is_tiny(rows: int, inputs: int, itemsize: int) -> bool:
+    """Whether rows and inputs fit one vector each, as `fastbp.kernels.tiny` wants it."""
+    return max(rows, inputs) <= lanes_of(itemsize)
+
+
+def tiny_size(rows: int, inputs: int, outputs: int, itemsize: int) -> int:
+    """Elements of the memory of `tiny.train_tiny`."""
+    lanes = lanes_of(itemsize)
+    return (rows + inputs + 3 * outputs + 1) * lanes + 2 * outputs
+
+
+def panel_rows(inputs: int, dtype: np.dtype[Any]) -> int:
+    """Rows of a panel: whole tiles, and few enough that the panel and its transpose stay in the level 1 or 2 cache."""
+    tile = TILE_VECTORS * lanes_of(dtype.itemsize)
+    return tile * max(1, min(MOST_TILES, PANEL_BYTES // (tile * inputs * dtype.itemsize)))
+
+
 def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads: int, *, forward: bool) -> Plan:
     """The cut of a call on x (rows, inputs) and w (inputs, outputs), for gradients or only `forward`."""
     lanes = lanes_of(dtype.itemsize)
-    panel = TILE_VECTORS * lanes
+    panel = panel_rows(inputs, dtype)
     panels = -(-rows // panel)
     weights = inputs * outputs
     wide = weights * dtype.itemsize > WIDE_BYTES and not forward

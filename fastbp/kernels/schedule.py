@@ -22,7 +22,7 @@ from numba import intp
 from fastbp.kernels.jit import entry, inlined, kernel
 from fastbp.kernels.layer import activate, clear, copy, cost_and_delta, descend, fold, probe, spread, transpose
 from fastbp.kernels.matmul import add_product
-from fastbp.tiles.operations import block, claim, load, matrix_at, sum_lanes
+from fastbp.tiles.operations import as_row, block, claim, load, matrix_at, sum_lanes
 from fastbp.tiles.workers import run_workers
 
 # The phases.
@@ -84,7 +84,7 @@ def _weights(arrays, plan, side):
 
 
 @inlined
-def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh):
+def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh, ahead):
     """One panel from x to delta^T (FORWARD: to y_pred). A panel that is not fresh lies transposed already."""
     inputs, outputs = arrays.w.shape
     x_t = matrix_at(arrays.memory, plan.x_t + worker * inputs * plan.panel, inputs, plan.panel)
@@ -96,14 +96,18 @@ def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, co
             transpose(block(arrays.x, row, 0, rows, inputs), x_t)
         w_t, b = _weights(arrays, plan, arrays.state[SIDE])
         spread(b, y_pred_t, rows)
-        add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows))
+        add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), ahead)
         activate(y_pred_t, outputs, rows)
     if purpose == FORWARD:
         probe(block(x_t, 0, 0, inputs, rows), cost)
         transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, 0, rows, outputs))
     else:
         if fresh:
-            transpose(block(arrays.y, row, 0, rows, outputs), y_t)
+            y = block(arrays.y, row, 0, rows, outputs)
+            if outputs == 1:
+                copy(as_row(y), y_t)  # squares of 1 x lanes would cost as much as all else together
+            else:
+                transpose(y, y_t)
         cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient)
 
 
@@ -121,14 +125,19 @@ def _shard(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         if purpose != FORWARD:
             clear(gradient_t)
             clear(bias_gradient)
+    x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
     panels = -(-(last_row - first_row) // plan.panel)
     first = first_row + panels * task // plan.shards * plan.panel
     last = min(last_row, first_row + panels * (task + 1) // plan.shards * plan.panel)
     for row in range(first, last, plan.panel):
         rows = min(plan.panel, last - row)
-        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh)
+        # The next panel comes from memory while this one is worked on: half of it during each product.
+        half = inputs * (min(plan.panel, last - row - rows) // 2)
+        ahead = block(x_row, 0, (row + rows) * inputs, 1, half)
+        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh, ahead)
         if purpose > COST:
-            add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs))
+            ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
+            add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), ahead)
 
 
 @inlined
@@ -146,7 +155,7 @@ def _panel(purpose, arrays, plan, task, worker, first_row, last_row):
         rows = min(plan.panel, last_row - row)
         stretch = matrix_at(arrays.memory, plan.y_pred_t, outputs, plan.stretch)
         y_pred_t = block(stretch, 0, task * plan.panel, outputs, plan.panel)
-        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, True)
+        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, True, block(arrays.x, row, 0, 1, 0))
 
 
 @inlined
@@ -164,7 +173,7 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
     if first_row == 0:
         clear(gradient_t)
     delta_t = matrix_at(memory, plan.y_pred_t, outputs, plan.stretch)
-    add_product(gradient_t, block(delta_t, 0, 0, outputs, rows), strip)
+    add_product(gradient_t, block(delta_t, 0, 0, outputs, rows), strip, block(strip, 0, 0, 1, 0))
 
 
 @inlined

@@ -39,6 +39,19 @@ def _(emitter, matrix, row, column, rows, columns):
     return result._getvalue()
 
 
+def as_row(matrix):
+    """A block without gaps between its rows, as a block of one row."""
+    return matrix.reshape(1, -1)
+
+
+@lowers(as_row, lambda matrix: matrix if is_block(matrix) else None)
+def _(emitter, matrix):
+    result = matrix.members
+    result.columns = result.stride = emitter.builder.mul(result.rows, result.columns)
+    result.rows = emitter.number(1)
+    return result._getvalue()
+
+
 def matrix_at(memory, start, rows, columns):
     """The part of a flat array from `start` on, as a block of rows x columns."""
     return memory[start : start + rows * columns].reshape(rows, columns)
@@ -338,6 +351,28 @@ def _(emitter, matrix, row, column, rows, vectors):
     tile = Tile(matrix.kind.dtype, rows.literal, vectors.literal)
     addresses = _tile_addresses(emitter, matrix, row, column, tile)
     return emitter.pack([emitter.load(address, tile.vector) for address in addresses], tile)
+
+
+def zero_tile(matrix, rows, vectors):
+    """A tile of zeros, for the dtype of the matrix."""
+    return np.zeros((rows, vectors * lanes(matrix)), matrix.dtype)
+
+
+@lowers(zero_tile, lambda matrix, rows, vectors: _tile_of(matrix, None, None, rows, vectors))
+def _(emitter, matrix, rows, vectors):
+    tile = Tile(matrix.kind.dtype, rows.literal, vectors.literal)
+    return emitter.pack([emitter.constant(0.0, tile.vector)] * (tile.rows * tile.vectors), tile)
+
+
+def add_tiles(a, b):
+    """a + b."""
+    return a + b
+
+
+@lowers(add_tiles, lambda a, b: a if isinstance(a, Tile) and a == b else None)
+def _(emitter, a, b):
+    sums = [emitter.builder.fadd(*pair) for pair in zip(emitter.unpack(a), emitter.unpack(b), strict=True)]
+    return emitter.pack(sums, a.kind)
 
 
 def store_tile(matrix, row, column, tile):

@@ -1,0 +1,107 @@
+"""Steps on a problem so small that rows and inputs fit one vector each: the whole step of an output in registers.
+
+Calling the kernels of `schedule` costs more than their work here: 500 ns for a step of 2 x 3 -> 2, of which the
+arithmetic is a tenth. The outputs of a layer do not depend on each other, so that each goes through its own step, and
+the processor overlaps them.
+
+    x (rows, inputs)    x_t (inputs, rows)    w_t (outputs, inputs)    y_t (outputs, rows)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.kernels.jit import entry, inlined
+from fastbp.kernels.layer import clear, transpose
+from fastbp.tiles.functions import sigmoid
+from fastbp.tiles.operations import (
+    add_squares,
+    block,
+    broadcast,
+    fill,
+    keep,
+    lanes,
+    load,
+    load_some,
+    matrix_at,
+    multiply_add,
+    store,
+    store_some,
+    sum_lanes,
+)
+
+
+@inlined
+def _step_of_output(o, x, x_t, y_t, w_t, b, delta_row, new_w_t, new_b, learning_rate, bias_rate, squares, probe):
+    """Forward, delta, gradient and the new weights of one output; the squared errors and 0 times the new weights."""
+    rows, inputs = x.shape[0], x_t.shape[0]
+    a = broadcast(b, 0, o)
+    for k in range(inputs):
+        a = multiply_add(broadcast(w_t, o, k), load(x_t, k, 0), a)  # eq. 4
+    y_pred = sigmoid(a)  # eq. 9
+    error = keep(y_pred - load(y_t, o, 0), rows)
+    squares = add_squares(squares, error)  # eq. 13
+    delta = y_pred * (1.0 - y_pred) * (2.0 * error)  # eqs. 1 and 14
+    store(delta_row, 0, 0, delta)
+
+    gradient = fill(x, 0.0)
+    for row in range(rows):
+        gradient = multiply_add(broadcast(delta_row, 0, row), load(x, row, 0), gradient)  # eq. 26
+    new_w = multiply_add(-learning_rate, gradient, load(w_t, o, 0))
+    new_b_o = multiply_add(-bias_rate, fill(x, sum_lanes(delta)), broadcast(b, 0, o))  # eq. 27
+    store(new_w_t, o, 0, new_w)
+    store_some(new_b, 0, o, new_b_o, 1)
+    return squares, multiply_add(new_b_o, 0.0, multiply_add(new_w, 0.0, probe))
+
+
+@entry
+def train_tiny(x, y, w, b, memory, float64, learning_rate, bias_rate, first, last, updates, costs):
+    """Steps first ... last - 1 of `updates`; costs[i] is the cost after i updates. b is (1, outputs).
+
+    Returns the number of the step to go on with: `last`, or the first whose cost or update is not finite. w and b are
+    then as that step found them. float64 is a matrix of which only the dtype matters.
+    """
+    rows, inputs = x.shape
+    outputs = y.shape[1]
+    width = lanes(block(x, 0, 0, 1, 1))
+    x_pad = matrix_at(memory, 0, rows, width)
+    x_t = matrix_at(memory, rows * width, inputs, width)
+    y_t = matrix_at(memory, (rows + inputs) * width, outputs, width)
+    delta_row = matrix_at(memory, (rows + inputs + outputs) * width, 1, width)
+    w_t = matrix_at(memory, (rows + inputs + outputs + 1) * width, outputs, width)
+    new_w_t = matrix_at(memory, (rows + inputs + 2 * outputs + 1) * width, outputs, width)
+    b_row = matrix_at(memory, (rows + inputs + 3 * outputs + 1) * width, 1, outputs)
+    new_b = matrix_at(memory, (rows + inputs + 3 * outputs + 1) * width + outputs, 1, outputs)
+
+    clear(matrix_at(memory, 0, rows + inputs + 3 * outputs + 1, width))
+    for row in range(rows):
+        store(x_pad, row, 0, load_some(block(x, row, 0, 1, inputs), 0, 0, inputs))
+    transpose(block(x, 0, 0, rows, inputs), x_t)
+    transpose(block(y, 0, 0, rows, outputs), y_t)
+    transpose(block(w, 0, 0, inputs, outputs), w_t)
+    for o in range(outputs):
+        store_some(b_row, 0, o, broadcast(block(b, 0, o, 1, 1), 0, 0), 1)
+
+    step = first
+    while step < last:
+        squares = fill(block(float64, 0, 0, 1, 1), 0.0)
+        probe = fill(x_pad, 0.0)
+        for o in range(outputs):
+            squares, probe = _step_of_output(
+                o, x_pad, x_t, y_t, w_t, b_row, delta_row, new_w_t, new_b, learning_rate, bias_rate, squares, probe
+            )
+        cost = sum_lanes(squares)
+        costs[step] = cost
+        if not np.isfinite(cost):
+            break
+        if step < updates:
+            if sum_lanes(probe) != 0.0:
+                break
+            w_t, new_w_t = new_w_t, w_t
+            b_row, new_b = new_b, b_row
+        step += 1
+
+    transpose(block(w_t, 0, 0, outputs, inputs), block(w, 0, 0, inputs, outputs))
+    for o in range(outputs):
+        store_some(block(b, 0, o, 1, 1), 0, 0, broadcast(b_row, 0, o), 1)
+    return step

@@ -1,0 +1,277 @@
+"""Tables from files: what is recognised, what is refused and how, and that no file is trusted."""
+
+import contextlib
+import gzip
+import io
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from fastbp.readers import contents
+from fastbp.tables import read_table
+
+RNG_SEED = 20240607
+NUMBERS = np.random.default_rng(RNG_SEED).normal(size=(7, 3))
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write(name, content) -> path: text as UTF-8, bytes as they are."""
+
+    def write(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def npy(array, **options):
+    stream = io.BytesIO()
+    np.save(stream, array, **options)
+    return stream.getvalue()
+
+
+def npz(**arrays):
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def npy_header(shape, dtype="<f8"):
+    """An NPY file that declares a shape and then ends."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_2_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def zipped(name, content, **options):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", **options) as archive:
+        archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def parquet_of(**columns):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    stream = io.BytesIO()
+    parquet.write_table(pa.table(columns), stream)
+    return stream.getvalue()
+
+
+def csv_of(numbers, separator=",", newline="\n"):
+    return newline.join(separator.join(map(repr, row)) for row in numbers.tolist()) + newline
+
+
+# name of the case: file name, content; each holds NUMBERS
+SAME_NUMBERS = {
+    "comma": ("a.csv", csv_of(NUMBERS)),
+    "semicolon": ("a.csv", csv_of(NUMBERS, ";")),
+    "tab": ("a.tsv", csv_of(NUMBERS, "\t")),
+    "spaces after commas": ("a.csv", csv_of(NUMBERS, ", ")),
+    "windows line ends": ("a.csv", csv_of(NUMBERS, newline="\r\n")),
+    "old line ends": ("a.csv", csv_of(NUMBERS, newline="\r")),
+    "no last line end": ("a.csv", csv_of(NUMBERS).rstrip()),
+    "blank lines": ("a.csv", "\n\n" + csv_of(NUMBERS).replace("\n", "\n\n")),
+    "byte order mark": ("a.csv", "\ufeff" + csv_of(NUMBERS)),
+    "gzip": ("a.csv.gz", gzip.compress(csv_of(NUMBERS).encode())),
+    "gzip without its ending": ("a.data", gzip.compress(csv_of(NUMBERS).encode())),
+    "header": ("a.csv", "a,b,c\n" + csv_of(NUMBERS)),
+    "header after a byte order mark": ("a.csv", "\ufeff" + '"a","b","c"\n' + csv_of(NUMBERS)),
+    "header of numbers, as pandas writes": ("a.csv", "0,1,c\n" + csv_of(NUMBERS)),
+    "matrix": ("a.npy", npy(NUMBERS)),
+    "matrix of another ending": ("a.dat", npy(NUMBERS)),
+    "Fortran order": ("a.npy", npy(np.asfortranarray(NUMBERS))),
+    "big-endian": ("a.npy", npy(NUMBERS.astype(">f8"))),
+    "long doubles": ("a.npy", npy(NUMBERS.astype(np.longdouble))),
+    "structured": ("a.npy", npy(np.rec.fromarrays(list(NUMBERS.T), names="a,b,c"))),
+    "archive of one matrix": ("a.npz", npz(anything=NUMBERS)),
+    "x": ("a.npz", npz(x=NUMBERS)),
+    "x and y": ("a.npz", npz(x=NUMBERS[:, :2], y=NUMBERS[:, 2])),
+    "x and y in a column": ("a.npz", npz(x=NUMBERS[:, :2], y=NUMBERS[:, 2:])),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), SAME_NUMBERS.values(), ids=SAME_NUMBERS)
+def test_every_form_of_a_table_holds_the_same_numbers(write, name, content):
+    table = read_table(write(name, content))
+    np.testing.assert_array_equal(table.numbers([0, 1, 2]), NUMBERS)
+    assert table.rows == 7
+
+
+def test_parquet_holds_numbers_booleans_and_text(write):
+    content = parquet_of(a=[1, None, 3], b=[True, False, True], c=["x", "y", None], d=[0.5, 1.5, 2.5])
+    table = read_table(write("a.parquet", content))
+    assert table.names == ("a", "b", "c", "d")
+    np.testing.assert_array_equal(table.values[:, [0, 1, 3]], [[1, 1, 0.5], [np.nan, 0, 1.5], [3, 1, 2.5]])
+    assert table.text == {2: ["x", "y", ""]}
+
+
+def test_parquet_without_pyarrow_says_how_to_install_it(write, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(ValueError, match=r"pip install 'fastbp\[parquet\]'"):
+        read_table(write("a.parquet", b"PAR1"))
+
+
+# first line, second line: the names found
+HEADERS = [
+    ("a,b", "1,2", ("a", "b")),
+    ("a,", "1,2", ("a", "column 1")),
+    ("0,1,species", "1,2,x", ("0", "1", "species")),
+    ("5.1,3.5,setosa", "4.9,3.0,setosa", None),
+    ("1,abc", "1,2", None),  # a number that is not the column's own: a row with a mistake, not a header
+    ("1,2", "3,4", None),
+    ("nan,1", "2,3", None),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "names"), HEADERS)
+def test_first_line_is_a_header_if_it_holds_text_and_no_number(write, first, second, names):
+    table = read_table(write("a.csv", f"{first}\n{second}\n"))
+    assert table.named == (names is not None)
+    assert table.names == (names or tuple(f"column {i}" for i in range(len(table.names))))
+    assert table.rows == (1 if names else 2)
+
+
+def test_text_that_starts_after_many_numbers_keeps_every_label(write, monkeypatch):
+    monkeypatch.setattr("fastbp.readers.text.CELLS_A_BLOCK", 6)
+    rows = [f"{i},{label}" for i, label in enumerate(["1", "2.0", "2", "7", "8", "9", "a", "1.5", "", "9.0"])]
+    table = read_table(write("a.csv", "i,label\n" + "\n".join(rows)))
+    assert table.text == {1: ["1", "2", "2", "7", "8", "9", "a", "1.5", "", "9"]}
+    np.testing.assert_array_equal(table.numbers([0])[:, 0], np.arange(10))
+
+
+@pytest.mark.parametrize(("wanted", "found"), [("b", 1), ("0", 0), ("-1", 2), ("2", 2), ("-3", 0)])
+def test_column_is_found_by_name_or_number(write, wanted, found):
+    assert read_table(write("a.csv", "a,b,c\n1,2,3\n")).find(wanted) == found
+
+
+@pytest.mark.parametrize("wanted", ["d", "3", "-4", "1.0", ""])
+def test_unknown_column_is_refused_with_what_is_wanted(write, wanted):
+    with pytest.raises(ValueError, match=r"no column .*'a', 'b', 'c'.*0 to 2"):
+        read_table(write("a.csv", "a,b,c\n1,2,3\n")).find(wanted)
+
+
+# content, what the message says: row 1 is the first under the header
+NOT_NUMBERS = [
+    ("a,b\n1,2\n3,x\n", r"column 'b', row 2 holds the text 'x'"),
+    ("a,b\n1,2\n3,\n", r"column 'b', row 2 is missing"),
+    ("a,b\n1,NA\n3,4\n", r"column 'b', row 1 is missing"),
+    ("a,b\n1,2\n3,-inf\n", r"column 'b', row 2 is -inf"),
+    ("1,2\n3,nan\n", r"column 'column 1', row 2 is missing"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), NOT_NUMBERS)
+def test_what_is_not_a_number_is_refused_by_column_and_row(write, content, message):
+    with pytest.raises(ValueError, match=message):
+        read_table(write("a.csv", content)).numbers([0, 1])
+
+
+GOOD_NPY, GOOD_NPZ = npy(NUMBERS), npz(x=NUMBERS)
+TERABYTES = (10**6, 10**6)
+UNPICKLED = npy(np.array([[1, "a"]], dtype=object), allow_pickle=True)
+
+# name of the case: file name, content, what the message says
+UNREADABLE = {
+    "empty csv": ("a.csv", "", "it is empty"),
+    "blank csv": ("a.csv", "\n \n", "it is empty"),
+    "header only": ("a.csv", "a,b\n", "0 rows"),
+    "ragged": ("a.csv", "a,b\n1,2\n3\n", "row 2 has 1 cells; 2 are wanted"),
+    "same names": ("a.csv", "a,a\n1,2\n", "2 columns named 'a'"),
+    "not text": ("a.csv", b"\xff\xfe\x00\x01,", "utf-8"),
+    "open quote": ("a.csv", 'a,b\n1,"2\n', "line 2"),
+    "endless cell": ("a.csv", "a,b\n1,2" + "0" * 200_000, "field larger"),
+    "endless line": ("a.csv", gzip.compress(b"1" * (1 << 25)), "a line of more than"),
+    "truncated gzip": ("a.csv", gzip.compress(csv_of(NUMBERS).encode())[:-20], "ended"),
+    "corrupt gzip": ("a.csv", gzip.compress(csv_of(NUMBERS).encode())[:-6] + b"abcdef", "CRC"),
+    "empty npy": ("a.npy", b"", "NPY"),
+    "text in npy": ("a.npy", "1,2", "NPY"),
+    "truncated npy": ("a.npy", GOOD_NPY[:-1], "truncated or corrupt"),
+    "truncated npy header": ("a.npy", GOOD_NPY[:40], "NPY"),
+    "npy of terabytes": ("a.npy", npy_header(TERABYTES), "declares 8,000,000,000,000 bytes .* holds 0"),
+    "npy of long items": ("a.npy", npy_header((1,), "<U200000000"), "declares"),
+    "npy of negative size": ("a.npy", npy_header((-1, 2)), "NPY"),
+    "npy of objects": ("a.npy", UNPICKLED, "never unpickled"),
+    "npy of complex": ("a.npy", npy(NUMBERS * 1j), "complex128; real numbers"),
+    "npy of one dimension": ("a.npy", npy(NUMBERS[0]), r"shape \(3,\); two dimensions"),
+    "npy of text": ("a.npy", npy(np.array([["a"]])), "real numbers"),
+    "npy without rows": ("a.npy", npy(NUMBERS[:0]), "0 rows"),
+    "field of two numbers": ("a.npy", npy(np.zeros(2, [("a", "f4", 2)])), r"field a has shape \(2, 2\)"),
+    "field of dates": ("a.npy", npy(np.zeros(2, [("a", "M8[s]")])), r"a has dtype datetime64\[s\]"),
+    "empty npz": ("a.npz", b"", "NPZ"),
+    "truncated npz": ("a.npz", GOOD_NPZ[: len(GOOD_NPZ) // 2], "NPZ"),
+    "corrupt npz": ("a.npz", GOOD_NPZ[:100] + bytes(10) + GOOD_NPZ[110:], "NPZ"),
+    "npz of terabytes": ("a.npz", zipped("x.npy", npy_header(TERABYTES)), "declares"),
+    "npz of objects": ("a.npz", zipped("x.npy", UNPICKLED), "never unpickled"),
+    "npz in bzip2": ("a.npz", zipped("x.npy", GOOD_NPY, compression=zipfile.ZIP_BZIP2), "compressed in an unknown way"),
+    "npz without arrays": ("a.npz", zipped("a.txt", "1"), "it holds nothing"),
+    "npz of other arrays": ("a.npz", npz(a=NUMBERS, b=NUMBERS), "it holds a, b; arrays x and y are wanted"),
+    "y of another length": ("a.npz", npz(x=NUMBERS, y=NUMBERS[1:, 0]), r"y has shape \(6,\); \(7,\) is wanted"),
+    "empty parquet": ("a.parquet", b"", "Parquet"),
+    "truncated parquet": ("a.parquet", b"PAR1" + bytes(100), "Parquet"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "message"), UNREADABLE.values(), ids=UNREADABLE)
+def test_unreadable_file_is_refused_with_the_reason(write, name, content, message):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    path = write(name, content)
+    with pytest.raises(ValueError, match=rf"(?s){path.name}.*{message}"):
+        read_table(path)
+
+
+def test_parquet_of_dates_is_refused_by_its_column(write):
+    pa = pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match="column 'when' has type timestamp"):
+        read_table(write("a.parquet", parquet_of(when=pa.array([0], pa.timestamp("s")))))
+
+
+@pytest.mark.parametrize("content", [npy_header((10**5, 10**5)), npz(x=np.zeros((1, 1)))[:60]])
+def test_declared_size_takes_no_memory(write, content):
+    path = write("a.npy", content)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="not a readable NPY file"):
+        read_table(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_archive_that_lies_about_its_size_is_refused(write):
+    content = bytearray(zipped("x.npy", GOOD_NPY))
+    directory = content.index(b"PK\x01\x02")
+    content[directory + 24 : directory + 28] = (2**31).to_bytes(4, "little")
+    with pytest.raises(ValueError, match="declares more bytes than the file can hold"):
+        read_table(write("a.npz", bytes(content)))
+
+
+BIG = np.zeros((64, 64))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", gzip.compress(csv_of(BIG).encode())), ("a.npy", npy(BIG)), ("a.npz", npz(x=BIG))],
+    ids=["gzipped csv", "npy", "npz"],
+)
+def test_table_larger_than_memory_is_refused(write, monkeypatch, name, content):
+    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    with pytest.raises(ValueError, match="at most 10,000 fit"):
+        read_table(write(name, content))
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.npy", GOOD_NPY), ("a.npz", GOOD_NPZ)], ids=["npy", "npz"])
+def test_damaged_file_is_read_or_refused_but_never_crashes(write, name, content):
+    rng = np.random.default_rng(RNG_SEED)
+    for _ in range(150):
+        damaged = bytearray(content[: rng.integers(len(content) // 2, len(content) + 1)])
+        for place in rng.integers(len(damaged), size=rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        path = write(name, bytes(damaged))
+        with contextlib.suppress(ValueError):
+            read_table(path)
