@@ -65,7 +65,7 @@ def matrix(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> FloatAr
         raise ValueError(f"{name} has shape {array.shape}; two dimensions are wanted")
     if array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}, which is empty; at least one row and column are wanted")
-    return np.ascontiguousarray(array)
+    return np.require(array, requirements=["C", "A"])
 
 
 def weights(w: Any, b: Any, *, updated: bool) -> tuple[FloatArray, FloatArray]:
@@ -142,7 +142,7 @@ def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
     except OverflowError:  # a whole number or a fraction beyond float64
         value = math.inf
     limits = np.finfo(dtype)
-    if not limits.smallest_subnormal <= value <= limits.max:
+    if not float(limits.smallest_subnormal) <= value <= float(limits.max):
         raise ValueError(f"learning_rate is {value!r}; a finite positive number in dtype {dtype} is wanted")
     return value
 

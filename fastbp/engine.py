@@ -11,7 +11,7 @@ from fastbp import contract, threads
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, schedule, tiny
 from fastbp.kernels.schedule import FAILED, SIDE, STEP, Arrays
-from fastbp.plan import aligned, is_tiny, plan_for, program_for, tiny_size, work_of
+from fastbp.plan import CACHE_LINE, aligned, is_tiny, plan_for, program_for, tiny_size, work_of
 from fastbp.tiles.registers import lanes_of
 
 # A kernel call should last so long, in seconds: Ctrl-C waits for its end.
@@ -22,6 +22,18 @@ SLOWEST = 2e9
 _FLOAT64 = np.empty((1, 1))
 
 Progress = Callable[[int, FloatArray], None]
+
+
+def read_only(array: FloatArray) -> FloatArray:
+    """A view that cannot be written. Numba has a type of its own for these: all inputs are of that one type."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def writeable(array: FloatArray) -> FloatArray:
+    """The array, or a copy of it, for an argument that other calls write to."""
+    return array if array.flags.writeable else array.copy()
 
 
 class Call:
@@ -55,14 +67,15 @@ class Call:
         self.costs = np.empty(steps + 1 if last_cost else steps)
         self.state = np.zeros(FAILED + self.plan.pieces, np.int64)
         self.arrays = Arrays(
-            x=x,
-            y=y,
+            x=read_only(x),
+            y=read_only(y),
             y_pred=y_pred,
             w=w,
             b=b.reshape(1, outputs),
             memory=aligned(self.plan.size, w.dtype),
             cost=np.zeros((self.plan.slots, lanes_of(8))),
             state=self.state,
+            tickets=np.zeros((self.plan.threads, CACHE_LINE // 8), np.int64),
         )
         self.learning_rate = learning_rate
         self.bias_rate = learning_rate / rows if mean else learning_rate
@@ -113,9 +126,14 @@ class Call:
         return self.costs
 
 
+def _unused(w: FloatArray) -> FloatArray:
+    """Stands for y_pred where a purpose does not touch it."""
+    return np.empty((1, 1), w.dtype)
+
+
 def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
     y_pred = np.empty((x.shape[0], w.shape[1]), w.dtype)
-    call = Call(schedule.FORWARD, schedule.FOLD, x, y_pred, y_pred, w, b)
+    call = Call(schedule.FORWARD, schedule.FOLD, x, y_pred, y_pred, writeable(w), writeable(b))
     call.carry_out()
     if not np.isfinite(call.arrays.cost).all():  # the kernel adds 0 x to it
         contract.finite("x", x)
@@ -123,7 +141,7 @@ def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
 
 
 def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: bool) -> contract.Gradients:
-    call = Call(schedule.GRADIENTS, schedule.FOLD, x, y, y, w, b)
+    call = Call(schedule.GRADIENTS, schedule.FOLD, x, y, _unused(w), writeable(w), writeable(b))
     cost = float(call.carry_out()[0])
     plan, memory = call.plan, call.arrays.memory
     inputs, outputs = w.shape
@@ -140,9 +158,8 @@ def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: 
 def backward(
     x: FloatArray, y_pred: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, learning_rate: float, mean: bool
 ) -> None:
-    Call(
-        schedule.BACKWARD, schedule.UPDATE, x, y, y_pred, w, b, learning_rate=learning_rate, mean=mean
-    ).carry_out()
+    y_pred = writeable(y_pred)
+    Call(schedule.BACKWARD, schedule.UPDATE, x, y, y_pred, w, b, learning_rate=learning_rate, mean=mean).carry_out()
 
 
 def train(
@@ -158,6 +175,8 @@ def train(
     progress: Progress | None = None,
 ) -> FloatArray:
     """The costs of `steps` steps, and with `last_cost` the cost after them."""
+    if steps == 0:
+        contract.finite("x", x)  # no gradient will tell
     if is_tiny(*x.shape, w.itemsize):
         return _train_tiny(x, y, w, b, learning_rate, steps, mean, last_cost, progress)
     call = Call(
@@ -165,7 +184,7 @@ def train(
         schedule.UPDATE,
         x,
         y,
-        y,
+        _unused(w),
         w,
         b,
         learning_rate=learning_rate,
@@ -197,7 +216,7 @@ def _train_tiny(
     while step < end:
         last = min(end, step + at_once)
         step = tiny.train_tiny(
-            x, y, w, b.reshape(1, outputs), memory, _FLOAT64, learning_rate, bias_rate, step, last, steps, costs
+            read_only(x), read_only(y), w, b.reshape(1, outputs), memory, _FLOAT64, learning_rate, bias_rate, step, last, steps, costs
         )
         if progress is not None:
             progress(min(step, steps), costs)
@@ -207,12 +226,12 @@ def _train_tiny(
 
 
 def sigmoid(x: FloatArray, *, gradient: bool) -> FloatArray:
-    source = np.ascontiguousarray(x)
+    source = np.require(x, requirements=["C", "A"])
     result = np.empty_like(source)
-    elementwise.apply_sigmoid(source.reshape(1, -1), result.reshape(1, -1), gradient)
+    elementwise.apply_sigmoid(read_only(source.reshape(1, -1)), result.reshape(1, -1), gradient)
     return result.reshape(x.shape)[()]
 
 
 def sum_of_squares(y_pred: FloatArray, y: FloatArray) -> float:
-    flat = (np.ascontiguousarray(array).reshape(1, -1) for array in (y_pred, y))
+    flat = (read_only(np.require(array, requirements=["C", "A"]).reshape(1, -1)) for array in (y_pred, y))
     return float(elementwise.sum_of_squares(*flat, _FLOAT64))

@@ -15,9 +15,9 @@ def assert_same_bits(got, wanted):
 
 
 def by_steps(engine, x, y, w, b, steps, **options):
-    """What `train` returns, from a loop of `step`: each gives the cost before its update."""
+    """What `train` returns, from a loop of `step`, each of which gives the cost before its update."""
     costs = [engine.step(x, y, w, b, **options) for _ in range(steps)]
-    return np.array([*costs, engine.gradients(x, y, w, b).cost])
+    return np.array([*costs, *engine.train(x, y, w, b, steps=0)])
 
 
 # -------------------------------------------------------------------------------------------------- worked by hand

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import config, njit
 
 # No fastmath: `nnan` and `ninf` would hide divergence, and the tile operations say themselves where they contract.
@@ -17,7 +18,8 @@ inlined = njit(**_OPTIONS, inline="always")
 def entry(function):
     """What Python calls: compiled with all that it calls, and kept on disk."""
     if config.DISABLE_JIT:
-        return function
+        # The twins on NumPy arrays would warn where the machine code does not: e^-x may be inf, and 0 * inf is asked for.
+        return np.errstate(all="ignore")(function)
     from fastbp.kernels.cache import KernelCache
 
     dispatcher = njit(**_OPTIONS, no_cfunc_wrapper=True)(function)

@@ -22,43 +22,52 @@ from fastbp.tiles.operations import (
 from fastbp.tiles.registers import TILE_ROWS, TILE_VECTORS
 
 
+@inlined
+def _ask(ahead, at, pace):
+    """Ask for the next `pace` numbers of `ahead`, from `at` on; where to go on."""
+    stop = min(ahead.shape[1], at + pace)
+    while at < stop:
+        prefetch(ahead, 0, at)
+        at += lanes(ahead)
+    return at
+
+
 def _whole_tile(rows):
     @inlined
-    def multiply(c, a, b, row, column, ahead, start):
+    def multiply(c, a, b, row, column, ahead, at, pace):
         tile = load_tile(c, row, column, rows, TILE_VECTORS)
         for k in range(b.shape[0]):
-            prefetch(ahead, 0, min(start + k * lanes(b), ahead.shape[1]))
+            at = _ask(ahead, at, pace)
             tile = add_outer(tile, a, row, b, column, k)
         store_tile(c, row, column, tile)
+        return at
 
     return multiply
 
 
 def _edge_tile(rows):
-    # A lone accumulator waits 4 cycles for each of its sums: up to 3 rows take turns with several.
-    chains = -(-4 // rows)
+    # A lone accumulator waits 4 cycles for each of its sums: with few rows, two take turns if there is much to add.
+    alone = rows <= 3
 
     @inlined
-    def multiply(c, a, b, row, column, ahead, start):
+    def multiply(c, a, b, row, column, ahead, at, pace):
         tile = load_tile(c, row, column, rows, 1)
         depth = b.shape[0]
-        k = 0
-        if chains > 1:
-            first, second = zero_tile(c, rows, 1), zero_tile(c, rows, 1)
-            third = zero_tile(c, rows, 1)
-            while k + 4 <= depth:
-                prefetch(ahead, 0, min(start + k * lanes(b), ahead.shape[1]))
+        first = 0
+        if alone and depth > lanes(b):
+            other = zero_tile(c, rows, 1)
+            first = depth % 2
+            for k in range(first, depth, 2):
+                at = _ask(ahead, at, 2 * pace)
                 tile = add_outer_some(tile, a, row, b, column, k)
-                first = add_outer_some(first, a, row, b, column, k + 1)
-                second = add_outer_some(second, a, row, b, column, k + 2)
-                third = add_outer_some(third, a, row, b, column, k + 3)
-                k += 4
-            tile = add_tiles(add_tiles(tile, first), add_tiles(second, third))
-        while k < depth:
-            prefetch(ahead, 0, min(start + k * lanes(b), ahead.shape[1]))
+                other = add_outer_some(other, a, row, b, column, k + 1)
+            tile = add_tiles(tile, other)
+            depth = first
+        for k in range(depth):
+            at = _ask(ahead, at, pace)
             tile = add_outer_some(tile, a, row, b, column, k)
-            k += 1
         store_tile(c, row, column, tile)
+        return at
 
     return multiply
 
@@ -68,54 +77,58 @@ _edge_1, _edge_2, _edge_3, _edge_4, _edge_5, _edge_6 = map(_edge_tile, range(1, 
 
 
 @inlined
-def _whole(c, a, b, row, column, rows, ahead, start):
+def _whole(c, a, b, row, column, rows, ahead, at, pace):
     if rows == 6:
-        _whole_6(c, a, b, row, column, ahead, start)
+        at = _whole_6(c, a, b, row, column, ahead, at, pace)
     elif rows == 5:
-        _whole_5(c, a, b, row, column, ahead, start)
+        at = _whole_5(c, a, b, row, column, ahead, at, pace)
     elif rows == 4:
-        _whole_4(c, a, b, row, column, ahead, start)
+        at = _whole_4(c, a, b, row, column, ahead, at, pace)
     elif rows == 3:
-        _whole_3(c, a, b, row, column, ahead, start)
+        at = _whole_3(c, a, b, row, column, ahead, at, pace)
     elif rows == 2:
-        _whole_2(c, a, b, row, column, ahead, start)
+        at = _whole_2(c, a, b, row, column, ahead, at, pace)
     else:
-        _whole_1(c, a, b, row, column, ahead, start)
+        at = _whole_1(c, a, b, row, column, ahead, at, pace)
+    return at
 
 
 @inlined
-def _edge(c, a, b, row, column, rows, ahead, start):
+def _edge(c, a, b, row, column, rows, ahead, at, pace):
     if rows == 6:
-        _edge_6(c, a, b, row, column, ahead, start)
+        at = _edge_6(c, a, b, row, column, ahead, at, pace)
     elif rows == 5:
-        _edge_5(c, a, b, row, column, ahead, start)
+        at = _edge_5(c, a, b, row, column, ahead, at, pace)
     elif rows == 4:
-        _edge_4(c, a, b, row, column, ahead, start)
+        at = _edge_4(c, a, b, row, column, ahead, at, pace)
     elif rows == 3:
-        _edge_3(c, a, b, row, column, ahead, start)
+        at = _edge_3(c, a, b, row, column, ahead, at, pace)
     elif rows == 2:
-        _edge_2(c, a, b, row, column, ahead, start)
+        at = _edge_2(c, a, b, row, column, ahead, at, pace)
     else:
-        _edge_1(c, a, b, row, column, ahead, start)
+        at = _edge_1(c, a, b, row, column, ahead, at, pace)
+    return at
 
 
 @kernel
 def add_product(c, a, b, ahead):
-    """c += a b, while asking for memory that is needed next: a line of `ahead`, a row of numbers, with every k."""
+    """c += a b, and meanwhile, evenly, ask for `ahead`: a row of numbers that will be needed next."""
     height = c.shape[0]
-    columns = b.shape[1]
+    depth, columns = b.shape
+    width = TILE_VECTORS * lanes(b)
     strips = -(-height // TILE_ROWS)
+    turns = strips * depth * (columns // width + -(-(columns % width) // lanes(b)))
+    pace = -(-ahead.shape[1] // (turns * lanes(b))) * lanes(b)
+    at = 0
     column = 0
-    start = 0
     while column < columns:
-        whole = column + TILE_VECTORS * lanes(b) <= columns
+        whole = column + width <= columns
         row = 0
         for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
             rows = -(-(height - row) // strip)
             if whole:
-                _whole(c, a, b, row, column, rows, ahead, start)
+                at = _whole(c, a, b, row, column, rows, ahead, at, pace)
             else:
-                _edge(c, a, b, row, column, rows, ahead, start)
+                at = _edge(c, a, b, row, column, rows, ahead, at, pace)
             row += rows
-            start += b.shape[0] * lanes(b)
-        column += TILE_VECTORS * lanes(b) if whole else lanes(b)
+        column += width if whole else lanes(b)

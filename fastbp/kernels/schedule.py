@@ -1,9 +1,9 @@
 """Whole steps of training: who does which rows, in which order, on which thread.
 
 A step is a program: a table of phases, written by `fastbp.plan` from the shapes and carried out here. A phase is a
-number of tasks that do not depend on each other. Threads take the next task from a shared counter, so that a slow
-thread takes fewer. What a task computes, and the order in which partial results are folded, is the same whoever does
-it: so are the bits, for any number of threads.
+number of tasks that do not depend on each other. Every worker has tasks of its own, and takes those of slower ones when
+they are done. What a task computes, and the order in which partial results are folded, is the same whoever does it: so
+are the bits, for any number of threads.
 
 SHARDS          few weights: each shard of the rows goes through its panels, and each panel from x to the gradient
                 while it is in the level 2 cache, so that x is read from memory once. Every shard has its own
@@ -34,9 +34,9 @@ FORWARD, COST, BACKWARD, GRADIENTS = range(4)
 # The columns of a program.
 PHASE, PURPOSE, TASKS, FIRST_ROW, LAST_ROW = range(5)
 
-# The elements of `state`: the next task, which of two copies of the weights is the present one, the updates done, and
-# for each piece of the weights whether its last update failed.
-NEXT, SIDE, STEP, FAILED = range(4)
+# The elements of `state`: which of two copies of the weights is the present one, the updates done, and for each piece
+# of the weights whether its last update failed.
+SIDE, STEP, FAILED = range(3)
 
 
 class Arrays(NamedTuple):
@@ -49,7 +49,8 @@ class Arrays(NamedTuple):
     b: Any  # (1, outputs)
     memory: Any  # (size,): the matrices of the plan
     cost: Any  # (slots, lanes) float64
-    state: Any  # (3 + pieces,) int64
+    state: Any  # (FAILED + pieces,) int64
+    tickets: Any  # (workers, 8) int64: the first column counts the tasks taken from each worker, a cache line each
 
 
 class Plan(NamedTuple):
@@ -64,15 +65,17 @@ class Plan(NamedTuple):
     width: int  # columns of w_t and gradient_t: inputs, padded
     lanes: int
     size: int  # of the memory, in elements
-    # Where the matrices start in memory; one part below the other for each shard, slot or worker.
+    worker: int  # elements from the memory of one worker to that of the next
+    # Where the matrices start in memory; one part below the other for each shard or slot.
     w_t: int  # (2 * outputs, width): an update reads one side and writes the other
     b: int  # (2, outputs)
     gradient_t: int  # (shards * outputs, width)
     bias_gradient: int  # (slots * outputs, lanes)
-    x_t: int  # (workers * inputs, panel)
-    y_t: int  # (workers * outputs, panel)
-    y_pred_t: int  # (workers * outputs, panel), or (outputs, stretch)
-    strip: int  # (workers * stretch, panel)
+    y_pred_t: int  # (outputs, stretch) for all workers; with SHARDS, (outputs, panel) for each
+    # For each worker.
+    x_t: int  # (inputs, panel)
+    y_t: int  # (outputs, panel)
+    strip: int  # (stretch, panel)
 
 
 @inlined
@@ -87,8 +90,8 @@ def _weights(arrays, plan, side):
 def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh, ahead):
     """One panel from x to delta^T (FORWARD: to y_pred). A panel that is not fresh lies transposed already."""
     inputs, outputs = arrays.w.shape
-    x_t = matrix_at(arrays.memory, plan.x_t + worker * inputs * plan.panel, inputs, plan.panel)
-    y_t = matrix_at(arrays.memory, plan.y_t + worker * outputs * plan.panel, outputs, plan.panel)
+    x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel)
+    y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker, outputs, plan.panel)
     if purpose == BACKWARD:
         transpose(block(arrays.y_pred, row, 0, rows, outputs), y_pred_t)
     else:
@@ -119,7 +122,7 @@ def _shard(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
     gradient_t = matrix_at(memory, plan.gradient_t + task * outputs * plan.width, outputs, plan.width)
     bias_gradient = matrix_at(memory, plan.bias_gradient + task * outputs * plan.lanes, outputs, plan.lanes)
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
-    y_pred_t = matrix_at(memory, plan.y_pred_t + worker * outputs * plan.panel, outputs, plan.panel)
+    y_pred_t = matrix_at(memory, plan.y_pred_t + worker * plan.worker, outputs, plan.panel)
     if first_row == 0:
         clear(cost)
         if purpose != FORWARD:
@@ -165,7 +168,7 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
     memory = arrays.memory
     rows = last_row - first_row
     column = task * plan.panel
-    strip = matrix_at(memory, plan.strip + worker * plan.stretch * plan.panel, rows, plan.panel)
+    strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.panel)
     strip = block(strip, 0, 0, rows, min(plan.panel, inputs - column))
     copy(block(arrays.x, first_row, column, strip.shape[0], strip.shape[1]), strip)
     gradient_t = matrix_at(memory, plan.gradient_t, outputs, plan.width)
@@ -211,18 +214,26 @@ def _piece(phase, arrays, plan, task, learning_rate, bias_rate):
 
 @kernel
 def _work(worker, phase, purpose, tasks, arrays, plan, first_row, last_row, fresh, learning_rate, bias_rate):
-    """What one worker does in a phase: the next task, until there is none."""
-    task = claim(arrays.state)
-    while task < tasks:
-        if phase == SHARDS:
-            _shard(purpose, arrays, plan, task, worker, first_row, last_row, fresh)
-        elif phase == PANELS:
-            _panel(purpose, arrays, plan, task, worker, first_row, last_row)
-        elif phase == STRIPS:
-            _strip(arrays, plan, task, worker, first_row, last_row)
-        else:
-            _piece(phase, arrays, plan, task, learning_rate, bias_rate)
-        task = claim(arrays.state)
+    """What one worker does in a phase: its own tasks, and then those that the others have not come to.
+
+    Its own are the same in every step, so that their rows lie in its core's cache already.
+    """
+    workers = min(plan.threads, tasks)
+    for turn in range(workers):
+        owner = (worker + turn) % workers
+        first = tasks * owner // workers
+        last = tasks * (owner + 1) // workers
+        task = first + claim(arrays.tickets, owner)
+        while task < last:
+            if phase == SHARDS:
+                _shard(purpose, arrays, plan, task, worker, first_row, last_row, fresh)
+            elif phase == PANELS:
+                _panel(purpose, arrays, plan, task, worker, first_row, last_row)
+            elif phase == STRIPS:
+                _strip(arrays, plan, task, worker, first_row, last_row)
+            else:
+                _piece(phase, arrays, plan, task, learning_rate, bias_rate)
+            task = first + claim(arrays.tickets, owner)
 
 
 @entry
@@ -248,10 +259,11 @@ def run(program, body, steps, first_line, last_line, arrays, plan, learning_rate
         last_row = program[index, LAST_ROW]
         fresh = not one_panel or line <= body  # one panel is transposed in the first step, and stays
 
-        state[NEXT] = 0
+        for worker in range(plan.threads):
+            arrays.tickets[worker, 0] = 0
         job = (phase, purpose, tasks, arrays, plan, first_row, last_row, fresh, learning_rate, bias_rate)
         if plan.threads > 1 and tasks > 1:
-            run_workers(plan.threads, _work, job)
+            run_workers(min(plan.threads, tasks), _work, job)
         else:
             _work(intp(0), *job)
 

@@ -15,15 +15,15 @@ from numba.core.datamodel import models
 from numba.core.typing.templates import AttributeTemplate
 from numba.extending import infer_getattr, lower_getattr, register_model
 
-from fastbp.tiles.registers import lanes_of
+from fastbp.tiles.registers import REGISTER_BITS
 
 _ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
 
 
 class Vector(types.Type):
-    def __init__(self, dtype):
+    def __init__(self, dtype, bits=REGISTER_BITS):
         self.dtype = dtype
-        self.lanes = lanes_of(dtype.bitwidth // 8)
+        self.lanes = bits // dtype.bitwidth
         super().__init__(f"Vector({dtype} x {self.lanes})")
 
     @property
