@@ -10,7 +10,7 @@ import numpy as np
 from fastbp import contract, threads
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, schedule, tiny
-from fastbp.kernels.schedule import FAILED, SIDE, STEP, Arrays
+from fastbp.kernels.schedule import FAILED, STEP, Arrays
 from fastbp.plan import CACHE_LINE, aligned, is_tiny, plan_for, program_for, tiny_size, work_of
 from fastbp.tiles.registers import lanes_of
 
@@ -177,7 +177,7 @@ def train(
     """The costs of `steps` steps, and with `last_cost` the cost after them."""
     if steps == 0:
         contract.finite("x", x)  # no gradient will tell
-    if is_tiny(*x.shape, w.itemsize):
+    if is_tiny(x.shape[0], x.shape[1], w.itemsize):
         return _train_tiny(x, y, w, b, learning_rate, steps, mean, last_cost, progress)
     call = Call(
         schedule.GRADIENTS,
@@ -206,17 +206,28 @@ def _train_tiny(
     last_cost: bool,
     progress: Progress | None,
 ) -> FloatArray:
-    rows, outputs = y.shape
-    memory = aligned(tiny_size(*x.shape, outputs, w.itemsize), w.dtype)
+    (rows, inputs), outputs = x.shape, y.shape[1]
+    memory = aligned(tiny_size(rows, inputs, outputs, w.itemsize), w.dtype)
     bias_rate = learning_rate / rows if mean else learning_rate
     end = steps + 1 if last_cost else steps
     costs = np.empty(end)
-    at_once = max(1, int(CALL_SECONDS * SLOWEST / (100 + work_of(rows, x.shape[1], outputs))))
+    at_once = max(1, int(CALL_SECONDS * SLOWEST / (100 + work_of(rows, inputs, outputs))))
     step = 0
     while step < end:
         last = min(end, step + at_once)
         step = tiny.train_tiny(
-            read_only(x), read_only(y), w, b.reshape(1, outputs), memory, _FLOAT64, learning_rate, bias_rate, step, last, steps, costs
+            read_only(x),
+            read_only(y),
+            w,
+            b.reshape(1, outputs),
+            memory,
+            _FLOAT64,
+            learning_rate,
+            bias_rate,
+            step,
+            last,
+            steps,
+            costs,
         )
         if progress is not None:
             progress(min(step, steps), costs)

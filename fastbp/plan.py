@@ -120,7 +120,9 @@ def _laid_out(sizes: dict[str, int], start: int, dtype: np.dtype[Any]) -> tuple[
     return starts, start
 
 
-def program_for(plan: Plan, rows: int, inputs: int, outputs: int, purpose: int, *, closing: int, last_cost: bool):
+def program_for(
+    plan: Plan, rows: int, inputs: int, outputs: int, purpose: int, *, closing: int, last_cost: bool
+) -> tuple[npt.NDArray[np.int64], int]:
     """The program of a call: its lines, and how many of them make a step."""
     unit = plan.stretch or plan.panel * plan.shards
     per_line = plan.stretch or max(unit, LINE_WORK // work_of(1, inputs, outputs) // unit * unit)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from transcript import SHOWN
 
 import fastbp
-from fastbp.cli import main
+from fastbp.command.cli import main
 
 HERE = Path(fastbp.__file__).parents[1]
 CLASSES = "a,b,kind\n" + "".join(f"{i % 7},{i % 2},{'odd' if i % 2 else 'even'}\n" for i in range(40))
@@ -320,7 +320,7 @@ def test_terminal_of_another_alphabet_shows_escapes(fastbp_command, tmp_path, mo
 
 def test_help_imports_nothing_heavy():
     heavy = "numba", "pyarrow", "matplotlib", "tqdm"
-    code = f"import sys, fastbp.cli; sys.exit(' '.join(sorted(set({heavy}) & set(sys.modules))))"
+    code = f"import sys, fastbp.command.cli; sys.exit(' '.join(sorted(set({heavy}) & set(sys.modules))))"
     process = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=False)
     assert process.stderr.strip() == ""
 

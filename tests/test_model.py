@@ -8,12 +8,12 @@ import stat
 import numpy as np
 import pytest
 
-from fastbp.atomic import check_writable, replacing
-from fastbp.datasets import digits
-from fastbp.fitting import fit, prepare
-from fastbp.model import Model
-from fastbp.tables import Table
-from fastbp.targets import Classes, Values, read_target
+from fastbp.command.atomic import check_writable, replacing
+from fastbp.command.datasets import digits
+from fastbp.command.fitting import fit, prepare
+from fastbp.command.model import Model
+from fastbp.command.tables import Table
+from fastbp.command.targets import Classes, Values, read_target
 
 
 def table_of(values, names=None, text=None):

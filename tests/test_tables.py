@@ -9,8 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastbp.readers import contents
-from fastbp.tables import read_table
+from fastbp.command.readers import contents
+from fastbp.command.tables import read_table
 
 RNG_SEED = 20240607
 NUMBERS = np.random.default_rng(RNG_SEED).normal(size=(7, 3))
@@ -138,7 +138,7 @@ def test_first_line_is_a_header_if_it_holds_text_and_no_number(write, first, sec
 
 
 def test_text_that_starts_after_many_numbers_keeps_every_label(write, monkeypatch):
-    monkeypatch.setattr("fastbp.readers.text.CELLS_A_BLOCK", 6)
+    monkeypatch.setattr("fastbp.command.readers.text.CELLS_A_BLOCK", 6)
     rows = [f"{i},{label}" for i, label in enumerate(["1", "2.0", "2", "7", "8", "9", "a", "1.5", "", "9.0"])]
     table = read_table(write("a.csv", "i,label\n" + "\n".join(rows)))
     assert table.text == {1: ["1", "2", "2", "7", "8", "9", "a", "1.5", "", "9"]}

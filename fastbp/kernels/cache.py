@@ -31,7 +31,7 @@ _SOURCES = ("kernels", "tiles")
 
 @functools.cache
 def cache_folder():
-    """Where the compiled kernels of this version, on this processor, are kept; FASTBP_CACHE_DIR says in which folder."""
+    """Where the compiled kernels of this version and processor are kept; FASTBP_CACHE_DIR says in which folder."""
     root = os.environ.get("FASTBP_CACHE_DIR")
     parent = Path(root) if root else platformdirs.user_cache_path("fastbp")
     return parent / _digest()

@@ -18,7 +18,7 @@ inlined = njit(**_OPTIONS, inline="always")
 def entry(function):
     """What Python calls: compiled with all that it calls, and kept on disk."""
     if config.DISABLE_JIT:
-        # The twins on NumPy arrays would warn where the machine code does not: e^-x may be inf, and 0 * inf is asked for.
+        # The twins would warn where machine code does not: e^-x may be inf, and 0 * inf shows what is not finite.
         return np.errstate(all="ignore")(function)
     from fastbp.kernels.cache import KernelCache
 

@@ -158,7 +158,8 @@ def _panel(purpose, arrays, plan, task, worker, first_row, last_row):
         rows = min(plan.panel, last_row - row)
         stretch = matrix_at(arrays.memory, plan.y_pred_t, outputs, plan.stretch)
         y_pred_t = block(stretch, 0, task * plan.panel, outputs, plan.panel)
-        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, True, block(arrays.x, row, 0, 1, 0))
+        nothing = block(arrays.x, row, 0, 1, 0)
+        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, True, nothing)
 
 
 @inlined
@@ -236,6 +237,16 @@ def _work(worker, phase, purpose, tasks, arrays, plan, first_row, last_row, fres
             task = first + claim(arrays.tickets, owner)
 
 
+@inlined
+def _unrolled(line, body, steps):
+    """The index in the program of a line: first the prologue, then `body` lines `steps` times, then the rest."""
+    if line == 0:
+        return 0
+    if line <= body * steps:
+        return 1 + (line - 1) % body
+    return line - body * (steps - 1)
+
+
 @entry
 def run(program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs):
     """Carry out the lines first_line ... last_line - 1 of a program, unrolled.
@@ -248,10 +259,7 @@ def run(program, body, steps, first_line, last_line, arrays, plan, learning_rate
     cost = block(arrays.cost, 0, 0, plan.slots, arrays.cost.shape[1])
     one_panel = arrays.x.shape[0] <= plan.panel
     for line in range(first_line, last_line):
-        if line < 1 + body * steps:
-            index = line if line < 1 else 1 + (line - 1) % body
-        else:
-            index = line - body * (steps - 1)
+        index = _unrolled(line, body, steps)
         phase = program[index, PHASE]
         purpose = program[index, PURPOSE]
         tasks = program[index, TASKS]

@@ -72,7 +72,6 @@ class BlockModel(models.StructModel):
         super().__init__(manager, block, members)
 
 
-
 @infer_getattr
 class BlockAttributes(AttributeTemplate):
     key = Block

@@ -34,7 +34,7 @@ def run_workers(count, function, arguments):
 @infer_global(run_workers)
 class _RunWorkers(AbstractTemplate):
     def generic(self, args, kws):
-        count, function, arguments = args
+        _, function, arguments = args
         function.get_call_type(self.context, (types.intp, *arguments.types), {})  # compiles it
         return signature(types.none, types.intp, function, arguments)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from fastbp.readers.contents import Contents, check_size
+from fastbp.command.readers.contents import Contents, check_size
 
 LARGEST_DEFLATE_RATIO = 1032  # no deflated stream grows by more
 

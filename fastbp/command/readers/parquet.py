@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fastbp.readers.contents import Contents, check_size
+from fastbp.command.readers.contents import Contents, check_size
 
 CELLS_A_BATCH = 1 << 20
 

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 import fastbp as engine
-from fastbp.atomic import replacing
-from fastbp.readers.arrays import npz_arrays
-from fastbp.tables import ROWS_A_BLOCK, Table, listed, reason
-from fastbp.targets import Classes, Values
+from fastbp.command.atomic import replacing
+from fastbp.command.readers.arrays import npz_arrays
+from fastbp.command.tables import ROWS_A_BLOCK, Table, listed, reason
+from fastbp.command.targets import Classes, Values
 
 FORMAT = 1
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 import fastbp as engine
-from fastbp.model import Model, standardise
-from fastbp.tables import ROWS_A_BLOCK, Table, quoted
-from fastbp.targets import Task, Values, read_target
+from fastbp.command.model import Model, standardise
+from fastbp.command.tables import ROWS_A_BLOCK, Table, quoted
+from fastbp.command.targets import Task, Values, read_target
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.readers import arrays, parquet, text
-from fastbp.readers.contents import Contents, number_of
+from fastbp.command.readers import arrays, parquet, text
+from fastbp.command.readers.contents import Contents, number_of
 
 ENDINGS = {".npy": "NPY", ".npz": "NPZ", ".parquet": "Parquet", ".pq": "Parquet"}
 MAGIC = {b"\x93NUMPY": "NPY", b"PK\x03\x04": "NPZ", b"PAR1": "Parquet"}

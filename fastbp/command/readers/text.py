@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.readers.contents import Contents, as_text, cell_as_text, check_size, number_of
+from fastbp.command.readers.contents import Contents, as_text, cell_as_text, check_size, number_of
 
 CELLS_A_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 24  # characters

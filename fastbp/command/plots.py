@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fastbp.atomic import replacing
+from fastbp.command.atomic import replacing
 
 KINDS = ("png", "svg", "pdf")
 

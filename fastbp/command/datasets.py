@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib import resources
 
-from fastbp.tables import Table, read_table
+from fastbp.command.tables import Table, read_table
 
 DIGITS = "the UCI handwritten digits (Alpaydin and Kaynak, 1998, CC BY 4.0)"
 

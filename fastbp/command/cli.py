@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastbp.endings import PlainEndings
+from fastbp.command.endings import PlainEndings
 
 if TYPE_CHECKING:
-    from fastbp.fitting import Problem
-    from fastbp.tables import Table
+    from fastbp.command.fitting import Problem
+    from fastbp.command.tables import Table
 
 FILE = click.Path(path_type=Path)
 LINES_A_WRITE = 1024
@@ -127,9 +127,9 @@ def train(
     _check_outputs(data, save=save, plot=plot)
 
     import fastbp as engine
-    from fastbp.datasets import digits
-    from fastbp.fitting import fit, prepare
-    from fastbp.tables import read_table
+    from fastbp.command.datasets import digits
+    from fastbp.command.fitting import fit, prepare
+    from fastbp.command.tables import read_table
 
     if threads is not None:
         engine.set_num_threads(threads)
@@ -153,12 +153,12 @@ def train(
         problem.model.save(save)
         say(f"model       {click.format_filename(save)}")
     if plot:
-        from fastbp.plots import plot_costs
+        from fastbp.command.plots import plot_costs
 
         plot_costs(costs, f"{problem.model.target}: {steps_taken}", plot)
         say(f"cost curve  {click.format_filename(plot)}")
     if compare and not quiet:
-        from fastbp.comparison import compare as time_both
+        from fastbp.command.comparison import compare as time_both
 
         fused, numpy = time_both(problem.train.x, problem.train.y, learning_rate / len(problem.train.x))
         say(f"step        {_duration(fused)}, NumPy {_duration(numpy)} on the same data: {_ratio(numpy / fused)}")
@@ -175,13 +175,13 @@ def predict(model: Path, data: Path, output: Path | None) -> None:
     else they are taken in order. The target may be among them by its name, and is not looked at.
     """
     if output:
-        from fastbp.atomic import check_writable
+        from fastbp.command.atomic import check_writable
 
         check_writable("--output", output)
 
-    from fastbp.atomic import replacing
-    from fastbp.model import Model
-    from fastbp.tables import read_table
+    from fastbp.command.atomic import replacing
+    from fastbp.command.model import Model
+    from fastbp.command.tables import read_table
 
     words = Model.load(model).predict(read_table(data))
     text = io.StringIO()
@@ -205,7 +205,7 @@ def example(steps: int | None) -> None:
     Two rows of three inputs, two outputs, 1000 steps of learning rate 0.1: the outputs before and after a step, and the
     cost after it.
     """
-    from fastbp.example import FIRST, LAST, STEPS, in_words, worked_example
+    from fastbp.command.example import FIRST, LAST, STEPS, in_words, worked_example
 
     first, last = (FIRST, LAST) if steps is None else (steps, steps)
     for step in worked_example():
@@ -225,7 +225,7 @@ def info() -> None:
 
 def _check_outputs(data: Path | None, save: Path | None, plot: Path | None) -> None:
     """Refuse, before any work is done, files that could not be written or that would overwrite one another."""
-    from fastbp.atomic import check_writable
+    from fastbp.command.atomic import check_writable
 
     taken = {data.resolve(): "the data"} if data else {}
     for option, path in (("--save", save), ("--plot", plot)):
@@ -235,14 +235,14 @@ def _check_outputs(data: Path | None, save: Path | None, plot: Path | None) -> N
                 raise ValueError(f"{option} is {path}, which is {taken[path.resolve()]} too; another file is wanted")
             taken[path.resolve()] = option
     if plot:
-        from fastbp.plots import check_plot
+        from fastbp.command.plots import check_plot
 
         check_plot(plot)
 
 
 def _what_is_learned(table: Table, column: int, problem: Problem, *, chosen: bool) -> str:
-    from fastbp.tables import quoted
-    from fastbp.targets import Classes
+    from fastbp.command.tables import quoted
+    from fastbp.command.targets import Classes
 
     meaning = problem.model.meaning
     kind = (

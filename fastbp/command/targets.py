@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.tables import Table, quoted
+from fastbp.command.tables import Table, quoted
 
 Task = Literal["auto", "classes", "values"]
 
