@@ -11,8 +11,8 @@ from fastbp import contract, threads
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, schedule, tiny
 from fastbp.kernels.schedule import FAILED, STEP, Arrays
-from fastbp.plan import CACHE_LINE, aligned, is_tiny, plan_for, program_for, tiny_size, work_of
-from fastbp.tiles.registers import lanes_of
+from fastbp.plan import aligned, is_tiny, plan_for, program_for, tiny_size, work_of
+from fastbp.tiles.registers import CACHE_LINE, lanes_of
 
 # A kernel call should last so long, in seconds: Ctrl-C waits for its end.
 CALL_SECONDS = 0.05

@@ -30,7 +30,6 @@ PARALLEL_WORK = 200_000
 PIECE = 16384
 # Multiply-adds of one line of a program: some 50 ms on a slow core. Between lines, Ctrl-C is heard.
 LINE_WORK = 500_000_000
-CACHE_LINE = 64
 # What one core writes lies a page away from what another does: its prefetchers run on to the end of a page, and would
 # take the lines behind the end away from the other core. A step of 1797 x 64 -> 10 on two threads: 52 us, now 39.
 PAGE = 4096

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from fastbp.tiles.lowering import INT64, is_block, lowers
-from fastbp.tiles.registers import lanes_of
+from fastbp.tiles.registers import CACHE_LINE, lanes_of
 from fastbp.tiles.values import Block, Tile, Vector
 
 # ---- blocks
@@ -76,13 +76,19 @@ def _(emitter, matrix):
     return emitter.number(matrix.kind.vector.lanes)
 
 
-def prefetch(matrix, row, column):
-    """Ask for matrix[row, column], which need not exist, ahead of its use."""
+def prefetch(row, start, count):
+    """Ask for row[0, start : start + count], as far as it exists, ahead of its use: into the level 2 cache."""
 
 
-@lowers(prefetch, lambda matrix, *_: types.none if is_block(matrix) else None)
-def _(emitter, matrix, row, column):
-    emitter.prefetch(emitter.address(matrix, row.index, column.index))
+@lowers(prefetch, lambda row, *_: types.none if is_block(row) else None)
+def _(emitter, row, start, count):
+    first = start.index
+    end = emitter.builder.add(first, count.index)
+    over = emitter.builder.icmp_signed(">", end, row.members.columns)
+    end = emitter.builder.select(over, row.members.columns, end)
+    line = emitter.number(CACHE_LINE * 8 // row.kind.dtype.bitwidth)
+    with cgutils.for_range_slice(emitter.builder, first, end, line, inc=True) as (at, _):
+        emitter.prefetch(emitter.offset(row.members.data, at))
 
 
 def claim(tickets, owner):
@@ -353,28 +359,6 @@ def _(emitter, matrix, row, column, rows, vectors):
     tile = Tile(matrix.kind.dtype, rows.literal, vectors.literal)
     addresses = _tile_addresses(emitter, matrix, row, column, tile)
     return emitter.pack([emitter.load(address, tile.vector) for address in addresses], tile)
-
-
-def zero_tile(matrix, rows, vectors):
-    """A tile of zeros, for the dtype of the matrix."""
-    return np.zeros((rows, vectors * lanes(matrix)), matrix.dtype)
-
-
-@lowers(zero_tile, lambda matrix, rows, vectors: _tile_of(matrix, None, None, rows, vectors))
-def _(emitter, matrix, rows, vectors):
-    tile = Tile(matrix.kind.dtype, rows.literal, vectors.literal)
-    return emitter.pack([emitter.constant(0.0, tile.vector)] * (tile.rows * tile.vectors), tile)
-
-
-def add_tiles(a, b):
-    """a + b."""
-    return a + b
-
-
-@lowers(add_tiles, lambda a, b: a if isinstance(a, Tile) and a == b else None)
-def _(emitter, a, b):
-    sums = [emitter.builder.fadd(*pair) for pair in zip(emitter.unpack(a), emitter.unpack(b), strict=True)]
-    return emitter.pack(sums, a.kind)
 
 
 def store_tile(matrix, row, column, tile):

@@ -8,6 +8,7 @@ import platform
 import llvmlite.binding as llvm
 
 WIDTHS = (128, 256, 512)
+CACHE_LINE = 64
 
 
 def host_register_bits() -> int:
