@@ -96,6 +96,7 @@ class Call:
         with threads.turn(self.plan.threads):
             return int(
                 schedule.run(
+                    schedule.NO_WORKER,
                     self.program,
                     self.body,
                     self.steps,

@@ -17,9 +17,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import intp
 
-from fastbp.kernels.jit import entry, inlined, kernel
+from fastbp.kernels.jit import entry, inlined
 from fastbp.kernels.layer import activate, clear, copy, cost_and_delta, descend, fold, probe, spread, transpose
 from fastbp.kernels.matmul import add_product
 from fastbp.tiles.operations import as_row, block, claim, load, matrix_at, sum_lanes
@@ -27,6 +26,9 @@ from fastbp.tiles.workers import run_workers
 
 # The phases.
 LOAD, SHARDS, PANELS, STRIPS, TOTAL, FOLD, UPDATE, SAVE = range(8)
+
+# Who calls `run` from outside.
+NO_WORKER = -1
 
 # What rows go through SHARDS and PANELS for: y_pred, their cost, or gradients; these from x, or from y_pred (BACKWARD).
 FORWARD, COST, BACKWARD, GRADIENTS = range(4)
@@ -213,8 +215,8 @@ def _piece(phase, arrays, plan, task, learning_rate, bias_rate):
             arrays.state[FAILED + task] = 0 if good else 1
 
 
-@kernel
-def _work(worker, phase, purpose, tasks, arrays, plan, first_row, last_row, fresh, learning_rate, bias_rate):
+@inlined
+def _work(worker, phase, purpose, tasks, first_row, last_row, fresh, arrays, plan, learning_rate, bias_rate):
     """What one worker does in a phase: its own tasks, and then those that the others have not come to.
 
     Its own are the same in every step, so that their rows lie in its core's cache already.
@@ -248,12 +250,15 @@ def _unrolled(line, body, steps):
 
 
 @entry
-def run(program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs):
+def run(worker, program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs):
     """Carry out the lines first_line ... last_line - 1 of a program, unrolled.
 
     program[0] is the prologue; the next `body` lines are a step and are repeated `steps` times; the rest follows.
     costs[i] is the cost after i updates. Returns the number of the line to go on with: last_line, or the line in which
     a cost or an update was not finite. state[STEP] updates are done then, and state[SIDE] holds their weights.
+
+    Callers are no worker, but NO_WORKER. The function calls itself for each worker of a line, with that line alone: a
+    function of its own would be compiled twice, by itself and inside of this one (1.5 s of 7.6 s).
     """
     state = arrays.state
     cost = block(arrays.cost, 0, 0, plan.slots, arrays.cost.shape[1])
@@ -261,19 +266,18 @@ def run(program, body, steps, first_line, last_line, arrays, plan, learning_rate
     for line in range(first_line, last_line):
         index = _unrolled(line, body, steps)
         phase = program[index, PHASE]
-        purpose = program[index, PURPOSE]
         tasks = program[index, TASKS]
-        first_row = program[index, FIRST_ROW]
-        last_row = program[index, LAST_ROW]
-        fresh = not one_panel or line <= body  # one panel is transposed in the first step, and stays
+        if worker >= 0:
+            fresh = not one_panel or line <= body  # one panel is transposed in the first step, and stays
+            purpose = program[index, PURPOSE]
+            first_row, last_row = program[index, FIRST_ROW], program[index, LAST_ROW]
+            _work(worker, phase, purpose, tasks, first_row, last_row, fresh, arrays, plan, learning_rate, bias_rate)
+            continue
 
-        for worker in range(plan.threads):
-            arrays.tickets[worker, 0] = 0
-        job = (phase, purpose, tasks, arrays, plan, first_row, last_row, fresh, learning_rate, bias_rate)
-        if plan.threads > 1 and tasks > 1:
-            run_workers(min(plan.threads, tasks), _work, job)
-        else:
-            _work(intp(0), *job)
+        for owner in range(plan.threads):
+            arrays.tickets[owner, 0] = 0
+        again = (program, body, steps, line, line + 1, arrays, plan, learning_rate, bias_rate, costs)
+        run_workers(min(plan.threads, tasks), run, again)
 
         if phase == TOTAL:
             total = 0.0

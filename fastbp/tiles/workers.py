@@ -26,7 +26,10 @@ def start_threads():
 
 
 def run_workers(count, function, arguments):
-    """function(worker, *arguments) for worker = 0 ... count - 1, at the same time, and wait for all."""
+    """function(worker, *arguments) for worker = 0 ... count - 1, at the same time, and wait for all.
+
+    Compiled, `function` must be the kernel in which the call stands; a single worker is called in this thread.
+    """
     for worker in range(count):
         function(worker, *arguments)
 
@@ -34,79 +37,68 @@ def run_workers(count, function, arguments):
 @infer_global(run_workers)
 class _RunWorkers(AbstractTemplate):
     def generic(self, args, kws):
-        _, function, arguments = args
-        function.get_call_type(self.context, (types.intp, *arguments.types), {})  # compiles it
-        return signature(types.none, types.intp, function, arguments)
+        count, function, arguments = args
+        return signature(types.none, types.intp, function, arguments) if isinstance(count, types.Integer) else None
 
 
-@lower_builtin(run_workers, types.Integer, types.Dispatcher, types.BaseTuple)
+@lower_builtin(run_workers, types.Integer, types.RecursiveCall, types.BaseTuple)
 def _(context, builder, sig, args):
     count, _, arguments = args
-    task = _task(context, builder.module, sig.args[1], sig.args[2])
-    space = cgutils.alloca_once_value(builder, arguments)
+    kernel = builder.function
+    arguments_type = sig.args[2]
+    own = cgutils.alloca_once_value(builder, arguments)
+    is_single = builder.icmp_signed("<=", count, ir.Constant(_SIZE, 1))
+    with builder.if_else(is_single) as (single, several):
+        with single, cgutils.if_likely(builder, builder.icmp_signed("==", count, ir.Constant(_SIZE, 1))):
+            _call(context, builder, kernel, ir.Constant(_SIZE, 0), arguments, arguments_type)
+        with several:
+            _on_threads(builder, _task(context, builder.module, kernel, arguments_type), own, count)
+    return context.get_dummy_value()
+
+
+def _call(context, builder, kernel, worker, arguments, arguments_type):
+    """kernel(worker, *arguments); what it returns says nothing."""
+    values = [worker, *cgutils.unpack_tuple(builder, arguments)]
+    kinds = (types.intp, *arguments_type.types)
+    context.call_conv.call_function(builder, kernel, types.intp, kinds, values)
+
+
+def _task(context, module, kernel, arguments_type):
+    """A function that the threading layer can call: it unpacks the arguments and calls the kernel."""
+    task = ir.Function(module, _TASK, module.get_unique_name("worker"))
+    task.linkage = "internal"
+    builder = ir.IRBuilder(task.append_basic_block())
+    addresses, dimensions, _, data = task.args
+    arguments = builder.load(builder.bitcast(data, context.get_value_type(arguments_type).as_pointer()))
+    first = builder.ptrtoint(builder.load(addresses), _SIZE)
+    with cgutils.for_range(builder, builder.load(dimensions)) as loop:
+        _call(context, builder, kernel, builder.add(first, loop.index), arguments, arguments_type)
+    builder.ret_void()
+    return task
+
+
+def _on_threads(builder, task, arguments, count):
+    """Have the threading layer call the task `count` times."""
+
+    def declared(result, name, *kinds):
+        return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, list(kinds)), name)
 
     # One "array" argument that starts at address 0 and has a step of one byte: its address is the worker's number.
     zero, one = ir.Constant(_SIZE, 0), ir.Constant(_SIZE, 1)
     addresses = cgutils.alloca_once_value(builder, ir.Constant(_BYTES, None))
     dimensions = cgutils.alloca_once_value(builder, count)
     steps = cgutils.alloca_once_value(builder, one)
-
-    def declared(result, name, *kinds):
-        return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, list(kinds)), name)
+    pointers = [_BYTES, _BYTES.as_pointer(), _SIZE.as_pointer(), _SIZE.as_pointer(), _BYTES]
+    parallel_for = declared(ir.VoidType(), "numba_parallel_for", *pointers, _SIZE, _SIZE, _INT32)
 
     # No more threads than the caller left to Numba; a thread can be several workers, one after the other.
     threads = builder.call(declared(_INT32, "get_num_threads"), [])
     workers = builder.trunc(count, _INT32)
+    workers = builder.select(builder.icmp_signed("<", workers, threads), workers, threads)
+    data = builder.bitcast(arguments, _BYTES)
+    inner_dimensions, arrays = zero, one
     builder.call(
-        declared(
-            ir.VoidType(),
-            "numba_parallel_for",
-            _BYTES,
-            _BYTES.as_pointer(),
-            _SIZE.as_pointer(),
-            _SIZE.as_pointer(),
-            _BYTES,
-            _SIZE,
-            _SIZE,
-            _INT32,
-        ),
-        [
-            builder.bitcast(task, _BYTES),
-            addresses,
-            dimensions,
-            steps,
-            builder.bitcast(space, _BYTES),
-            zero,  # inner dimensions
-            one,  # arrays
-            builder.select(builder.icmp_signed("<", workers, threads), workers, threads),
-        ],
+        parallel_for,
+        [builder.bitcast(task, _BYTES), addresses, dimensions, steps, data, inner_dimensions, arrays, workers],
     )
     builder.call(declared(ir.VoidType(), "set_num_threads", _INT32), [threads])  # the layer changed it
-    return context.get_dummy_value()
-
-
-def _task(context, module, function, arguments):
-    """A function that the threading layer can call: it unpacks the arguments and calls the kernel."""
-    task = ir.Function(module, _TASK, module.get_unique_name(f"{function.dispatcher.py_func.__name__}_task"))
-    task.linkage = "internal"
-    builder = ir.IRBuilder(task.append_basic_block())
-    addresses, dimensions, _, data = task.args
-
-    kernel_signature = function.get_call_type(context.typing_context, (types.intp, *arguments.types), {})
-    compiled = function.dispatcher.get_compile_result(kernel_signature)
-    context.add_linking_libs([compiled.library])
-    packed = builder.load(builder.bitcast(data, context.get_value_type(arguments).as_pointer()))
-    values = cgutils.unpack_tuple(builder, packed)
-    first = builder.ptrtoint(builder.load(addresses), _SIZE)
-    with cgutils.for_range(builder, builder.load(dimensions)) as loop:
-        worker = builder.add(first, loop.index)
-        casted = [
-            context.cast(builder, value, given, wanted)
-            for value, given, wanted in zip(
-                [worker, *values], (types.intp, *arguments.types), kernel_signature.args, strict=True
-            )
-        ]
-        # The status is dropped: kernels return one, they do not raise.
-        context.call_internal_no_propagate(builder, compiled.fndesc, kernel_signature, casted)
-    builder.ret_void()
-    return task
