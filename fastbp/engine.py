@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastbp import contract, threads
+from fastbp import contract, threads, workspace
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, schedule, tiny
-from fastbp.kernels.schedule import FAILED, STEP, Arrays
-from fastbp.plan import aligned, is_tiny, plan_for, program_for, tiny_size, work_of
-from fastbp.tiles.registers import CACHE_LINE, lanes_of
+from fastbp.kernels.schedule import STEP, Arrays
+from fastbp.plan import is_tiny, plan_for, program_for, tiny_size, work_of
+from fastbp.workspace import aligned
 
 # A kernel call should last so long, in seconds: Ctrl-C waits for its end.
 CALL_SECONDS = 0.05
@@ -65,17 +65,15 @@ class Call:
         self.steps = steps
         self.lines = len(self.program) + self.body * (steps - 1)
         self.costs = np.empty(steps + 1 if last_cost else steps)
-        self.state = np.zeros(FAILED + self.plan.pieces, np.int64)
+        self.workspace = workspace.take(self.plan, w.dtype)
+        self.state = self.workspace.state
         self.arrays = Arrays(
             x=read_only(x),
             y=read_only(y),
             y_pred=y_pred,
             w=w,
             b=b.reshape(1, outputs),
-            memory=aligned(self.plan.size, w.dtype),
-            cost=np.zeros((self.plan.slots, lanes_of(8))),
-            state=self.state,
-            tickets=np.zeros((self.plan.threads, CACHE_LINE // 8), np.int64),
+            **self.workspace._asdict(),
         )
         self.learning_rate = learning_rate
         self.bias_rate = learning_rate / rows if mean else learning_rate
@@ -110,6 +108,10 @@ class Call:
                 )
             )
 
+    def close(self) -> None:
+        """Give the memory back; after a failure it is simply dropped."""
+        workspace.give_back(self.plan, self.workspace)
+
     def carry_out(self, progress: Progress | None = None) -> FloatArray:
         """All lines; w and b end with the last whole step, whatever happens."""
         line = 0
@@ -133,15 +135,18 @@ def _unused(w: FloatArray) -> FloatArray:
 
 
 def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
+    """y_pred, new."""
     y_pred = np.empty((x.shape[0], w.shape[1]), w.dtype)
     call = Call(schedule.FORWARD, schedule.FOLD, x, y_pred, y_pred, writeable(w), writeable(b))
     call.carry_out()
     if not np.isfinite(call.arrays.cost).all():  # the kernel adds 0 x to it
         contract.finite("x", x)
+    call.close()
     return y_pred
 
 
 def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: bool) -> contract.Gradients:
+    """The gradients and the cost, new."""
     call = Call(schedule.GRADIENTS, schedule.FOLD, x, y, _unused(w), writeable(w), writeable(b))
     cost = float(call.carry_out()[0])
     plan, memory = call.plan, call.arrays.memory
@@ -149,8 +154,9 @@ def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: 
     grad_w = memory[plan.gradient_t : plan.gradient_t + outputs * plan.width].reshape(outputs, plan.width)
     grad_b = memory[plan.bias_gradient : plan.bias_gradient + outputs * plan.lanes].reshape(outputs, plan.lanes)
     result = contract.Gradients(
-        np.ascontiguousarray(grad_w[:, :inputs].T), grad_b.sum(axis=1) / (x.shape[0] if mean else 1), cost
+        np.array(grad_w[:, :inputs].T, order="C"), grad_b.sum(axis=1) / (x.shape[0] if mean else 1), cost
     )
+    call.close()
     if not (np.isfinite(result.w).all() and np.isfinite(result.b).all()):
         contract.diverged(0, x, y)
     return result
@@ -160,7 +166,9 @@ def backward(
     x: FloatArray, y_pred: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, learning_rate: float, mean: bool
 ) -> None:
     y_pred = writeable(y_pred)
-    Call(schedule.BACKWARD, schedule.UPDATE, x, y, y_pred, w, b, learning_rate=learning_rate, mean=mean).carry_out()
+    call = Call(schedule.BACKWARD, schedule.UPDATE, x, y, y_pred, w, b, learning_rate=learning_rate, mean=mean)
+    call.carry_out()
+    call.close()
 
 
 def train(
@@ -193,7 +201,9 @@ def train(
         steps=steps,
         last_cost=last_cost,
     )
-    return call.carry_out(progress)
+    costs = call.carry_out(progress)
+    call.close()
+    return costs
 
 
 def _train_tiny(

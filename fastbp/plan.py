@@ -6,12 +6,12 @@ changes no bit of a result.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.contract import FloatArray
 from fastbp.kernels import schedule
 from fastbp.kernels.schedule import Plan
 from fastbp.tiles.registers import TILE_VECTORS, lanes_of
@@ -57,6 +57,7 @@ def panel_rows(inputs: int, dtype: np.dtype[Any]) -> int:
     return tile * max(1, min(MOST_TILES, PANEL_BYTES // (tile * inputs * dtype.itemsize)))
 
 
+@functools.lru_cache(maxsize=256)
 def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads: int, *, forward: bool) -> Plan:
     """The cut of a call on x (rows, inputs) and w (inputs, outputs), for gradients or only `forward`."""
     lanes = lanes_of(dtype.itemsize)
@@ -119,6 +120,7 @@ def _laid_out(sizes: dict[str, int], start: int, dtype: np.dtype[Any]) -> tuple[
     return starts, start
 
 
+@functools.lru_cache(maxsize=256)
 def program_for(
     plan: Plan, rows: int, inputs: int, outputs: int, purpose: int, *, closing: int, last_cost: bool
 ) -> tuple[npt.NDArray[np.int64], int]:
@@ -148,10 +150,3 @@ def program_for(
     if closing == schedule.UPDATE:
         lines.append((schedule.SAVE, 0, plan.pieces, 0, 0))
     return np.array(lines, np.int64), len(body)
-
-
-def aligned(size: int, dtype: np.dtype[Any]) -> FloatArray:
-    """Uninitialised memory that starts at a page, and so at a cache line: a vector across lines costs two loads."""
-    memory = np.empty(size * dtype.itemsize + PAGE, np.uint8)
-    start = -memory.ctypes.data % PAGE
-    return memory[start : start + size * dtype.itemsize].view(dtype)
