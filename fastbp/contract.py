@@ -49,8 +49,8 @@ def real_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Flo
 
 def finite(name: str, array: FloatArray) -> FloatArray:
     """`array`, if every element is a finite number."""
-    good = np.isfinite(array)
-    if not good.all():
+    if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):  # without a mask of array's size
+        good = np.isfinite(array)
         where = tuple(int(i) for i in np.argwhere(~np.atleast_1d(good))[0])
         value = np.atleast_1d(array)[where]
         index = ", ".join(map(str, where))

@@ -124,7 +124,8 @@ class Call:
                 if self.failed:
                     contract.diverged(int(self.state[STEP]), self.arrays.x, self.arrays.y)
         finally:
-            if updates and 0 < line < self.lines:
+            # Ctrl-C may come after a kernel call and before its line is known: the state tells what was done.
+            if updates and line < self.lines and self.state[STEP] > 0:
                 self.run(self.lines - 1, self.lines)
         return self.costs
 

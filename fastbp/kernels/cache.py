@@ -89,12 +89,7 @@ class KernelCache:
                     os.unlink(file.name)
                     raise
         except OSError as error:
-            warnings.warn(
-                f"fastbp compiles its kernels anew in every process: {path.parent} cannot be written "
-                f"({error.strerror}); FASTBP_CACHE_DIR names another folder",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            _warn_once(path.parent, error)
 
     def _path(self, sig):
         return cache_folder() / f"{self._name}-{hashlib.sha256(str(sig).encode()).hexdigest()[:16]}"
@@ -107,3 +102,19 @@ class KernelCache:
 
     def flush(self):
         pass
+
+
+_warned = False
+
+
+def _warn_once(folder, error):
+    """Numba resets Python's own memory of warnings."""
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"fastbp compiles its kernels anew in every process: {folder} cannot be written ({error.strerror}); "
+            f"FASTBP_CACHE_DIR names another folder",
+            RuntimeWarning,
+            stacklevel=2,
+        )

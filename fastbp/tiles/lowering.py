@@ -123,7 +123,7 @@ class Emitter:
 
     def mask(self, vector, count):
         """True in the first `count` lanes."""
-        # Compared in lanes of 32 bits: count may be any int64, so it is clamped first.
+        # Compared in lanes of 32 bits, which a count of more than 2^31 is clamped to.
         lanes = self.number(vector.lanes)
         over = self.builder.icmp_signed(">", count, lanes)
         count = self.builder.trunc(self.builder.select(over, lanes, count), INT32)

@@ -1,0 +1,181 @@
+"""How far e^x and the sigmoid are from the truth, in units in the last place; and what they give at their limits.
+
+A unit in the last place of a number is the distance between the floats around it. The documents promise 2 of them where
+the true value is a normal number. Below, where floats are evenly spaced, a result is within SUBNORMAL_UNITS of these
+steps, which is far less than the smallest normal number.
+"""
+
+import mpmath
+import numba
+import numpy as np
+import pytest
+from test_training import assert_same_bits
+
+import fastbp
+from fastbp.kernels.jit import entry
+from fastbp.tiles import functions
+from fastbp.tiles.operations import block, lanes, load_some, store_some
+
+UNITS = 2
+SUBNORMAL_UNITS = 2
+FUNCTIONS = ["exp", "sigmoid"]
+COMPILED = not numba.config.DISABLE_JIT
+MANY = 2_000_000 if COMPILED else 4_000
+
+# Below `low` and above `high` the argument of e^x is clamped.
+CLAMP = {"float32": (-104.0, 89.0), "float64": (-746.0, 710.0)}
+
+
+def _exp(x, result):
+    source, target = block(x, 0, 0, 1, x.shape[1]), block(result, 0, 0, 1, x.shape[1])
+    for i in range(0, x.shape[1], lanes(source)):
+        store_some(target, 0, i, functions.exp(load_some(source, 0, i, x.shape[1] - i)), x.shape[1] - i)
+
+
+_compiled_exp = numba.njit(_exp) if COMPILED else entry(_exp)
+
+
+def exp(x):
+    """The tiles' e^x of an array of one dimension."""
+    result = np.empty((1, x.size), x.dtype)
+    _compiled_exp(x.reshape(1, -1), result)
+    return result[0]
+
+
+COMPUTED = {"exp": exp, "sigmoid": fastbp.sigmoid}
+
+
+def assert_within_units(what, units, normal):
+    """`units` are in the last place, or in steps of the subnormal numbers where not `normal`."""
+    of_normal, of_rest = (np.max(units, where=where, initial=0.0) for where in (normal, ~normal))
+    print(f"{what}, {units.size} numbers: {of_normal:.3f} units, {of_rest:.3f} where subnormal")
+    assert of_normal <= UNITS
+    assert of_rest <= SUBNORMAL_UNITS
+
+
+# -------------------------------------------------------------------------------------------------- against the truth
+
+
+def hard_numbers(dtype):
+    """A few thousand: all over the range, around 0, at the clamp, where x / ln 2 rounds, tiny, huge, subnormal."""
+    info, rng = np.finfo(dtype), np.random.default_rng(2)
+    low, high = CLAMP[dtype.name]
+    overflow, underflow = np.log(info.max), np.log(info.tiny)
+    halves = (np.arange(np.ceil(low / np.log(2)), high / np.log(2)) + 0.5) * np.log(2)
+    corners = np.array([0.0, low, high, overflow, -overflow, underflow, -underflow, 0.5, 1.0, *np.log([2, 0.5])], dtype)
+    groups = [
+        rng.uniform(low - 10, high + 10, 2000),
+        rng.normal(0, 1, 500),
+        rng.choice([-1, 1], 500) * 10.0 ** rng.uniform(-30, 2, 500),
+        np.concatenate([corners + n * np.spacing(abs(corners)) for n in range(-4, 5)]),
+        np.nextafter(halves.astype(dtype), dtype.type(np.inf)),
+        np.nextafter(halves.astype(dtype), dtype.type(-np.inf)),
+        [sign * size for sign in (-1, 1) for size in (info.tiny, info.smallest_subnormal, info.tiny * 0.75, info.max)],
+    ]
+    return np.concatenate([np.asarray(group, dtype) for group in groups])
+
+
+def exact_units(name, x, got):
+    """(off by how many units, whether the truth is normal), computed with 60 digits."""
+    info = np.finfo(x.dtype)
+    off, normal = [], []
+    with mpmath.workdps(60):
+        for a, result in zip(x, got, strict=True):
+            e = mpmath.exp(mpmath.mpf(float(a)) if name == "exp" else -mpmath.mpf(float(a)))
+            truth = e if name == "exp" else 1 / (1 + e)
+            exponent = max(mpmath.frexp(truth)[1] - 1, int(info.minexp))
+            off.append(float(mpmath.ldexp(abs(mpmath.mpf(float(result)) - truth), int(info.nmant) - exponent)))
+            normal.append(bool(truth >= float(info.tiny)))
+    return np.array(off), np.array(normal)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_within_two_units_of_sixty_digits(dtype, name):
+    x = hard_numbers(dtype)
+    got = COMPUTED[name](x)
+    finite = np.isfinite(got) & (np.abs(x) < 2000)  # the others are in LIMITS; when e^x must be inf, below
+    assert_within_units(f"{name} {dtype}", *exact_units(name, x[finite], got[finite]))
+
+
+def millions(dtype):
+    """Evenly over the range, evenly around 0, and of every magnitude."""
+    rng, (low, high) = np.random.default_rng(3), CLAMP[dtype.name]
+    magnitudes = rng.choice([-1, 1], MANY // 4) * np.exp2(rng.uniform(-40, np.log2(high), MANY // 4))
+    return np.concatenate([rng.uniform(low, high, MANY // 2), rng.uniform(-1, 1, MANY // 4), magnitudes]).astype(dtype)
+
+
+WIDER = {"float32": np.float64, "float64": np.longdouble}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_within_two_units_of_a_wider_dtype_for_millions_of_numbers(dtype, name):
+    wider = WIDER[dtype.name]
+    if np.finfo(wider).nmant < np.finfo(dtype).nmant + 10:
+        pytest.skip("long double is no wider than float64 here")
+    x = millions(dtype)
+    got = COMPUTED[name](x)
+    info = np.finfo(dtype)
+    with np.errstate(over="ignore", under="ignore"):
+        e = np.exp(x.astype(wider) if name == "exp" else -x.astype(wider))
+        truth = e if name == "exp" else 1 / (1 + e)
+        exponent = np.maximum(np.frexp(truth)[1] - 1, info.minexp)
+        units = np.ldexp(abs(got - truth), info.nmant - exponent).astype(np.float64)
+    finite = truth < info.max
+    assert_within_units(f"{name} {dtype}", units[finite], truth[finite] >= info.tiny)
+
+
+# -------------------------------------------------------------------------------------------------------- at the limits
+
+# x, e^x, sigmoid
+LIMITS = [
+    (0.0, 1.0, 0.5),
+    (-0.0, 1.0, 0.5),
+    (np.inf, np.inf, 1.0),
+    (-np.inf, 0.0, 0.0),
+    (np.nan, np.nan, np.nan),
+    (1e38, np.inf, 1.0),
+    (-1e38, 0.0, 0.0),
+    (1000.0, np.inf, 1.0),
+    (-1000.0, 0.0, 0.0),
+]
+
+
+@pytest.mark.parametrize(("x", "e_x", "g"), LIMITS)
+def test_limits_are_exact(dtype, x, e_x, g):
+    for count in (1, 16, 19):
+        assert_same_bits(exp(np.full(count, x, dtype)), np.full(count, e_x, dtype))
+        assert_same_bits(fastbp.sigmoid(np.full(count, x, dtype)), np.full(count, g, dtype))
+
+
+def test_e_to_a_tiny_number_is_one_and_its_sigmoid_a_half(dtype):
+    info = np.finfo(dtype)
+    x = np.array([info.smallest_subnormal, info.tiny, info.eps / 8], dtype)
+    x = np.concatenate([x, -x])
+    assert_same_bits(exp(x), np.ones_like(x))
+    assert_same_bits(fastbp.sigmoid(x), np.full_like(x, 0.5))
+
+
+def test_overflow_and_underflow_happen_where_they_must(dtype):
+    """The last x with a finite e^x, the first without; the last with e^x above 0, the first without."""
+    info = np.finfo(dtype)
+    with mpmath.workdps(60):
+        # A result that rounds to the float after the largest is inf; one below half the smallest is 0.
+        top = dtype.type(float(mpmath.log(mpmath.mpf(float(info.max)))))
+        bottom = dtype.type(float(mpmath.log(mpmath.mpf(float(info.smallest_subnormal)))))
+    step = 4 * np.spacing(abs(np.array([top, bottom])))
+    assert_same_bits(np.isfinite(exp(np.array([top - step[0], top + step[0]]))), np.array([True, False]))
+    assert_same_bits(exp(np.array([bottom + 8 * step[1], bottom - 1])) > 0, np.array([True, False]))
+
+
+def test_sigmoid_lies_between_0_and_1_and_is_symmetric_to_a_unit(dtype):
+    x = np.abs(hard_numbers(dtype))
+    up, down = fastbp.sigmoid(x), fastbp.sigmoid(-x)
+    assert np.all((up >= 0.5) & (up <= 1) & (down >= 0) & (down <= 0.5))
+    np.testing.assert_allclose(up.astype(np.longdouble) + down, 1, rtol=0, atol=UNITS * np.finfo(dtype).eps)
+
+
+def test_no_number_makes_a_warning(dtype):
+    with np.errstate(all="raise"):
+        fastbp.sigmoid(hard_numbers(dtype))
+        fastbp.sigmoid_gradient(hard_numbers(dtype))
+        fastbp.sigmoid(np.array([limit[0] for limit in LIMITS], dtype))

@@ -1,0 +1,480 @@
+"""What a call may cost beside its arithmetic: memory, compilation, files, the time that Ctrl-C takes, an import."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_tiles import in_a_process
+from test_training import assert_same_bits
+
+import fastbp
+from fastbp.plan import PAGE, is_tiny, plan_for
+
+PACKAGE = Path(fastbp.__file__).parent
+
+# ------------------------------------------------------------------------------------------------------------ memory
+
+# All that is no matrix: costs, state, the program, views; and what Python and NumPy keep for themselves.
+SMALL_CHANGE = 64 * 1024
+
+
+def peak_of(call):
+    """The most bytes that were allocated during a call beyond those before it."""
+    call()  # compiles, and fills caches
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def calls(x, y, w, b):
+    return {
+        "step": lambda: fastbp.step(x, y, w, b),
+        "train": lambda: fastbp.train(x, y, w, b, steps=3),
+        "gradients": lambda: fastbp.gradients(x, y, w, b),
+        "backward": lambda: fastbp.backward(x, y, y, w, b),
+    }
+
+
+def planned(rows, inputs, outputs, dtype):
+    """Bytes of the plan of a call: what fastbp says that it needs."""
+    plan = plan_for(rows, inputs, outputs, np.dtype(dtype), fastbp.get_num_threads(), forward=False)
+    return plan.size * np.dtype(dtype).itemsize + PAGE
+
+
+@pytest.mark.jit_only
+@pytest.mark.parametrize("function", calls(*[None] * 4))
+@pytest.mark.parametrize("shape", [(200_000, 20, 50, "float32"), (20_000, 400, 300, "float32")], ids=str)
+def test_a_call_takes_no_more_memory_than_its_plan(layer, function, shape):
+    rows, inputs, outputs, dtype = shape
+    peak = peak_of(calls(*layer(*shape))[function])
+    copies_of_gradient = 2 * inputs * outputs * 4  # `gradients` returns one
+    print(f"{function} {shape}: {peak / 1e6:.2f} MB, plan {planned(*shape) / 1e6:.2f} MB")
+    assert peak <= planned(*shape) + copies_of_gradient + SMALL_CHANGE
+    assert peak < rows * outputs * np.dtype(dtype).itemsize / 2  # less than half of one temporary of NumPy's
+
+
+@pytest.mark.jit_only
+@pytest.mark.parametrize("function", calls(*[None] * 4))
+def test_memory_does_not_grow_with_the_rows(layer, function):
+    peaks = [peak_of(calls(*layer(rows, 20, 50, "float32"))[function]) for rows in (20_000, 200_000)]
+    assert abs(peaks[1] - peaks[0]) < SMALL_CHANGE
+
+
+def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
+    """The formula in words: so much, however many rows."""
+    for inputs, outputs in [(20, 50), (64, 10), (784, 10), (300, 33), (1, 1)]:
+        for threads in (1, 2, 16):
+            plan = plan_for(10_000_000, inputs, outputs, np.dtype("float32"), threads, forward=False)
+            weights = outputs * plan.width
+            of_thread = (inputs + 2 * outputs) * plan.panel + 6 * PAGE // 4
+            shared = (2 + plan.shards) * weights + plan.slots * outputs * plan.lanes + 2 * outputs + 6 * PAGE // 4
+            assert plan.size <= shared + plan.threads * of_thread
+            assert plan.shards <= 32
+
+
+@pytest.mark.jit_only
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the size of the process is read from /proc")
+def test_calls_leave_no_memory_behind(layer):
+    """Were it one small object a call, the process would grow by a megabyte here."""
+    x, y, w, b = layer(50, 20, 5, "float32")
+
+    def size_after_calls(count):
+        for _ in range(count):
+            fastbp.step(x, y, w, b)
+            fastbp.cost(y, y)
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    before = size_after_calls(2000)
+    assert size_after_calls(20_000) - before < 512 * 1024
+
+
+# ------------------------------------------------------------------------------------------------------- compilation
+
+# Prints what was compiled at each stage, as JSON: {stage: [names]}, and a digest of all results.
+COMPILING = """
+import hashlib, json, sys
+import numpy as np
+from numba.core import event
+
+recorder = event.RecordingListener()
+event.register("numba:compile", recorder)
+compiled, results = {}, []
+
+def stage(name, *calls):
+    del recorder.buffer[:]
+    for call in calls:
+        results.append(np.asarray(call()).tobytes())
+    compiled[name] = [e.data["dispatcher"].py_func.__name__ for _, e in recorder.buffer if e.is_start]
+
+import fastbp
+
+def layer(rows, inputs, outputs, dtype="float32"):
+    rng = np.random.default_rng([rows, inputs, outputs])
+    sizes = (rows, inputs), (rows, outputs), (inputs, outputs), (outputs,)
+    return [rng.uniform(-0.1, 0.1, size).astype(dtype) for size in sizes]
+
+def read_only(*arrays):
+    for array in arrays:
+        array.flags.writeable = False
+    return arrays
+
+x, y, w, b = layer(300, 40, 7)
+stage("first", lambda: fastbp.step(x, y, w, b), lambda: w, lambda: b)
+wide = layer(600, 400, 300)
+one = layer(500, 1, 1)
+stage(
+    "again",
+    lambda: fastbp.step(*layer(123, 45, 6)),
+    lambda: fastbp.step(*layer(2000, 64, 10)),
+    lambda: fastbp.step(*one),
+    lambda: fastbp.step(np.asfortranarray(x), y[::-1], w, b),
+    lambda: fastbp.step(x[::2], y[::2].tolist(), w, b),
+    lambda: fastbp.step(x.astype(">f4"), y.astype("f8"), w, b),
+    lambda: fastbp.step(*read_only(x.copy(), y.copy()), w, b),
+    lambda: fastbp.step(x, y, np.array(w, order="C")[:, :], b.copy(), learning_rate=1, bias_reduction="sum"),
+    lambda: fastbp.step(*wide),
+    lambda: fastbp.train(*layer(100, 20, 3), steps=5),
+    lambda: fastbp.train(x, y, w, b, steps=0),
+    lambda: fastbp.forward(*layer(100, 20, 3)[::2], np.zeros(3, "f4")),
+    lambda: fastbp.forward(x, *read_only(w.copy(), b.copy())),
+    lambda: fastbp.gradients(*layer(99, 20, 3)).w,
+    lambda: fastbp.gradients(x, y, *read_only(w.copy(), b.copy())).w,
+    lambda: [fastbp.backward(x, fastbp.forward(x, w, b), y, w, b), w][1],
+    lambda: [fastbp.backward(*read_only(x.copy(), np.full_like(y, 0.5), y.copy()), w, b), w][1],
+    lambda: [fastbp.set_num_threads(1), fastbp.step(*layer(2000, 64, 10))][1],
+)
+stage("tiny", lambda: fastbp.step(*layer(4, 3, 2)))
+stage("tiny again", lambda: fastbp.train(*layer(2, 4, 9), steps=4), lambda: fastbp.step(*read_only(x[:3, :2].copy(),
+      y[:3].copy()), w[:2].copy(), b))
+stage("sigmoid", lambda: fastbp.sigmoid(x))
+stage("sigmoid again", lambda: fastbp.sigmoid(x[0]), lambda: fastbp.sigmoid_gradient(x.T),
+      lambda: fastbp.sigmoid(*read_only(x.copy())), lambda: fastbp.sigmoid(np.float32(1)))
+from fastbp.kernels import schedule
+print(json.dumps({"compiled": compiled, "types": len(schedule.run.signatures),
+      "digest": hashlib.sha256(b"".join(results)).hexdigest()}))
+"""
+
+
+@pytest.fixture(scope="module")
+def cold_then_warm(tmp_path_factory):
+    """What a process with an empty cache says, then one with a full one; and the files in between."""
+    folder = tmp_path_factory.mktemp("cache")
+    said = [json.loads(in_a_process("-c", COMPILING, FASTBP_CACHE_DIR=str(folder))) for _ in range(2)]
+    return *said, [path.name for path in folder.glob("*/*")]
+
+
+@pytest.mark.jit_only
+def test_one_compilation_serves_every_shape_layout_and_schedule(cold_then_warm):
+    cold, _, _ = cold_then_warm
+    compiled = cold["compiled"]
+    print({stage: len(names) for stage, names in compiled.items()})
+    assert "run" in compiled["first"]
+    assert "train_tiny" in compiled["tiny"]
+    assert "apply_sigmoid" in compiled["sigmoid"]
+    assert [compiled[stage] for stage in ("again", "tiny again", "sigmoid again")] == [[], [], []]
+    assert cold["types"] == 1
+
+
+@pytest.mark.jit_only
+def test_a_second_process_compiles_nothing_and_gives_the_same_bits(cold_then_warm):
+    cold, warm, _ = cold_then_warm
+    assert not any(warm["compiled"].values())
+    assert warm["digest"] == cold["digest"]
+
+
+@pytest.mark.jit_only
+def test_the_cache_holds_a_file_for_each_entry_and_nothing_else(cold_then_warm):
+    *_, files = cold_then_warm
+    assert sorted(name.rpartition("-")[0].rpartition(".")[2] for name in files) == [
+        "apply_sigmoid",
+        "run",
+        "train_tiny",
+    ]
+
+
+# --------------------------------------------------------------------------------------------------------- the cache
+
+# The sigmoid stands for all kernels here: it is the quickest to compile. Prints its bits and what was compiled.
+CACHED = """
+import numpy as np
+from numba.core import event
+recorder = event.RecordingListener()
+event.register("numba:compile", recorder)
+import fastbp
+print(fastbp.sigmoid(np.linspace(-9, 9, 99)).tobytes().hex()[-400:], fastbp.cost([1.0, 2.0], [0.5, 4.0]))
+print(sum(e.is_start for _, e in recorder.buffer))
+"""
+
+
+def cached(folder, *options):
+    """What the script prints: (results, number of compilations)."""
+    results, count = in_a_process(*options, "-c", CACHED, FASTBP_CACHE_DIR=str(folder)).splitlines()
+    return results, int(count)
+
+
+DAMAGES = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "truncated in its checksum": lambda content: content[:20],
+    "without its last byte": lambda content: content[:-1],
+    "emptied": lambda content: b"",
+    "overwritten": lambda content: bytes(len(content)),
+    "overwritten by text": lambda content: b"no machine code\n" * 100,
+    "one bit flipped": lambda content: content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
+}
+
+
+@pytest.fixture(scope="module")
+def healthy_cache(tmp_path_factory):
+    """(what the script says, {file: content}) of a cache that is filled."""
+    folder = tmp_path_factory.mktemp("healthy")
+    results, count = cached(folder)
+    assert count > 0
+    return results, folder
+
+
+@pytest.mark.jit_only
+def test_damaged_files_are_compiled_anew_and_replaced(healthy_cache):
+    """Two processes for each damage would take long: here the loader itself is asked, in one process."""
+    from fastbp.kernels import cache, elementwise
+
+    _, folder = healthy_cache
+    file = next(folder.glob("*/*apply_sigmoid*"))
+    content = file.read_bytes()
+    of_function = cache.KernelCache(elementwise.apply_sigmoid.py_func)
+    of_function._path = lambda signature: file
+    context = elementwise.apply_sigmoid.targetctx
+    try:
+        assert of_function.load_overload(None, context) is not None
+        for name, damage in DAMAGES.items():
+            file.write_bytes(damage(content))
+            assert of_function.load_overload(None, context) is None, name
+    finally:
+        file.write_bytes(content)
+
+
+@pytest.mark.jit_only
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "overwritten"])
+def test_a_process_that_finds_damaged_files_repairs_them(healthy_cache, damage):
+    wanted, folder = healthy_cache
+    files = {file: file.read_bytes() for file in folder.glob("*/*")}
+    assert len(files) == 2
+    for file, content in files.items():
+        file.write_bytes(DAMAGES[damage](content))
+    results, compiled = cached(folder, "-W", "error")
+    assert (results, compiled > 0) == (wanted, True)
+    assert cached(folder) == (wanted, 0)
+    assert set(folder.glob("*/*")) == set(files), "a file is left over"
+
+
+def impossible_folders(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    yield "below a file", file / "cache"
+    yield "a file itself", file
+    if Path("/proc").exists():
+        yield "where nobody can write", Path("/proc/fastbp")
+    if hasattr(os, "geteuid") and os.geteuid() != 0:  # root writes anywhere
+        read_only = tmp_path / "read-only"
+        read_only.mkdir(mode=0o500)
+        yield "read-only", read_only
+
+
+@pytest.mark.jit_only
+def test_without_a_folder_to_write_there_is_one_warning_and_no_error(tmp_path, healthy_cache):
+    wanted, _ = healthy_cache
+    for name, folder in impossible_folders(tmp_path):
+        environment = {**os.environ, "FASTBP_CACHE_DIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run([sys.executable, "-c", CACHED], env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, wanted), f"{name}: {done.stderr}"
+        assert done.stderr.count("RuntimeWarning") == 1, f"{name}: {done.stderr}"
+        assert "FASTBP_CACHE_DIR" in done.stderr
+
+
+@pytest.mark.jit_only
+def test_a_full_cache_that_cannot_be_written_is_read_without_a_warning(healthy_cache):
+    wanted, folder = healthy_cache
+    home = next(folder.glob("*"))
+    home.chmod(0o500)
+    try:
+        assert cached(folder, "-W", "error") == (wanted, 0)
+    finally:
+        home.chmod(0o700)
+
+
+FOLDER = "from fastbp.kernels.cache import cache_folder; print(cache_folder())"
+CHANGES = [  # a source, and whether machine code follows from it
+    ("tiles/operations.py", True),
+    ("tiles/functions.py", True),
+    ("kernels/matmul.py", True),
+    ("reference.py", False),
+    ("layer.py", False),
+]
+
+
+def test_any_change_of_a_kernel_source_leads_to_another_folder(tmp_path):
+    """A comment will do: the digest is of the text."""
+    import shutil
+
+    shutil.copytree(PACKAGE, tmp_path / "fastbp", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def folder():
+        path = os.pathsep.join([str(tmp_path), *sys.path])
+        return in_a_process("-P", "-B", "-c", FOLDER, PYTHONPATH=path, FASTBP_CACHE_DIR=str(tmp_path / "cache"))
+
+    before = folder()
+    for source, matters in CHANGES:
+        path = tmp_path / "fastbp" / source
+        text = path.read_text()
+        path.write_text(text + "# changed\n")
+        assert (folder() != before) == matters, source
+        path.write_text(text)
+    assert folder() == before
+
+
+def test_register_widths_have_folders_of_their_own():
+    folders = {in_a_process("-c", FOLDER, FASTBP_REGISTER_BITS=bits) for bits in ("128", "256", "512")}
+    assert len(folders) == 3
+
+
+# ------------------------------------------------------------------------------------------------------------ Ctrl-C
+
+# Seconds. 0.2 is promised (0.004 to 0.1 was measured); a test machine that does other things as well is given more.
+ALLOWED_DELAY = 0.5
+
+# Trains until SIGINT comes, tells how long that took, and replays: w and b must be those of a whole number of steps.
+# y is 1 and x is not negative, so delta is negative throughout and every b rises in every step: b tells the number.
+INTERRUPTED = """
+import sys, time
+import numpy as np
+import fastbp
+
+rows, inputs, outputs, dtype, rate = {case}
+rng = np.random.default_rng(5)
+x = rng.uniform(0, 1e-3, (rows, inputs)).astype(dtype)
+y = np.ones((rows, outputs), dtype)
+start = np.zeros((inputs, outputs), dtype), np.full(outputs, -2, dtype)
+options = dict(learning_rate=rate)
+fastbp.train(x, y, *(part.copy() for part in start), steps=2, **options)  # compiled
+
+w, b = (part.copy() for part in start)
+print("ready", flush=True)
+try:
+    fastbp.train(x, y, w, b, steps=100_000_000, **options)
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+else:
+    raise AssertionError("no interrupt came")
+
+now, done, chunk = [part.copy() for part in start], 0, 1
+def ahead(steps):
+    there = [part.copy() for part in now]
+    if steps == 1:
+        fastbp.step(x, y, *there, **options)
+    else:
+        fastbp.train(x, y, *there, steps=steps, **options)
+    return there
+
+while True:  # on in doubling strides up to the interrupt, then in halving ones
+    there = ahead(chunk)
+    assert there[1][0] > now[1][0], "b does not rise: the test says nothing"
+    if there[1][0] > b[0]:
+        break
+    now, done, chunk = there, done + chunk, 2 * chunk
+while chunk:
+    there = ahead(chunk)
+    if there[1][0] <= b[0]:
+        now, done = there, done + chunk
+    chunk //= 2
+assert ahead(1)[1][0] > b[0], "b no longer rises: the test says nothing"
+assert now[0].tobytes() == w.tobytes() and now[1].tobytes() == b.tobytes(), f"not a whole number of steps: {{done}} ..."
+print(done)
+"""
+
+# rows, inputs, outputs, dtype, learning rate
+INTERRUPTIBLE = [
+    (4, 3, 2, "float64", 1e-6),  # one vector
+    (100, 20, 5, "float64", 1e-6),  # one thread
+    (1797, 64, 10, "float64", 1e-6),  # shards
+    (100_000, 200, 100, "float32", 1e-5),  # shards, several kernel calls a step
+    (4000, 1000, 500, "float32", 1e-5),  # stretches
+]
+
+
+def interrupted(case, after):
+    """(seconds from SIGINT to KeyboardInterrupt, steps done)."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", INTERRUPTED.format(case=case)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout.readline() == "ready\n", child.stderr.read()
+            time.sleep(after)
+            sent = time.monotonic()
+            child.send_signal(signal.SIGINT)
+            said, errors = child.communicate(timeout=120)
+        finally:
+            child.kill()
+    assert child.returncode == 0, errors
+    came, done = said.split()
+    return float(came) - sent, int(done)
+
+
+@pytest.mark.jit_only
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT cannot be sent to one process here")
+@pytest.mark.parametrize("case", INTERRUPTIBLE, ids=str)
+def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_steps(case):
+    rng = np.random.default_rng(abs(hash(case[:3])))
+    delay, done = interrupted(case, after=rng.uniform(0.2, 0.6))
+    print(f"{case}: {delay * 1000:.0f} ms, {done} steps")
+    assert delay < ALLOWED_DELAY
+
+
+@pytest.mark.jit_only
+@pytest.mark.parametrize("shape", [(4, 3, 2), (100, 20, 5), (1797, 64, 10), (1500, 400, 300)], ids=str)
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, monkeypatch, shape, calls):
+    """Python raises KeyboardInterrupt when the kernel has returned, and so before its caller sees what it returned."""
+    from fastbp import engine
+    from fastbp.kernels import schedule, tiny
+
+    x, y, w, b = layer(*shape, "float32")
+    wanted_w, wanted_b, done = w.copy(), b.copy(), []
+    module, name = (tiny, "train_tiny") if is_tiny(*shape[:2], 4) else (schedule, "run")
+    kernel = getattr(module, name)
+
+    def interrupted_kernel(*args):
+        result = kernel(*args)
+        state = [arg.state[schedule.STEP] for arg in args if isinstance(arg, schedule.Arrays)]
+        done.append(int(state[0]) if state else result)
+        if len(done) == calls:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(getattr(engine, module.__name__.rpartition(".")[2]), name, interrupted_kernel)
+    with pytest.raises(KeyboardInterrupt):
+        fastbp.train(x, y, w, b, learning_rate=1e-4, steps=10**6)
+    monkeypatch.undo()
+    if done[calls - 1]:
+        fastbp.train(x, y, wanted_w, wanted_b, learning_rate=1e-4, steps=done[calls - 1])
+    assert_same_bits(w, wanted_w)
+    assert_same_bits(b, wanted_b)
+
+
+# ------------------------------------------------------------------------------------------------------------ import
+
+LAZY = "import sys, {modules}; print([name for name in ('numba', 'llvmlite') if name in sys.modules])"
+
+
+@pytest.mark.parametrize("modules", ["fastbp", "fastbp.reference", "fastbp, fastbp.contract"])
+def test_an_import_does_not_load_the_compiler(modules):
+    assert in_a_process("-c", LAZY.format(modules=modules)).strip() == "[]"

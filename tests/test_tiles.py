@@ -1,0 +1,377 @@
+"""The tile algebra: compiled, every operation does to the bit what its NumPy twin says, and touches nothing beside.
+
+The twin is the very function that is compiled. So a case below is called twice: as plain Python on NumPy views, and
+compiled on blocks. All numbers are eighths, so that no result depends on the order of a sum or on a fused rounding.
+"""
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+import threading
+
+import numba
+import numpy as np
+import pytest
+from conftest import COMPILED
+from test_exactness import assert_exact
+from test_training import assert_same_bits
+
+import fastbp
+from fastbp.tiles import operations as op
+from fastbp.tiles.functions import exp, sigmoid
+from fastbp.tiles.registers import REGISTER_BITS, WIDTHS, lanes_of
+from fastbp.tiles.workers import run_workers, start_threads
+
+LANES = {"float32": lanes_of(4), "float64": lanes_of(8)}
+GUARD = 7.0
+
+
+def as_it_is(function):
+    return function
+
+
+def on_blocks(case, jit):
+    """case(a, out, count) on the middles of two arrays; `jit` compiles it, or leaves it as it is."""
+    case = case if jit is as_it_is else jit(inline="always")(case)
+
+    def call(a, out, rows, columns, out_rows, out_columns, count):
+        case(op.block(a, 2, 3, rows, columns), op.block(out, 1, 5, out_rows, out_columns), count)
+
+    return jit(call)
+
+
+def surrounded(rectangle, row, column, by):
+    """An array with the rectangle at [row, column] and `by` on all its sides."""
+    return np.pad(rectangle, ((row, 4), (column, 70)), constant_values=by)
+
+
+# ------------------------------------------------------------------------------------------------------- the operations
+
+# Row 0 of `a` holds these over and over, the other rows eighths; `out` is larger than `a` and holds 0.5.
+SPECIALS = [0.0, -0.0, 1.5, -1.5, np.nan, np.inf, -np.inf, 1e-42, -1e-42, 1e38, -1e38, -200.0, 200.0]
+
+
+def _add_arithmetic(a, out, count):
+    v, w = op.load(a, 1, 0), op.load(a, 2, 1)
+    op.store(out, 0, 0, v + w)
+    op.store(out, 1, 0, v - w)
+    op.store(out, 2, 0, v * w)
+    op.store(out, 3, 0, v / 4.0)
+    op.store(out, 4, 0, 2.0 - v)
+    op.store(out, 5, 0, -w)
+    op.store(out, 6, 0, v + 1)
+    op.store(out, 7, 0, 0.5 * v)
+    op.store(out, 8, 0, 3.0 / op.fill(a, 2.0))
+    op.store(out, 9, 0, op.fill(a, 3.0) / op.fill(a, 0.0))
+
+
+def _multiply_adds(a, out, count):
+    u, v, w = op.load(a, 1, 0), op.load(a, 2, 1), op.load(a, 3, 2)
+    op.store(out, 0, 0, op.multiply_add(u, v, w))
+    op.store(out, 1, 0, op.multiply_add(2.5, v, w))
+    op.store(out, 2, 0, op.multiply_add(u, -2, w))
+    op.store(out, 3, 0, op.multiply_add(u, v, 0.125))
+    op.store(out, 4, 0, op.multiply_add(u, 0.5, 0.25))
+    op.store(out, 5, 0, op.multiply_add(0.5, 3.0, w))
+
+
+def _shapes(a, out, count):
+    inner = op.block(op.block(a, 1, 2, 5, 30), 2, 3, 3, 20)
+    rows, columns = inner.shape
+    op.store(out, 0, 0, op.fill(out, rows + 100 * columns + 10000 * op.lanes(inner)))
+    op.store(out, 1, 0, op.load(inner, 2, 1))
+
+
+def _prefetches(a, out, count):
+    op.prefetch(a, 0, 0)
+    op.prefetch(a, 1 << 30, -(1 << 40))
+
+
+CASES = {
+    # moving
+    "load, store": lambda a, out, count: op.store(out, 1, 2, op.load(a, 1, 3)),
+    "load_some": lambda a, out, count: op.store(out, 1, 2, op.load_some(a, 1, 3, count)),
+    "store_some": lambda a, out, count: op.store_some(out, 1, 2, op.load(a, 1, 3), count),
+    "broadcast": lambda a, out, count: op.store(out, 1, 2, op.broadcast(a, 4, 5)),
+    "fill": lambda a, out, count: op.store(out, 1, 2, op.fill(a, 0.1)),
+    "fill with an integer": lambda a, out, count: op.store(out, 1, 2, op.fill(a, count)),
+    "keep": lambda a, out, count: op.store(out, 1, 2, op.keep(op.load(a, 0, 3), count)),
+    "block of a block, shape, lanes": _shapes,
+    "prefetch, also of what is not there": _prefetches,
+    # arithmetic
+    "+ - * /": _add_arithmetic,
+    "multiply_add": _multiply_adds,
+    "clamp": lambda a, out, count: op.store(out, 1, 2, op.clamp(op.load(a, 0, 0), -104.0, 89.0)),
+    "clamp from below": lambda a, out, count: op.store(out, 1, 2, op.clamp(op.load(a, 0, 0), 0.0, np.inf)),
+    "absolute": lambda a, out, count: op.store(out, 1, 2, op.absolute(op.load(a, 0, 0))),
+    "- of specials": lambda a, out, count: op.store(out, 1, 2, -op.load(a, 0, 0)),
+    "where_negative": lambda a, out, count: op.store(
+        out, 1, 2, op.where_negative(op.load(a, 0, 0), op.load(a, 1, 0), op.load(a, 2, 0))
+    ),
+    "where_negative of numbers": lambda a, out, count: op.store(
+        out, 1, 2, op.where_negative(op.load(a, 0, 0), 0.1, -2)
+    ),
+    "sum_lanes": lambda a, out, count: op.store(out, 1, 2, op.fill(a, op.sum_lanes(op.load(a, 1, 3)))),
+    # tiles
+    "load_tile, store_tile": lambda a, out, count: op.store_tile(out, 1, 2, op.load_tile(a, 2, 3, 3, 2)),
+    "a tile of one vector": lambda a, out, count: op.store_tile(out, 1, 2, op.load_tile(a, 2, 3, 1, 1)),
+    "add_outer": lambda a, out, count: op.store_tile(
+        out, 1, 2, op.add_outer(op.load_tile(a, 2, 3, 5, 2), a, 3, a, 7, 6)
+    ),
+    "transpose_square": lambda a, out, count: op.transpose_square(a, 1, 2, out),
+}
+
+
+def numbers(rows, columns, dtype):
+    """Eighths from -2 to 2, without 0; the first row special."""
+    rng = np.random.default_rng([rows, columns])
+    matrix = rng.integers(1, 17, (rows, columns)) * rng.choice([-0.125, 0.125], (rows, columns))
+    matrix = matrix.astype(dtype)
+    matrix[0] = np.resize(np.array(SPECIALS), columns).astype(dtype)
+    return matrix
+
+
+def counts_of(lanes):
+    return [-1, 0, 1, lanes - 1, lanes, lanes + 1, 1 << 40]
+
+
+def left_behind(call, a, out, count):
+    """The whole memory of `out` after a call, as bytes; around `a` lies nan, around `out` lies GUARD."""
+    source, target = surrounded(a, 2, 3, np.nan), surrounded(out, 1, 5, GUARD)
+    call(source, target, *a.shape, *out.shape, count)
+    return target.tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.parametrize("name", CASES)
+def test_compiled_operations_equal_their_twins_and_touch_nothing_beside(dtype, name):
+    lanes = LANES[dtype.name]
+    a = numbers(3 * lanes + 9, 5 * lanes + 40, dtype)
+    out = np.full((6 * lanes + 10, 4 * lanes + 20), 0.5, dtype)
+    compiled, twin = (on_blocks(CASES[name], jit) for jit in (numba.njit, as_it_is))
+    for count in [-1, 0, 1, lanes - 1, lanes, lanes + 1, 1 << 40]:
+        assert left_behind(compiled, a, out, count) == left_behind(twin, a, out, count), f"count {count}"
+
+
+def _add_right_edge(a, out, column):
+    """The tile at the right edge of a: what is not in `a` adds nothing."""
+    op.store_tile(out, 1, 2, op.add_outer_some(op.load_tile(a, 2, 3, 3, 2), a, 3, a, column, 6))
+
+
+def test_an_outer_product_reads_nothing_behind_the_last_column(dtype):
+    lanes = LANES[dtype.name]
+    a, out = numbers(9, 5 * lanes, dtype), np.full((9, 3 * lanes), 0.5, dtype)
+    compiled, twin = (on_blocks(_add_right_edge, jit) for jit in (numba.njit, as_it_is))
+    for column in range(2 * lanes, 5 * lanes):
+        assert left_behind(compiled, a, out, column) == left_behind(twin, a, out, column), f"from column {column}"
+
+
+def _transpose_edge(a, out, at):
+    op.transpose_some(a, at, 2 * at, out)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_transpose_some_stays_inside_for_every_residue(dtype, at):
+    lanes = LANES[dtype.name]
+    compiled, twin = (on_blocks(_transpose_edge, jit) for jit in (numba.njit, as_it_is))
+    for rows in range(at + 1, at + lanes + 3):
+        for columns in range(2 * at + 1, 2 * at + lanes + 3):
+            a, out = numbers(rows, columns, dtype), np.full((columns, rows), 0.5, dtype)
+            assert left_behind(compiled, a, out, at) == left_behind(twin, a, out, at), f"{rows} x {columns}"
+
+
+def test_transpose_some_on_a_whole_square_is_transpose_square(dtype):
+    lanes = LANES[dtype.name]
+    square, out = numbers(lanes, lanes, dtype), np.zeros((lanes, lanes), dtype)
+    for transpose in (op.transpose_square, op.transpose_some):
+        call = on_blocks(lambda a, out, count, transpose=transpose: transpose(a, 0, 0, out), as_it_is)
+        left = np.frombuffer(left_behind(call, square, out, 0), dtype)
+        assert left.tobytes() == surrounded(square.T, 1, 5, GUARD).tobytes()
+
+
+def _views_of_memory(memory, out, start, rows, columns):
+    matrix = op.matrix_at(memory, start, rows, columns)
+    row = op.as_row(matrix)
+    target = op.block(out, 0, 0, 3, out.shape[1])
+    op.store(target, 0, 0, op.fill(target, matrix.shape[0] + 100 * matrix.shape[1]))
+    op.store(target, 1, 0, op.fill(target, row.shape[0] + 100 * row.shape[1]))
+    op.store(target, 2, 0, op.load_some(row, 0, columns + 1, columns - 1))  # from the second row of the matrix
+
+
+def test_memory_seen_as_a_matrix_and_as_one_row(dtype):
+    memory = np.arange(200, dtype=dtype)
+    got, wanted = np.zeros((2, 3, LANES[dtype.name]), dtype)
+    for rows, columns, start in [(2, 3, 0), (5, 7, 11), (3, 2 * LANES[dtype.name] + 1, 90)]:
+        numba.njit(_views_of_memory)(memory, got, start, rows, columns)
+        _views_of_memory(memory, wanted, start, rows, columns)
+        assert_same_bits(got, wanted)
+
+
+def _add_squares(values, totals):
+    vector, total = op.block(values, 0, 0, 1, values.shape[1]), op.block(totals, 0, 0, 2, totals.shape[1])
+    op.store(total, 1, 0, op.add_squares(op.load(total, 0, 0), op.load(vector, 0, 0)))
+
+
+def test_squares_are_added_in_float64(dtype):
+    """1 + 1e-6 squared needs more than the 24 bits of float32; 1e30 squared is no float32."""
+    values = np.resize(np.array([1 + 2.0**-20, 1e30, -3.0, 2.0**-60], dtype), (1, LANES[dtype.name]))
+    got, wanted = np.ones((2, 2, LANES["float64"]))
+    numba.njit(_add_squares)(values, got)
+    _add_squares(values, wanted)
+    np.testing.assert_allclose(got, wanted, rtol=2e-16, atol=0)
+    assert got[1].sum() == pytest.approx(LANES["float64"] + np.sum(values.astype(np.float64) ** 2), rel=1e-15)
+
+
+def _powers(values, out):
+    a, target = op.block(values, 0, 0, 1, values.shape[1]), op.block(out, 0, 0, 1, values.shape[1])
+    for i in range(0, values.shape[1], op.lanes(a)):
+        op.store_some(target, 0, i, op.power_of_two(op.load_some(a, 0, i, 1 << 40)), values.shape[1] - i)
+
+
+def test_power_of_two_is_exact_for_every_normal_exponent(dtype):
+    info = np.finfo(dtype)
+    exponents = np.resize(np.arange(info.minexp, info.maxexp), (1, 4096 // 8 * 8))
+    shifted = (exponents + 1.5 * 2.0**info.nmant).astype(dtype)
+    wanted = np.ldexp(np.ones((), dtype), exponents.astype(np.int32))
+    for call in (numba.njit(_powers), _powers):
+        got = np.zeros_like(shifted)
+        call(shifted, got)
+        assert_same_bits(got, wanted)
+
+
+def _functions(values, out):
+    a, target = op.block(values, 0, 0, 1, values.shape[1]), op.block(out, 0, 0, 2, values.shape[1])
+    for i in range(0, values.shape[1], op.lanes(a)):
+        op.store(target, 0, i, exp(op.load(a, 0, i)))
+        op.store(target, 1, i, sigmoid(op.load(a, 0, i)))
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
+def test_compiled_functions_equal_their_twins_but_for_fused_roundings(dtype):
+    """Where the twin rounds r = x - n ln 2 twice it is off by |r| units more than the machine code."""
+    values = np.concatenate([np.linspace(-60, 60, 2032), np.resize(SPECIALS, 16)])[None].astype(dtype)
+    got, wanted = np.zeros((2, 2, values.size), dtype)
+    numba.njit(_functions)(values, got)
+    _functions(values, wanted)
+    np.testing.assert_allclose(got, wanted, rtol=4 * np.finfo(dtype).eps, atol=2 * np.finfo(dtype).smallest_subnormal)
+
+
+# -------------------------------------------------------------------------------------------------------------- threads
+
+
+@numba.njit(nogil=True)
+def _claim_all(tickets, owner, claimed):
+    for i in range(claimed.size):
+        claimed[i] = op.claim(tickets, owner)
+
+
+@pytest.mark.parametrize("owner", [0, 2])
+def test_every_number_is_claimed_once_by_any_number_of_threads(owner):
+    tickets = np.zeros((3, 8), np.int64)
+    claimed = np.full((4, 50_000 if COMPILED else 50), -1)
+    _claim_all(tickets, owner, claimed[0, :0])  # compiled before the threads start
+    threads = [threading.Thread(target=_claim_all, args=(tickets, owner, mine)) for mine in claimed]
+    if COMPILED:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    else:
+        for thread in threads:  # the twin does not lock
+            thread.run()
+    assert_same_bits(np.sort(claimed, axis=None), np.arange(claimed.size))
+    assert tickets[owner, 0] == tickets.sum() == claimed.size
+
+
+@numba.njit(nogil=True)
+def _mark(worker, marks, count, amount):
+    """Called by no worker (-1): has every worker call it again."""
+    if worker >= 0:
+        marks[worker, 0] += amount
+        return worker
+    run_workers(count, _mark, (marks, count, amount))
+    return -1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64])
+def test_every_worker_runs_once(count):
+    start_threads()
+    marks = np.zeros((70, 8), np.int64)
+    for turn in range(1, 20):
+        _mark(-1, marks, count, 3)
+        assert_same_bits(marks[:, 0], np.where(np.arange(70) < count, 3 * turn, 0))
+    assert not marks[:, 1:].any()
+
+
+# ---------------------------------------------------------------------------------------------- at the end of memory
+
+
+def between_forbidden_pages(array, at_end):
+    """A copy after (or before) which the next byte cannot be read or written: the process would die."""
+    page = mmap.PAGESIZE
+    inside = -(-array.nbytes // page) * page
+    memory = mmap.mmap(-1, inside + 2 * page)
+    whole = np.frombuffer(memory, np.uint8)
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for start in (0, page + inside):
+        assert protect(whole.ctypes.data + start, page, 0) == 0
+    start = page + (inside - array.nbytes if at_end else 0)
+    copy = whole[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+# Shapes that leave residues of rows, inputs and outputs in every schedule: one vector, shards, stretches.
+SHAPES = [(1, 1, 1), (3, 2, 2), (5, 17, 3), (65, 33, 10), (300, 20, 7), (131, 700, 190)]
+
+
+def train_at_the_end_of_memory(*dtypes):
+    """Run in a process of its own, which dies if a byte beside x, y, w or b is touched."""
+    for dtype in dtypes:
+        for shape in SHAPES:
+            rows, inputs, outputs = shape
+            rng = np.random.default_rng(shape)
+            sizes = [(rows, inputs), (rows, outputs), (inputs, outputs), (outputs,)]
+            layer = [rng.uniform(-1, 1, size).astype(dtype) / inputs**0.5 for size in sizes]
+            for at_end in (False, True):
+                x, y, w, b = (between_forbidden_pages(array, at_end) for array in layer)
+                assert_exact(fastbp, x, y, w, b)
+                after = fastbp.gradients(x, y, w, b)
+                fastbp.step(x, y, w, b, learning_rate=0.5)
+                fastbp.backward(x, between_forbidden_pages(fastbp.forward(x, w, b), at_end), y, w, b)
+                fastbp.train(x, y, w, b, steps=2)
+                assert np.isfinite(after.w).all()
+
+
+def in_a_process(*command, **environment):
+    """Its standard output; the test fails with all that it said if it fails."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+NARROWER = [str(bits) for bits in WIDTHS if bits < REGISTER_BITS]
+NO_MPROTECT = pytest.mark.skipif(not hasattr(ctypes.CDLL(None) if os.name == "posix" else None, "mprotect"), reason="")
+
+
+@NO_MPROTECT
+@pytest.mark.jit_only
+@pytest.mark.parametrize("bits", [*NARROWER, str(REGISTER_BITS)])
+def test_no_byte_beside_the_arrays_is_touched_at_any_register_width(bits):
+    """Results are exact as well. Both dtypes at the host's width; one at a narrower one, for compiling takes long."""
+    dtypes = {"128": ["float32"], "256": ["float64"]}[bits] if bits in NARROWER else list(LANES)
+    script = f"import test_tiles as tests; tests.train_at_the_end_of_memory(*{dtypes})"
+    in_a_process("-X", "faulthandler", "-c", script, FASTBP_REGISTER_BITS=bits)
+
+
+@pytest.mark.jit_only
+@pytest.mark.skipif("FASTBP_REGISTER_BITS" in os.environ, reason="this is the run at another width")
+@pytest.mark.parametrize("bits", NARROWER)
+def test_operations_equal_their_twins_in_narrower_registers(bits):
+    tests = "-k", "not width and not narrower"
+    said = in_a_process("-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, *tests, FASTBP_REGISTER_BITS=bits)
+    assert " passed" in said
