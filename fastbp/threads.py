@@ -57,14 +57,15 @@ def _patience() -> Iterator[None]:
     """How often GNU OpenMP looks for its other threads before it gives up its core to them, if nobody has said so.
 
     The 300000 times that it looks by itself are 5 ms in which a thread that waits for that very core cannot run: with
-    another process on the machine, a step of 1797 x 64 -> 10 took 8 ms; looking 3000 times (some 50 us), 0.3 ms. On an
-    idle machine both take 72 us; looking 1000 times, 120 us, as threads fall asleep between two steps. The library
-    reads the variable when it is loaded, and nobody else is to see it.
+    another process on the machine, a step of 1797 x 64 -> 10 took 8 ms; with 20000, 1.2 ms. With much fewer, both
+    threads can end up on one core and stay there, each asleep while the other runs: the system spreads only threads
+    that it sees running. On an idle machine a step takes 72 us with 20000 and with 300000. The library reads the
+    variable when it is loaded, and nobody else is to see it.
     """
     if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         yield
         return
-    os.environ["GOMP_SPINCOUNT"] = "3000"
+    os.environ["GOMP_SPINCOUNT"] = "20000"
     try:
         yield
     finally:

@@ -16,6 +16,7 @@ from test_training import assert_same_bits
 
 import fastbp
 from fastbp.plan import PAGE, is_tiny, plan_for
+from fastbp.tiles.registers import WIDTHS, host_register_bits
 
 PACKAGE = Path(fastbp.__file__).parent
 
