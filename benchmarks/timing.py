@@ -1,7 +1,7 @@
 """The clock: candidates take turns, round after round, so that a slow moment of the machine hits them all.
 
-Before its turn a candidate waits until the thread pools of the others have stopped spinning, and runs once to wake
-its own.
+Before its turn a candidate waits until the thread pools of the others have stopped spinning, and runs for a moment to
+wake its own: the system takes some milliseconds to spread sleeping threads over the cores.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from time import perf_counter, process_time, sleep
 from typing import Any, NamedTuple
 
 TURN_SECONDS = 0.02
+WAKE_SECONDS = 0.02
 HEATS = 3
 MARGIN = 1.3
 
@@ -41,7 +42,9 @@ def turn(candidate: Candidate, calls: int) -> float:
     run = candidate.run
     with candidate.limited():
         settle()
-        run()
+        awake = perf_counter() + WAKE_SECONDS
+        while perf_counter() < awake:
+            run()
         start = perf_counter()
         for _ in repeat(None, calls):
             run()
