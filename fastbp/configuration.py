@@ -25,7 +25,7 @@ def show_config() -> str:
         "processor": f"{llvm.get_host_cpu_name()}, {os.cpu_count()} cores",
         "vectors": f"{registers.REGISTER_BITS} bits of {registers.host_register_bits()} on this processor",
         "tile": f"{registers.TILE_ROWS} rows x {registers.TILE_VECTORS} vectors",
-        "threads": f"{threads.get_num_threads()} of {threads.available()}, {threads.layer()} layer",
+        "threads": f"{threads.get_num_threads()} of {threads.available()}",
         "cache": str(cache_folder()),
     }
     width = max(map(len, facts))

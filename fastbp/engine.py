@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastbp import contract, threads, workspace
+from fastbp import contract, pool, threads, workspace
 from fastbp.contract import FloatArray
-from fastbp.kernels import elementwise, schedule, tiny
+from fastbp.kernels import elementwise, schedule, team, tiny
 from fastbp.kernels.schedule import STEP, Arrays
 from fastbp.plan import is_tiny, plan_for, program_for, tiny_size, work_of
 from fastbp.workspace import aligned
@@ -54,7 +54,6 @@ class Call:
         steps: int = 1,
         last_cost: bool = False,
     ) -> None:
-        threads.start()
         rows, (inputs, outputs) = x.shape[0], w.shape
         self.plan = plan_for(
             rows, inputs, outputs, w.dtype, threads.get_num_threads(), forward=purpose == schedule.FORWARD
@@ -91,10 +90,10 @@ class Call:
         return done
 
     def run(self, first: int, last: int) -> int:
-        with threads.turn(self.plan.threads):
+        with pool.helpers(self.plan.threads) as door:
             return int(
                 schedule.run(
-                    schedule.NO_WORKER,
+                    team.LEADER,
                     self.program,
                     self.body,
                     self.steps,
@@ -105,6 +104,7 @@ class Call:
                     self.learning_rate,
                     self.bias_rate,
                     self.costs,
+                    door,
                 )
             )
 

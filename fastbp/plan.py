@@ -73,6 +73,8 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
         shards = 1 if wide else max(1, min(MOST_SHARDS, rows // ROWS_PER_SHARD, panels))
     slots = min(STRETCH_PANELS, panels) if wide else shards
     stretch = slots * panel if wide else 0
+    pieces = min(outputs, -(-weights // PIECE))
+    workers = min(workers, max(shards, slots, pieces, -(-inputs // panel) if wide else 1))  # no more than tasks
     padding = panel if wide else lanes
     width = -(-inputs // padding) * padding
 
@@ -101,7 +103,7 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
         shards=shards,
         slots=slots,
         stretch=stretch,
-        pieces=min(outputs, -(-weights // PIECE)),
+        pieces=pieces,
         width=width,
         lanes=lanes,
         size=end + workers * per_worker,

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp.contract import FloatArray
+from fastbp.kernels import team
 from fastbp.kernels.schedule import FAILED, Plan
 from fastbp.plan import PAGE
-from fastbp.tiles.registers import CACHE_LINE, lanes_of
+from fastbp.tiles import atomics
+from fastbp.tiles.registers import lanes_of
 
 # A thread keeps so many workspaces, of at most so many bytes each.
 MOST_KEPT = 4
@@ -29,7 +31,7 @@ class Workspace(NamedTuple):
     memory: FloatArray
     cost: npt.NDArray[np.float64]
     state: npt.NDArray[np.int64]
-    tickets: npt.NDArray[np.int64]
+    desk: npt.NDArray[np.int64]
 
 
 class _Kept(threading.local):
@@ -48,7 +50,7 @@ def take(plan: Plan, dtype: np.dtype[Any]) -> Workspace:
             memory=aligned(plan.size, dtype),
             cost=aligned(plan.slots * lanes_of(8), np.dtype(np.float64)).reshape(plan.slots, lanes_of(8)),
             state=np.zeros(FAILED + plan.pieces, np.int64),
-            tickets=np.zeros((plan.threads, CACHE_LINE // 8), np.int64),
+            desk=atomics.board(team.FIRST + plan.threads),
         )
     workspace.state[:] = 0
     return workspace

@@ -198,6 +198,7 @@ def test_the_cache_holds_a_file_for_each_entry_and_nothing_else(cold_then_warm):
     *_, files = cold_then_warm
     assert sorted(name.rpartition("-")[0].rpartition(".")[2] for name in files) == [
         "apply_sigmoid",
+        "help_out",
         "run",
         "train_tiny",
     ]

@@ -9,12 +9,10 @@ import mmap
 import os
 import subprocess
 import sys
-import threading
 
 import numba
 import numpy as np
 import pytest
-from conftest import COMPILED
 from test_exactness import assert_exact
 from test_training import assert_same_bits
 
@@ -22,7 +20,6 @@ import fastbp
 from fastbp.tiles import operations as op
 from fastbp.tiles.functions import exp, sigmoid
 from fastbp.tiles.registers import REGISTER_BITS, WIDTHS, lanes_of
-from fastbp.tiles.workers import run_workers, start_threads
 
 LANES = {"float32": lanes_of(4), "float64": lanes_of(8)}
 GUARD = 7.0
@@ -256,53 +253,6 @@ def test_compiled_functions_equal_their_twins_but_for_fused_roundings(dtype):
     numba.njit(_functions)(values, got)
     _functions(values, wanted)
     np.testing.assert_allclose(got, wanted, rtol=4 * np.finfo(dtype).eps, atol=2 * np.finfo(dtype).smallest_subnormal)
-
-
-# -------------------------------------------------------------------------------------------------------------- threads
-
-
-@numba.njit(nogil=True)
-def _claim_all(tickets, owner, claimed):
-    for i in range(claimed.size):
-        claimed[i] = op.claim(tickets, owner)
-
-
-@pytest.mark.parametrize("owner", [0, 2])
-def test_every_number_is_claimed_once_by_any_number_of_threads(owner):
-    tickets = np.zeros((3, 8), np.int64)
-    claimed = np.full((4, 50_000 if COMPILED else 50), -1)
-    _claim_all(tickets, owner, claimed[0, :0])  # compiled before the threads start
-    threads = [threading.Thread(target=_claim_all, args=(tickets, owner, mine)) for mine in claimed]
-    if COMPILED:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    else:
-        for thread in threads:  # the twin does not lock
-            thread.run()
-    assert_same_bits(np.sort(claimed, axis=None), np.arange(claimed.size))
-    assert tickets[owner, 0] == tickets.sum() == claimed.size
-
-
-@numba.njit(nogil=True)
-def _mark(worker, marks, count, amount):
-    """Called by no worker (-1): has every worker call it again."""
-    if worker >= 0:
-        marks[worker, 0] += amount
-        return worker
-    run_workers(count, _mark, (marks, count, amount))
-    return -1
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 64])
-def test_every_worker_runs_once(count):
-    start_threads()
-    marks = np.zeros((70, 8), np.int64)
-    for turn in range(1, 20):
-        _mark(-1, marks, count, 3)
-        assert_same_bits(marks[:, 0], np.where(np.arange(70) < count, 3 * turn, 0))
-    assert not marks[:, 1:].any()
 
 
 # ---------------------------------------------------------------------------------------------- at the end of memory

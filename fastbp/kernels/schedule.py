@@ -3,7 +3,7 @@
 A step is a program: a table of phases, written by `fastbp.plan` from the shapes and carried out here. A phase is a
 number of tasks that do not depend on each other. Every worker has tasks of its own, and takes those of slower ones when
 they are done. What a task computes, and the order in which partial results are folded, is the same whoever does it: so
-are the bits, for any number of threads.
+are the bits, for any number of threads. How they find to each other is told in `team`.
 
 SHARDS          few weights: each shard of the rows goes through its panels, and each panel from x to the gradient
                 while it is in the level 2 cache, so that x is read from memory once. Every shard has its own
@@ -21,14 +21,24 @@ import numpy as np
 from fastbp.kernels.jit import entry, inlined
 from fastbp.kernels.layer import activate, clear, copy, cost_and_delta, descend, fold, probe, spread, transpose
 from fastbp.kernels.matmul import add_product
-from fastbp.tiles.operations import as_row, block, claim, load, matrix_at, sum_lanes
-from fastbp.tiles.workers import run_workers
+from fastbp.kernels.team import (
+    DONE,
+    LEADER,
+    OVER,
+    TASK,
+    await_tasks,
+    claim,
+    dismiss,
+    invite,
+    next_line,
+    open_line,
+)
+from fastbp.tiles.atomics import add
+from fastbp.tiles.calls import lay_open
+from fastbp.tiles.operations import as_row, block, load, matrix_at, sum_lanes
 
 # The phases.
 LOAD, SHARDS, PANELS, STRIPS, TOTAL, FOLD, UPDATE, SAVE = range(8)
-
-# Who calls `run` from outside.
-NO_WORKER = -1
 
 # What rows go through SHARDS and PANELS for: y_pred, their cost, or gradients; these from x, or from y_pred (BACKWARD).
 FORWARD, COST, BACKWARD, GRADIENTS = range(4)
@@ -52,7 +62,7 @@ class Arrays(NamedTuple):
     memory: Any  # (size,): the matrices of the plan
     cost: Any  # (slots, lanes) float64
     state: Any  # (FAILED + pieces,) int64
-    tickets: Any  # (workers, 8) int64: the first column counts the tasks taken from each worker, a cache line each
+    desk: Any  # (team.FIRST + threads, 8) int64: where the tasks are given out
 
 
 class Plan(NamedTuple):
@@ -216,8 +226,8 @@ def _piece(phase, arrays, plan, task, learning_rate, bias_rate):
 
 
 @inlined
-def _work(worker, phase, purpose, tasks, first_row, last_row, fresh, arrays, plan, learning_rate, bias_rate):
-    """What one worker does in a phase: its own tasks, and then those that the others have not come to.
+def _work(worker, line, phase, purpose, tasks, first_row, last_row, fresh, arrays, plan, learning_rate, bias_rate):
+    """What one worker does in a line: its own tasks, and then those that the others have not come to.
 
     Its own are the same in every step, so that their rows lie in its core's cache already.
     """
@@ -225,18 +235,19 @@ def _work(worker, phase, purpose, tasks, first_row, last_row, fresh, arrays, pla
     for turn in range(workers):
         owner = (worker + turn) % workers
         first = tasks * owner // workers
-        last = tasks * (owner + 1) // workers
-        task = first + claim(arrays.tickets, owner)
-        while task < last:
+        count = tasks * (owner + 1) // workers - first
+        task = claim(arrays.desk, owner, line, count)
+        while task < count:
             if phase == SHARDS:
-                _shard(purpose, arrays, plan, task, worker, first_row, last_row, fresh)
+                _shard(purpose, arrays, plan, first + task, worker, first_row, last_row, fresh)
             elif phase == PANELS:
-                _panel(purpose, arrays, plan, task, worker, first_row, last_row)
+                _panel(purpose, arrays, plan, first + task, worker, first_row, last_row)
             elif phase == STRIPS:
-                _strip(arrays, plan, task, worker, first_row, last_row)
+                _strip(arrays, plan, first + task, worker, first_row, last_row)
             else:
-                _piece(phase, arrays, plan, task, learning_rate, bias_rate)
-            task = first + claim(arrays.tickets, owner)
+                _piece(phase, arrays, plan, first + task, learning_rate, bias_rate)
+            add(arrays.desk, DONE, 1)
+            task = claim(arrays.desk, owner, line, count)
 
 
 @inlined
@@ -250,46 +261,60 @@ def _unrolled(line, body, steps):
 
 
 @entry
-def run(worker, program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs):
+def run(worker, program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs, door):
     """Carry out the lines first_line ... last_line - 1 of a program, unrolled.
 
     program[0] is the prologue; the next `body` lines are a step and are repeated `steps` times; the rest follows.
     costs[i] is the cost after i updates. Returns the number of the line to go on with: last_line, or the line in which
     a cost or an update was not finite. state[STEP] updates are done then, and state[SIDE] holds their weights.
 
-    Callers are no worker, but NO_WORKER. The function calls itself for each worker of a line, with that line alone: a
-    function of its own would be compiled twice, by itself and inside of this one (1.5 s of 7.6 s).
+    Callers are the LEADER, with the `door` of their helpers; an empty one if there are none. Helpers
+    call the same function with their own number: one of theirs would be compiled twice, by itself and inside of this
+    one (1.5 s of 7.6 s).
     """
-    state = arrays.state
+    state, desk = arrays.state, arrays.desk
     cost = block(arrays.cost, 0, 0, plan.slots, arrays.cost.shape[1])
     one_panel = arrays.x.shape[0] <= plan.panel
-    for line in range(first_line, last_line):
+    helped = door.shape[0] > 0
+    if worker == LEADER and helped:
+        again = (program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs, door)
+        lay_open(door, TASK, run, again)
+        invite(door, desk, plan.threads)
+
+    line = first_line
+    while line < last_line:
+        if worker == LEADER:
+            open_line(desk, line, plan.threads)
+        else:
+            line = next_line(desk, line)
+            if line == OVER:
+                break
         index = _unrolled(line, body, steps)
-        phase = program[index, PHASE]
-        tasks = program[index, TASKS]
-        if worker >= 0:
-            fresh = not one_panel or line <= body  # one panel is transposed in the first step, and stays
-            purpose = program[index, PURPOSE]
-            first_row, last_row = program[index, FIRST_ROW], program[index, LAST_ROW]
-            _work(worker, phase, purpose, tasks, first_row, last_row, fresh, arrays, plan, learning_rate, bias_rate)
-            continue
+        phase, tasks = program[index, PHASE], program[index, TASKS]
+        fresh = not one_panel or line <= body  # one panel is transposed in the first step, and stays
+        purpose = program[index, PURPOSE]
+        first_row, last_row = program[index, FIRST_ROW], program[index, LAST_ROW]
+        _work(worker, line, phase, purpose, tasks, first_row, last_row, fresh, arrays, plan, learning_rate, bias_rate)
 
-        for owner in range(plan.threads):
-            arrays.tickets[owner, 0] = 0
-        again = (program, body, steps, line, line + 1, arrays, plan, learning_rate, bias_rate, costs)
-        run_workers(min(plan.threads, tasks), run, again)
+        if worker == LEADER:
+            await_tasks(desk, tasks)
+            if phase == TOTAL:
+                total = 0.0
+                for slot in range(plan.slots):
+                    total += sum_lanes(load(cost, slot, 0))
+                costs[state[STEP]] = total
+                if not np.isfinite(total):
+                    break
+            elif phase == UPDATE:
+                failed = 0
+                for piece in range(tasks):
+                    failed += state[FAILED + piece]
+                if failed:
+                    break
+                state[SIDE] = 1 - state[SIDE]
+                state[STEP] += 1
+        line += 1
 
-        if phase == TOTAL:
-            total = 0.0
-            for slot in range(plan.slots):
-                total += sum_lanes(load(cost, slot, 0))
-            costs[state[STEP]] = total
-            if not np.isfinite(total):
-                return line
-        elif phase == UPDATE:
-            for piece in range(tasks):
-                if state[FAILED + piece]:
-                    return line
-            state[SIDE] = 1 - state[SIDE]
-            state[STEP] += 1
-    return last_line
+    if worker == LEADER and helped:
+        dismiss(door, desk)
+    return line

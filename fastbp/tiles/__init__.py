@@ -4,5 +4,7 @@ registers   how wide the host's registers are
 values      the types: vector, tile, block
 lowering    how an operation becomes machine code
 operations  the operations, each a NumPy twin with its lowering
+atomics     numbers that threads share
+calls       a call of a kernel that other threads enter
 functions   e^x and the sigmoid on vectors
 """

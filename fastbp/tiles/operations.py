@@ -91,19 +91,6 @@ def _(emitter, row, start, count):
         emitter.prefetch(emitter.offset(row.members.data, at))
 
 
-def claim(tickets, owner):
-    """The next number from row `owner` of `tickets`, an int64 matrix that threads share: 0, 1, 2, ..."""
-    tickets[owner, 0] += 1
-    return tickets[owner, 0] - 1
-
-
-@lowers(claim, lambda tickets, owner: types.intp if isinstance(tickets, types.Array) else None)
-def _(emitter, tickets, owner):
-    array = emitter.context.make_array(tickets.kind)(emitter.context, emitter.builder, tickets.ir)
-    row = emitter.builder.mul(owner.index, emitter.builder.extract_value(array.shape, 1))
-    return emitter.builder.atomic_rmw("add", emitter.offset(array.data, row), emitter.number(1), "monotonic")
-
-
 # ---- vectors
 
 

@@ -1,0 +1,119 @@
+"""How threads work together on one call: a leader, whose call it is, and helpers that come as they can.
+
+Nobody waits for a helper that has not come. The leader goes from line to line of its program (`schedule`); a line has
+tasks, which the leader and whoever has come take one by one; it is over when every task that was taken is done. So a
+thread that the system has put aside, or has not woken yet, costs its help and nothing more.
+
+A door, one for a pool of helpers, where they look for a call to join:
+    CALL    counts up when a call begins and when it ends: a call is open while it is odd
+    TASK    what to call
+    WORKERS how many may take part, the leader included
+    INSIDE  helpers that are inside the call
+    ASLEEP  and on, for each helper: 1 when it has given up looking, until it is woken
+
+A desk, one for a call, where the tasks are given out:
+    LINE    the line that is worked on
+    DONE    tasks of it that are done
+    FIRST   and on, for each worker: its line and the next of its tasks, as line << 32 | task
+"""
+
+from __future__ import annotations
+
+from fastbp.kernels.jit import entry, inlined
+from fastbp.tiles.atomics import add, exchange, give_way, pause, read, write
+from fastbp.tiles.calls import enter
+
+CALL, TASK, WORKERS, INSIDE, ASLEEP = range(5)
+LINE, DONE, FIRST = range(3)
+
+LEADER = 0
+NOT_BEGUN, OVER = -1, 1 << 62
+
+# Looks before a thread that waits for another one gives way to those that want its core: some 20 us here.
+PATIENCE = 500
+
+
+@inlined
+def _look_again(board, looks):
+    """Between two looks at a board; the number of the next look."""
+    if looks < PATIENCE:
+        pause(board)
+    else:
+        give_way(board)
+    return looks + 1
+
+
+@inlined
+def open_line(desk, line, workers):
+    """Give out the tasks of a line."""
+    write(desk, DONE, 0)
+    for owner in range(workers):
+        write(desk, FIRST + owner, line << 32)
+    write(desk, LINE, line)
+
+
+@inlined
+def next_line(desk, line):
+    """Wait for `line` or one after it; the number of that, or OVER."""
+    looks = 0
+    while read(desk, LINE) < line:
+        looks = _look_again(desk, looks)
+    return read(desk, LINE)
+
+
+@inlined
+def claim(desk, owner, line, count):
+    """The next of the `count` tasks of an owner, or `count` if there is none or the line is over."""
+    while True:
+        ticket = read(desk, FIRST + owner)
+        task = ticket - (line << 32)
+        if task >= count:  # also if the line is over: tickets only grow
+            return count
+        if exchange(desk, FIRST + owner, ticket, ticket + 1):
+            return task
+
+
+@inlined
+def await_tasks(desk, tasks):
+    """Wait until all tasks of the line are done."""
+    looks = 0
+    while read(desk, DONE) < tasks:
+        looks = _look_again(desk, looks)
+
+
+@inlined
+def invite(door, desk, workers):
+    """Begin a call that is laid open at the door."""
+    write(desk, LINE, NOT_BEGUN)
+    write(door, WORKERS, workers)
+    write(door, CALL, read(door, CALL) + 1)
+
+
+@inlined
+def dismiss(door, desk):
+    """End a call: its helpers leave, and no other comes in."""
+    write(desk, LINE, OVER)
+    write(door, CALL, read(door, CALL) + 1)
+    looks = 0
+    while read(door, INSIDE) > 0:
+        looks = _look_again(door, looks)
+
+
+@entry
+def help_out(door, worker, looks):
+    """Join one call after the other, until none has come for so many looks; then be asleep."""
+    known = 0
+    left = looks
+    while left > 0:
+        call = read(door, CALL)
+        if call % 2 == 1 and call != known:
+            known = call
+            left = looks
+            add(door, INSIDE, 1)
+            if read(door, CALL) == call and worker < read(door, WORKERS):  # it has not ended in between
+                enter(door, TASK, worker)
+            add(door, INSIDE, -1)
+        else:
+            pause(door)
+            left -= 1
+    write(door, ASLEEP + worker, 1)

@@ -1,0 +1,215 @@
+"""Threads that work on one call: every task is done once, and nobody waits for a helper that has not come."""
+
+import threading
+import time
+
+import numba
+import numpy as np
+import pytest
+from conftest import COMPILED
+from test_training import assert_same_bits
+
+import fastbp
+from fastbp import pool, threads
+from fastbp.kernels import team
+from fastbp.tiles.atomics import add, board, exchange, read
+from fastbp.tiles.calls import lay_open
+
+LONG = 10**6  # looks: longer than a test here, and then it is over
+
+
+def run_together(calls):
+    """A thread for each (function, *arguments); without the compiler one after the other, since twins do not lock."""
+    workers = [threading.Thread(target=call[0], args=call[1:]) for call in calls]
+    for worker in workers:
+        worker.start() if COMPILED else worker.run()
+    for worker in workers if COMPILED else ():
+        worker.join()
+
+
+# ---------------------------------------------------------------------------------------------------------- atomics
+
+
+@numba.njit(nogil=True)
+def _count_up(numbers, times):
+    for _ in range(times):
+        add(numbers, 1, 3)
+        while True:
+            old = read(numbers, 2)
+            if exchange(numbers, 2, old, old + 5):
+                break
+
+
+def test_no_change_of_a_shared_number_is_lost():
+    numbers, times = board(4), 20_000 if COMPILED else 20
+    _count_up(numbers, 0)  # compiled before the threads start
+    run_together([(_count_up, numbers, times)] * 4)
+    assert numbers[:, 0].tolist() == [0, 4 * times * 3, 4 * times * 5, 0]
+    assert not numbers[:, 1:].any()
+
+
+@numba.njit
+def _exchange(numbers, old, new):
+    return exchange(numbers, 0, old, new)
+
+
+def test_a_number_is_exchanged_only_for_the_one_that_was_expected():
+    numbers = board(1)
+    numbers[0, 0] = 7
+    assert (_exchange(numbers, 8, 9), numbers[0, 0]) == (False, 7)
+    assert (_exchange(numbers, 7, 9), numbers[0, 0]) == (True, 9)
+
+
+# ------------------------------------------------------------------------------------------------------------ tasks
+
+
+@numba.njit(nogil=True)
+def _claim_all(desk, owner, line, count, claimed):
+    i = 0
+    task = team.claim(desk, owner, line, count)
+    while task < count:
+        claimed[i] = task
+        i += 1
+        task = team.claim(desk, owner, line, count)
+
+
+@numba.njit
+def _open_line(desk, line, workers):
+    team.open_line(desk, line, workers)
+
+
+@pytest.mark.parametrize("owner", [0, 2])
+def test_every_task_is_claimed_once_by_any_number_of_threads(owner):
+    count = 50_000 if COMPILED else 50
+    desk, claimed = board(team.FIRST + 3), np.full((4, count), -1)
+    _open_line(desk, 5, 3)
+    _claim_all(desk, owner, 4, count, claimed[0])  # compiled before the threads start
+    assert (claimed == -1).all(), "a line that is over has no tasks"
+    run_together([(_claim_all, desk, owner, 5, count, mine) for mine in claimed])
+    assert_same_bits(np.sort(claimed[claimed >= 0]), np.arange(count))
+
+
+@numba.njit(nogil=True)
+def _mark(worker, lines, tasks, workers, marks, desk, door):
+    """A call of some lines, in which every task of every line adds 1 to its mark and to that of its worker."""
+    if worker == team.LEADER and door.shape[0] > 0:
+        lay_open(door, team.TASK, _mark, (lines, tasks, workers, marks, desk, door))
+        team.invite(door, desk, workers)
+    line = 0
+    while line < lines:
+        if worker == team.LEADER:
+            team.open_line(desk, line, 1)
+        else:
+            line = team.next_line(desk, line)
+            if line == team.OVER:
+                break
+        task = team.claim(desk, 0, line, tasks)
+        while task < tasks:
+            marks[line, task] += 1
+            add(desk, team.DONE, 1)
+            task = team.claim(desk, 0, line, tasks)
+        if worker == team.LEADER:
+            team.await_tasks(desk, tasks)
+            for task in range(tasks):
+                marks[line, tasks] += marks[line, task]  # all of them are done, and seen
+        line += 1
+    if worker == team.LEADER and door.shape[0] > 0:
+        team.dismiss(door, desk)
+    return worker
+
+
+@pytest.mark.parametrize("helpers", [0, 1, 3])
+@pytest.mark.parametrize("tasks", [1, 2, 40])
+def test_every_task_is_done_once_and_before_the_next_line(helpers, tasks):
+    lines = 2000 if COMPILED else 5
+    door, desk = board(team.ASLEEP + 1 + helpers), board(team.FIRST + 1)
+    marks = np.zeros((lines, tasks + 1), np.int64)
+    _mark(team.LEADER, 0, tasks, helpers + 1, marks, desk, door)
+    team.help_out(door, 0, 1)
+    door[:] = 0
+    looks = LONG if COMPILED else 1
+    started = [threading.Thread(target=team.help_out, args=(door, 1 + i, looks), daemon=True) for i in range(helpers)]
+    for helper in started:
+        helper.start()
+    for _ in range(5):
+        marks[:] = 0
+        _mark(team.LEADER, lines, tasks, helpers + 1, marks, desk, door)
+        assert (marks[:, :tasks] == 1).all()
+        assert (marks[:, tasks] == tasks).all()
+    assert door[team.INSIDE, 0] == 0
+    for helper in started:
+        helper.join()
+
+
+def test_a_helper_that_finds_no_call_sleeps():
+    door = board(team.ASLEEP + 3)
+    team.help_out(door, 2, 100)
+    assert door[team.ASLEEP :, 0].tolist() == [0, 0, 1]
+
+
+@pytest.mark.jit_only
+def test_a_helper_beyond_those_invited_does_not_come_in():
+    door, desk = board(team.ASLEEP + 8), board(team.FIRST + 1)
+    marks = np.zeros((20_000, 9), np.int64)
+    helper = threading.Thread(target=team.help_out, args=(door, 7, 10**6))
+    helper.start()
+    _mark(team.LEADER, 20_000, 8, 7, marks, desk, door)
+    helper.join()
+    assert (marks[:, :8] == 1).all()
+
+
+# ------------------------------------------------------------------------------------------------------------- pool
+
+
+def a_step(layer):
+    x, y, w, b = layer(1797, 64, 10, "float32")
+    return fastbp.step(x, y, w, b), w.tobytes(), b.tobytes()
+
+
+class Bell:
+    """Counts how often it is rung."""
+
+    def __init__(self, bell):
+        self.rung, self._bell = 0, bell
+
+    def release(self):
+        self.rung += 1
+        self._bell.release()
+
+
+@pytest.mark.jit_only
+@pytest.mark.skipif(threads.available() == 1, reason="one processor")
+def test_a_sleeping_helper_is_woken_by_the_next_call(layer, monkeypatch):
+    a_step(layer)
+    helpers = pool._current
+    bell = Bell(helpers._bells[0])
+    monkeypatch.setattr(helpers, "_bells", [bell, *helpers._bells[1:]])
+    for turn in range(1, 4):
+        deadline = time.monotonic() + 60
+        while not helpers.door[team.ASLEEP + 1, 0]:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert bell.rung == turn - 1
+        a_step(layer)
+        assert bell.rung == turn
+
+
+def test_a_caller_that_finds_the_pool_taken_works_alone(layer):
+    wanted = a_step(layer)
+    with pool._current.taken:
+        assert a_step(layer) == wanted
+        with pool.helpers(2) as door:
+            assert door.shape[0] == 0
+    assert a_step(layer) == wanted
+
+
+@pytest.mark.jit_only
+def test_a_system_that_gives_no_more_threads_costs_only_their_help(layer, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    wanted = a_step(layer)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(pool, "_current", pool.Pool())
+    assert a_step(layer) == wanted
+    assert a_step(layer) == wanted
