@@ -62,14 +62,22 @@ class Pool:
             team.help_out(self.door, number, LOOKS)
 
 
-_current = Pool()
+_current: Pool | None = None
 _NOBODY = atomics.board(0)
+
+
+def _pool() -> Pool:
+    """The pool of this process."""
+    global _current
+    if _current is None:
+        _current = Pool()
+    return _current
 
 
 @contextmanager
 def helpers(workers: int) -> Iterator[npt.NDArray[np.int64]]:
     """The door of helpers for a call of so many workers, or of nobody; the call is over when this is left."""
-    pool = _current
+    pool = _pool()
     if workers == 1 or config.DISABLE_JIT or not pool.taken.acquire(blocking=False):
         yield _NOBODY
         return
@@ -83,7 +91,7 @@ def helpers(workers: int) -> Iterator[npt.NDArray[np.int64]]:
 def _after_fork() -> None:
     # The helpers of the parent do not live on in the child.
     global _current
-    _current = Pool()
+    _current = None
 
 
 if hasattr(os, "register_at_fork"):  # where processes fork
