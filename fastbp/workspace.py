@@ -48,7 +48,7 @@ def take(plan: Plan, dtype: np.dtype[Any]) -> Workspace:
     if workspace is None:
         return Workspace(
             memory=aligned(plan.size, dtype),
-            cost=aligned(plan.slots * lanes_of(8), np.dtype(np.float64)).reshape(plan.slots, lanes_of(8)),
+            cost=aligned(plan.parts * plan.groups * lanes_of(8), np.dtype(np.float64)).reshape(-1, lanes_of(8)),
             state=np.zeros(FAILED + plan.pieces, np.int64),
             desk=atomics.board(team.FIRST + plan.threads),
         )

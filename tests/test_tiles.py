@@ -82,8 +82,9 @@ def _shapes(a, out, count):
 
 
 def _prefetches(a, out, count):
-    op.prefetch(a, 0, 0)
-    op.prefetch(a, 1 << 30, -(1 << 40))
+    op.prefetch(a, 0)
+    op.prefetch(a, 1 << 30)
+    op.prefetch(a, -(1 << 40))
 
 
 CASES = {

@@ -5,11 +5,12 @@ number of tasks that do not depend on each other. Every worker has tasks of its 
 they are done. What a task computes, and the order in which partial results are folded, is the same whoever does it: so
 are the bits, for any number of threads. How they find to each other is told in `team`.
 
-SHARDS          few weights: each shard of the rows goes through its panels, and each panel from x to the gradient
-                while it is in the level 2 cache, so that x is read from memory once. Every shard has its own
-                gradient; they are folded in their order.
-PANELS, STRIPS  many weights, of which a thread cannot hold a copy in its cache: all threads work on one stretch of
-                rows. First its panels go forward to delta, then each strip of the one gradient takes in the stretch.
+ROWS, for few weights   Each shard of the rows goes through its panels, and each panel from x to the gradient while it
+                        is in the level 2 cache, so that x is read from memory once. Every shard has its own gradient;
+                        they are folded in their order.
+ROWS and STRIPS, many   A thread cannot hold a copy of the weights in its cache, so all threads work on one stretch of
+                        rows. First its panels go forward to delta, then each strip of the one gradient takes in the
+                        stretch.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 
 from fastbp.kernels.jit import entry, inlined
 from fastbp.kernels.layer import activate, clear, copy, cost_and_delta, descend, fold, probe, spread, transpose
-from fastbp.kernels.matmul import add_product
+from fastbp.kernels.matmul import add_product, add_product_with_t
 from fastbp.kernels.team import (
     DONE,
     LEADER,
@@ -35,12 +36,12 @@ from fastbp.kernels.team import (
 )
 from fastbp.tiles.atomics import add
 from fastbp.tiles.calls import lay_open
-from fastbp.tiles.operations import as_row, block, load, matrix_at, sum_lanes
+from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
 
 # The phases.
-LOAD, SHARDS, PANELS, STRIPS, TOTAL, FOLD, UPDATE, SAVE = range(8)
+LOAD, ROWS, STRIPS, TOTAL, FOLD, UPDATE, SAVE = range(7)
 
-# What rows go through SHARDS and PANELS for: y_pred, their cost, or gradients; these from x, or from y_pred (BACKWARD).
+# What rows are gone through for: y_pred, their cost, or gradients; these from x, or from y_pred (BACKWARD).
 FORWARD, COST, BACKWARD, GRADIENTS = range(4)
 
 # The columns of a program.
@@ -60,7 +61,7 @@ class Arrays(NamedTuple):
     w: Any  # (inputs, outputs)
     b: Any  # (1, outputs)
     memory: Any  # (size,): the matrices of the plan
-    cost: Any  # (slots, lanes) float64
+    cost: Any  # (parts * groups, lanes) float64
     state: Any  # (FAILED + pieces,) int64
     desk: Any  # (team.FIRST + threads, 8) int64: where the tasks are given out
 
@@ -70,20 +71,22 @@ class Plan(NamedTuple):
 
     threads: int
     panel: int  # rows that go forward together
-    shards: int  # partial gradients
-    slots: int  # partial costs and partial bias gradients
-    stretch: int  # rows that all threads work on together; 0 with SHARDS
+    parts: int  # of the rows: shards, or the panels of a stretch
+    groups: int  # of the outputs, in which a part goes forward
+    shards: int  # partial gradients: a part has its own, or all have one
+    stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
     pieces: int  # tasks in which weights are loaded, updated and saved
+    direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
     width: int  # columns of w_t and gradient_t: inputs, padded
     lanes: int
     size: int  # of the memory, in elements
     worker: int  # elements from the memory of one worker to that of the next
-    # Where the matrices start in memory; one part below the other for each shard or slot.
+    # Where the matrices start in memory; one below the other for each shard or part.
     w_t: int  # (2 * outputs, width): an update reads one side and writes the other
     b: int  # (2, outputs)
     gradient_t: int  # (shards * outputs, width)
-    bias_gradient: int  # (slots * outputs, lanes)
-    y_pred_t: int  # (outputs, stretch) for all workers; with SHARDS, (outputs, panel) for each
+    bias_gradient: int  # (parts * outputs, lanes)
+    y_pred_t: int  # (outputs, stretch) for all workers, or (outputs, panel) for each
     # For each worker.
     x_t: int  # (inputs, panel)
     y_t: int  # (outputs, panel)
@@ -99,79 +102,73 @@ def _weights(arrays, plan, side):
 
 
 @inlined
-def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh, ahead):
-    """One panel from x to delta^T (FORWARD: to y_pred). A panel that is not fresh lies transposed already."""
-    inputs, outputs = arrays.w.shape
+def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead):
+    """Some outputs of one panel, from o on, from x to delta^T (FORWARD: to y_pred).
+
+    A panel that is not fresh lies transposed already.
+    """
+    inputs = arrays.x.shape[1]
+    outputs = y_pred_t.shape[0]
+    x = block(arrays.x, row, 0, rows, inputs)
     x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel)
     y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker, outputs, plan.panel)
     if purpose == BACKWARD:
-        transpose(block(arrays.y_pred, row, 0, rows, outputs), y_pred_t)
+        transpose(block(arrays.y_pred, row, o, rows, outputs), y_pred_t)
     else:
-        if fresh:
-            transpose(block(arrays.x, row, 0, rows, inputs), x_t)
         w_t, b = _weights(arrays, plan, arrays.state[SIDE])
-        spread(b, y_pred_t, rows)
-        add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), ahead)
+        w_t = block(w_t, o, 0, outputs, inputs)
+        spread(block(b, 0, o, 1, outputs), y_pred_t, rows)
+        if plan.direct:
+            add_product_with_t(y_pred_t, w_t, x, ahead)
+        else:
+            if fresh:
+                transpose(x, x_t)
+            add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), ahead)
         activate(y_pred_t, outputs, rows)
     if purpose == FORWARD:
-        probe(block(x_t, 0, 0, inputs, rows), cost)
-        transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, 0, rows, outputs))
+        probe(x, cost)
+        transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))
     else:
         if fresh:
-            y = block(arrays.y, row, 0, rows, outputs)
-            if outputs == 1:
-                copy(as_row(y), y_t)  # squares of 1 x lanes would cost as much as all else together
-            else:
-                transpose(y, y_t)
+            transpose(block(arrays.y, row, o, rows, outputs), y_t)
         cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient)
 
 
 @inlined
-def _shard(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
-    """The rows of one shard, panel by panel, into the shard's own gradient."""
+def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
+    """A part of the rows, panel by panel: a group of outputs as far as delta^T, or on to the gradient of the part."""
     inputs, outputs = arrays.w.shape
     memory = arrays.memory
-    gradient_t = matrix_at(memory, plan.gradient_t + task * outputs * plan.width, outputs, plan.width)
-    bias_gradient = matrix_at(memory, plan.bias_gradient + task * outputs * plan.lanes, outputs, plan.lanes)
+    part, group = task // plan.groups, task % plan.groups
+    o = outputs * group // plan.groups
+    count = outputs * (group + 1) // plan.groups - o
+    gradient_t = matrix_at(memory, plan.gradient_t + part * outputs * plan.width, outputs, plan.width)
+    bias_gradient = matrix_at(memory, plan.bias_gradient + (part * outputs + o) * plan.lanes, count, plan.lanes)
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
-    y_pred_t = matrix_at(memory, plan.y_pred_t + worker * plan.worker, outputs, plan.panel)
     if first_row == 0:
         clear(cost)
         if purpose != FORWARD:
-            clear(gradient_t)
             clear(bias_gradient)
+            if plan.stretch == 0:
+                clear(gradient_t)
     x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
     panels = -(-(last_row - first_row) // plan.panel)
-    first = first_row + panels * task // plan.shards * plan.panel
-    last = min(last_row, first_row + panels * (task + 1) // plan.shards * plan.panel)
+    first = first_row + panels * part // plan.parts * plan.panel
+    last = min(last_row, first_row + panels * (part + 1) // plan.parts * plan.panel)
     for row in range(first, last, plan.panel):
         rows = min(plan.panel, last - row)
         # The next panel comes from memory while this one is worked on: half of it during each product.
         half = inputs * (min(plan.panel, last - row - rows) // 2)
         ahead = block(x_row, 0, (row + rows) * inputs, 1, half)
-        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh, ahead)
-        if purpose > COST:
+        if plan.stretch:
+            y_pred_t = matrix_at(memory, plan.y_pred_t + row - first_row, outputs, plan.stretch)
+        else:
+            y_pred_t = matrix_at(memory, plan.y_pred_t + worker * plan.worker, outputs, plan.panel)
+        y_pred_t = block(y_pred_t, o, 0, count, plan.panel)
+        _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
+        if purpose > COST and plan.stretch == 0:
             ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
             add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), ahead)
-
-
-@inlined
-def _panel(purpose, arrays, plan, task, worker, first_row, last_row):
-    """One panel of a stretch, as far as delta^T."""
-    outputs = arrays.w.shape[1]
-    start = plan.bias_gradient + task * outputs * plan.lanes
-    bias_gradient = matrix_at(arrays.memory, start, outputs, plan.lanes)
-    cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
-    if first_row == 0:
-        clear(bias_gradient)
-        clear(cost)
-    row = first_row + task * plan.panel
-    if row < last_row:
-        rows = min(plan.panel, last_row - row)
-        stretch = matrix_at(arrays.memory, plan.y_pred_t, outputs, plan.stretch)
-        y_pred_t = block(stretch, 0, task * plan.panel, outputs, plan.panel)
-        nothing = block(arrays.x, row, 0, 1, 0)
-        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, True, nothing)
 
 
 @inlined
@@ -184,8 +181,9 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
     strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.panel)
     strip = block(strip, 0, 0, rows, min(plan.panel, inputs - column))
     copy(block(arrays.x, first_row, column, strip.shape[0], strip.shape[1]), strip)
+    columns = plan.panel if column + plan.panel < inputs else plan.width - column  # the last one has the padding too
     gradient_t = matrix_at(memory, plan.gradient_t, outputs, plan.width)
-    gradient_t = block(gradient_t, 0, column, outputs, plan.panel)
+    gradient_t = block(gradient_t, 0, column, outputs, columns)
     if first_row == 0:
         clear(gradient_t)
     delta_t = matrix_at(memory, plan.y_pred_t, outputs, plan.stretch)
@@ -212,11 +210,11 @@ def _piece(phase, arrays, plan, task, learning_rate, bias_rate):
         copy(b, block(arrays.b, 0, o, 1, count))
     else:
         parts = matrix_at(arrays.memory, plan.gradient_t, plan.shards * outputs, plan.width)
-        bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.slots * outputs, plan.lanes)
+        bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.parts * outputs, plan.lanes)
         gradient_t = block(parts, o, 0, count, plan.width)
         bias_gradient = block(bias_parts, o, 0, count, plan.lanes)
         fold(gradient_t, parts, plan.shards, o, outputs)
-        fold(bias_gradient, bias_parts, plan.slots, o, outputs)
+        fold(bias_gradient, bias_parts, plan.parts, o, outputs)
         if phase == UPDATE:
             new_w_t, new_b = _weights(arrays, plan, 1 - side)
             new_w_t = block(new_w_t, o, 0, count, plan.width)
@@ -226,28 +224,24 @@ def _piece(phase, arrays, plan, task, learning_rate, bias_rate):
 
 
 @inlined
-def _work(worker, line, phase, purpose, tasks, first_row, last_row, fresh, arrays, plan, learning_rate, bias_rate):
-    """What one worker does in a line: its own tasks, and then those that the others have not come to.
-
-    Its own are the same in every step, so that their rows lie in its core's cache already.
-    """
-    workers = min(plan.threads, tasks)
-    for turn in range(workers):
-        owner = (worker + turn) % workers
-        first = tasks * owner // workers
-        count = tasks * (owner + 1) // workers - first
-        task = claim(arrays.desk, owner, line, count)
-        while task < count:
-            if phase == SHARDS:
-                _shard(purpose, arrays, plan, first + task, worker, first_row, last_row, fresh)
-            elif phase == PANELS:
-                _panel(purpose, arrays, plan, first + task, worker, first_row, last_row)
-            elif phase == STRIPS:
-                _strip(arrays, plan, first + task, worker, first_row, last_row)
-            else:
-                _piece(phase, arrays, plan, first + task, learning_rate, bias_rate)
-            add(arrays.desk, DONE, 1)
-            task = claim(arrays.desk, owner, line, count)
+def _close(phase, tasks, arrays, plan, costs):
+    """What is left to the leader at the end of a line. False if a cost or an update is not finite."""
+    state = arrays.state
+    failed = 0
+    if phase == TOTAL:
+        cost = block(arrays.cost, 0, 0, plan.parts * plan.groups, arrays.cost.shape[1])
+        total = 0.0
+        for row in range(cost.shape[0]):
+            total += sum_lanes(load(cost, row, 0))
+        costs[state[STEP]] = total
+        failed = 0 if np.isfinite(total) else 1
+    elif phase == UPDATE:
+        for piece in range(tasks):
+            failed += state[FAILED + piece]
+        if not failed:
+            state[SIDE] = 1 - state[SIDE]
+            state[STEP] += 1
+    return failed == 0
 
 
 @inlined
@@ -272,9 +266,7 @@ def run(worker, program, body, steps, first_line, last_line, arrays, plan, learn
     call the same function with their own number: one of theirs would be compiled twice, by itself and inside of this
     one (1.5 s of 7.6 s).
     """
-    state, desk = arrays.state, arrays.desk
-    cost = block(arrays.cost, 0, 0, plan.slots, arrays.cost.shape[1])
-    one_panel = arrays.x.shape[0] <= plan.panel
+    desk = arrays.desk
     helped = door.shape[0] > 0
     if worker == LEADER and helped:
         again = (program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs, door)
@@ -290,29 +282,34 @@ def run(worker, program, body, steps, first_line, last_line, arrays, plan, learn
             if line == OVER:
                 break
         index = _unrolled(line, body, steps)
-        phase, tasks = program[index, PHASE], program[index, TASKS]
-        fresh = not one_panel or line <= body  # one panel is transposed in the first step, and stays
-        purpose = program[index, PURPOSE]
+        phase, purpose, tasks = program[index, PHASE], program[index, PURPOSE], program[index, TASKS]
         first_row, last_row = program[index, FIRST_ROW], program[index, LAST_ROW]
-        _work(worker, line, phase, purpose, tasks, first_row, last_row, fresh, arrays, plan, learning_rate, bias_rate)
+        # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only.
+        fresh = line <= body or plan.threads > 1 or arrays.x.shape[0] > plan.panel
+
+        workers = min(plan.threads, tasks)
+        turn = 0
+        while turn < workers:
+            # A worker's own tasks are the same in every step, so that their rows lie in its core's cache already.
+            owner = (worker + turn) % workers
+            first = tasks * owner // workers
+            count = tasks * (owner + 1) // workers - first
+            task = claim(desk, owner, line, count)
+            if task == count:
+                turn += 1
+                continue
+            if phase == ROWS:
+                _rows(purpose, arrays, plan, first + task, worker, first_row, last_row, fresh)
+            elif phase == STRIPS:
+                _strip(arrays, plan, first + task, worker, first_row, last_row)
+            else:
+                _piece(phase, arrays, plan, first + task, learning_rate, bias_rate)
+            add(desk, DONE, 1)
 
         if worker == LEADER:
             await_tasks(desk, tasks)
-            if phase == TOTAL:
-                total = 0.0
-                for slot in range(plan.slots):
-                    total += sum_lanes(load(cost, slot, 0))
-                costs[state[STEP]] = total
-                if not np.isfinite(total):
-                    break
-            elif phase == UPDATE:
-                failed = 0
-                for piece in range(tasks):
-                    failed += state[FAILED + piece]
-                if failed:
-                    break
-                state[SIDE] = 1 - state[SIDE]
-                state[STEP] += 1
+            if not _close(phase, tasks, arrays, plan, costs):
+                break
         line += 1
 
     if worker == LEADER and helped:

@@ -30,7 +30,7 @@ def exp(x):
     return _exp_float32(x) if x.dtype == np.float32 else _exp_float64(x)
 
 
-@overload(exp, inline="always")
+@overload(exp)
 def _exp(x):
     return _exp_float32 if x.dtype == types.float32 else _exp_float64
 
@@ -47,7 +47,7 @@ def sigmoid(x):
     return multiply_add(-front, s, front)
 
 
-@overload(sigmoid, inline="always")
+@overload(sigmoid)
 def _sigmoid(x):
     return sigmoid
 

@@ -52,6 +52,19 @@ def _(emitter, matrix):
     return result._getvalue()
 
 
+def is_gapless(matrix):
+    """Whether the rows of a block follow each other without gaps."""
+    return matrix.flags.c_contiguous
+
+
+@lowers(is_gapless, lambda matrix: types.boolean if is_block(matrix) else None)
+def _(emitter, matrix):
+    members = matrix.members
+    together = emitter.builder.icmp_signed("==", members.stride, members.columns)
+    single = emitter.builder.icmp_signed("==", members.rows, emitter.number(1))
+    return emitter.builder.or_(together, single)
+
+
 def matrix_at(memory, start, rows, columns):
     """The part of a flat array from `start` on, as a block of rows x columns."""
     return memory[start : start + rows * columns].reshape(rows, columns)
@@ -76,19 +89,18 @@ def _(emitter, matrix):
     return emitter.number(matrix.kind.vector.lanes)
 
 
-def prefetch(row, start, count):
-    """Ask for row[0, start : start + count], as far as it exists, ahead of its use: into the level 2 cache."""
+def prefetch(row, column):
+    """Ask for two cache lines from row[0, column] on, ahead of their use, if that exists."""
 
 
 @lowers(prefetch, lambda row, *_: types.none if is_block(row) else None)
-def _(emitter, row, start, count):
-    first = start.index
-    end = emitter.builder.add(first, count.index)
-    over = emitter.builder.icmp_signed(">", end, row.members.columns)
-    end = emitter.builder.select(over, row.members.columns, end)
-    line = emitter.number(CACHE_LINE * 8 // row.kind.dtype.bitwidth)
-    with cgutils.for_range_slice(emitter.builder, first, end, line, inc=True) as (at, _):
-        emitter.prefetch(emitter.offset(row.members.data, at))
+def _(emitter, row, column):
+    exists = emitter.builder.icmp_unsigned("<", column.index, row.members.columns)
+    with cgutils.if_likely(emitter.builder, exists):
+        for line in range(2):
+            elements = emitter.number(line * CACHE_LINE * 8 // row.kind.dtype.bitwidth)
+            at = emitter.builder.add(column.index, elements)
+            emitter.prefetch(emitter.offset(row.members.data, at))
 
 
 # ---- vectors
@@ -406,6 +418,88 @@ def _same_tile(tile, *_):
 
 lowers(add_outer, _same_tile)(_add_outer(some=False))
 lowers(add_outer_some, _same_tile)(_add_outer(some=True))
+
+
+def zero_tile(matrix, row, column, rows, vectors):
+    """A tile of zeros for matrix[row, column] and on."""
+    return np.zeros((rows, vectors * lanes(matrix)), matrix.dtype)
+
+
+@lowers(zero_tile, _tile_of)
+def _(emitter, matrix, row, column, rows, vectors):
+    return ir.Constant(emitter.context.get_value_type(Tile(matrix.kind.dtype, rows.literal, vectors.literal)), None)
+
+
+def add_dots(tile, a, row, b, first, k):
+    """The tile plus, in its vector [i, j], a[row + i] times b[first + j], lane by lane from column k on.
+
+    Behind its last column b counts as zeros, and behind its last row as that row once more.
+    """
+    wide = tile.reshape(tile.shape[0], -1, lanes(b))
+    result = wide.copy()
+    for j in range(wide.shape[1]):
+        right = load_some(b, min(first + j, b.shape[0] - 1), k, b.shape[1] - k)
+        for i in range(wide.shape[0]):
+            result[i, j] += load_some(a, row + i, k, b.shape[1] - k) * right
+    return result.reshape(tile.shape)
+
+
+@lowers(add_dots, _same_tile)
+def _(emitter, tile, a, row, b, first, k):
+    rows, vectors, vector = tile.kind.rows, tile.kind.vectors, tile.kind.vector
+    builder = emitter.builder
+    last = builder.sub(b.members.rows, emitter.number(1))
+    addresses = [emitter.row_offset(a, emitter.address(a, row.index, k.index), i) for i in range(rows)]
+    for j in range(vectors):
+        b_row = builder.add(first.index, emitter.number(j))
+        b_row = builder.select(builder.icmp_signed("<", b_row, last), b_row, last)
+        addresses.append(emitter.address(b, b_row, k.index))
+    loaded = emitter.load_all(addresses, vector, builder.sub(b.members.columns, k.index))
+    registers = emitter.unpack(tile)
+    for i, left in enumerate(loaded[:rows]):
+        for j, right in enumerate(loaded[rows:]):
+            at = i * vectors + j
+            registers[at] = emitter.multiply_add(left, right, registers[at], vector)
+    return emitter.pack(registers, tile.kind)
+
+
+def add_sums(matrix, row, column, tile):
+    """Add to matrix[row + i, column + j] the sum of the lanes of the tile's vector [i, j]."""
+    wide = tile.reshape(tile.shape[0], -1, lanes(matrix))
+    for i in range(wide.shape[0]):
+        for j in range(wide.shape[1]):
+            matrix[row + i, column + j] += sum_lanes(wide[i, j])
+
+
+@lowers(add_sums, lambda matrix, row, column, tile: types.none if isinstance(tile, Tile) else None)
+def _(emitter, matrix, row, column, tile):
+    vector, vectors = tile.kind.vector, tile.kind.vectors
+    sums = Vector(vector.dtype, vectors * vector.dtype.bitwidth)
+    start = emitter.address(matrix, row.index, column.index)
+    registers = emitter.unpack(tile)
+    for i in range(tile.kind.rows):
+        address = emitter.row_offset(matrix, start, i)
+        total = _sums(emitter, registers[i * vectors : (i + 1) * vectors], vector.lanes)
+        emitter.store(emitter.builder.fadd(emitter.load(address, sums), total), address, sums)
+
+
+def _sums(emitter, parts, lanes):
+    """The sums of the lanes of each part, as one vector: all are folded in halves, as `sum_lanes` does, two by two."""
+    count = len(parts)
+    width, size = lanes, lanes  # of a register, and of what is left of a part in it
+    while size > 1:
+        size //= 2
+        both = (0, width) if len(parts) > 1 else (0,)
+        low = [at + chunk + i for at in both for chunk in range(0, width, 2 * size) for i in range(size)]
+        high = [lane + size for lane in low]
+        pairs = zip(parts[:: len(both)], parts[len(both) - 1 :: len(both)], strict=True)
+        parts = [emitter.builder.fadd(emitter.shuffle(a, b, low), emitter.shuffle(a, b, high)) for a, b in pairs]
+        width = len(low)
+    while len(parts) > 1:  # more parts than lanes
+        parts = [emitter.shuffle(a, b, list(range(2 * width))) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        width *= 2
+    assert width == count
+    return parts[0]
 
 
 def transpose_square(source, row, column, target):
