@@ -18,6 +18,7 @@ FloatArray = npt.NDArray[Any]
 BiasReduction = Literal["mean", "sum"]
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_LIMITS = {dtype: (float(np.finfo(dtype).smallest_subnormal), float(np.finfo(dtype).max)) for dtype in FLOATS}
 
 
 class Gradients(NamedTuple):
@@ -65,6 +66,8 @@ def matrix(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> FloatAr
         raise ValueError(f"{name} has shape {array.shape}; two dimensions are wanted")
     if array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}, which is empty; at least one row and column are wanted")
+    if array.flags.c_contiguous and array.flags.aligned:
+        return array
     return np.require(array, requirements=["C", "A"])
 
 
@@ -92,7 +95,7 @@ def weights(w: Any, b: Any, *, updated: bool) -> tuple[FloatArray, FloatArray]:
 
 def rows_of_x(x: Any, w: FloatArray) -> FloatArray:
     """x (rows, inputs) in the dtype of w. A float32 or float64 array must have that dtype already."""
-    if isinstance(x, np.ndarray) and x.dtype.newbyteorder("=") in FLOATS and x.dtype.newbyteorder("=") != w.dtype:
+    if isinstance(x, np.ndarray) and x.dtype != w.dtype and x.dtype.newbyteorder("=") in set(FLOATS) - {w.dtype}:
         raise TypeError(f"w has dtype {w.dtype}; {x.dtype} is wanted, as x has")
     array = matrix("x", x, w.dtype)
     if array.shape[1] != w.shape[0]:
@@ -141,8 +144,8 @@ def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
         value = float(learning_rate)
     except OverflowError:  # a whole number or a fraction beyond float64
         value = math.inf
-    limits = np.finfo(dtype)
-    if not float(limits.smallest_subnormal) <= value <= float(limits.max):
+    smallest, largest = _LIMITS[dtype]
+    if not smallest <= value <= largest:
         raise ValueError(f"learning_rate is {value!r}; a finite positive number in dtype {dtype} is wanted")
     return value
 

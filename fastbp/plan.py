@@ -98,9 +98,9 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
     else:
         parts = shards
     stretch = parts * panel if wide else 0
-    pieces = min(outputs, -(-weights // PIECE))
     direct = direct_is_faster(rows, inputs, outputs, lanes)
     width = padded(inputs, panel if wide else lanes, dtype)
+    pieces = min(width // lanes, outputs, -(-weights // PIECE))
     workers = min(workers, max(parts * groups, pieces, -(-inputs // panel) if wide else 1))  # no more than tasks
 
     shared = {

@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import numpy as np
-import numpy.typing as npt
 from numba import config
 
 from fastbp import threads
@@ -34,6 +30,10 @@ class Pool:
         self.taken = threading.Lock()
         self.door = atomics.board(team.ASLEEP + 1 + self._most)
         team.help_out(self.door, team.LEADER, 0)  # compiled, or loaded, before the first helper needs it
+
+    def release(self) -> None:
+        """Leave the pool to the next caller."""
+        self.taken.release()
 
     def gather(self, helpers: int) -> None:
         """See that so many helpers are awake, or about to be."""
@@ -62,30 +62,20 @@ class Pool:
             team.help_out(self.door, number, LOOKS)
 
 
+NOBODY = atomics.board(0)
 _current: Pool | None = None
-_NOBODY = atomics.board(0)
 
 
-def _pool() -> Pool:
-    """The pool of this process."""
+def engage(workers: int) -> Pool | None:
+    """The pool, with helpers for a call of so many workers, to be released after it; None if it is taken."""
     global _current
     if _current is None:
         _current = Pool()
-    return _current
-
-
-@contextmanager
-def helpers(workers: int) -> Iterator[npt.NDArray[np.int64]]:
-    """The door of helpers for a call of so many workers, or of nobody; the call is over when this is left."""
-    pool = _pool()
+    pool = _current
     if workers == 1 or config.DISABLE_JIT or not pool.taken.acquire(blocking=False):
-        yield _NOBODY
-        return
-    try:
-        pool.gather(workers - 1)
-        yield pool.door
-    finally:
-        pool.taken.release()
+        return None
+    pool.gather(workers - 1)
+    return pool
 
 
 def _after_fork() -> None:

@@ -78,7 +78,7 @@ def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
             plan = plan_for(10_000_000, inputs, outputs, np.dtype("float32"), threads, forward=False)
             weights = outputs * plan.width
             of_thread = (inputs + 2 * outputs) * plan.panel + 6 * PAGE // 4
-            shared = (2 + plan.shards) * weights + plan.slots * outputs * plan.lanes + 2 * outputs + 6 * PAGE // 4
+            shared = (2 + plan.shards) * weights + plan.parts * outputs * plan.lanes + 2 * outputs + 6 * PAGE // 4
             assert plan.size <= shared + plan.threads * of_thread
             assert plan.shards <= 32
 

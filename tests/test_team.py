@@ -181,7 +181,7 @@ class Bell:
 @pytest.mark.skipif(threads.available() == 1, reason="one processor")
 def test_a_sleeping_helper_is_woken_by_the_next_call(layer, monkeypatch):
     a_step(layer)
-    helpers = pool._pool()
+    helpers = pool._current
     bell = Bell(helpers._bells[0])
     monkeypatch.setattr(helpers, "_bells", [bell, *helpers._bells[1:]])
     for turn in range(1, 4):
@@ -196,10 +196,9 @@ def test_a_sleeping_helper_is_woken_by_the_next_call(layer, monkeypatch):
 
 def test_a_caller_that_finds_the_pool_taken_works_alone(layer):
     wanted = a_step(layer)
-    with pool._pool().taken:
+    with pool._current.taken:
         assert a_step(layer) == wanted
-        with pool.helpers(2) as door:
-            assert door.shape[0] == 0
+        assert pool.engage(2) is None
     assert a_step(layer) == wanted
 
 

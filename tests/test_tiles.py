@@ -81,6 +81,13 @@ def _shapes(a, out, count):
     op.store(out, 1, 0, op.load(inner, 2, 1))
 
 
+def _more_shapes(a, out, count):
+    whole = op.block(out, 0, 0, out.shape[0], out.shape[1])
+    inner = op.block(a, 1, 2, 5, 30)
+    kinds = op.is_gapless(whole) + 10 * op.is_gapless(inner) + 100 * op.is_gapless(op.block(inner, 1, 2, 1, 5))
+    op.store(out, 0, 0, op.fill(out, kinds + 1000 * op.narrow_lanes(inner)))
+
+
 def _prefetches(a, out, count):
     op.prefetch(a, 0)
     op.prefetch(a, 1 << 30)
@@ -118,6 +125,13 @@ CASES = {
     "add_outer": lambda a, out, count: op.store_tile(
         out, 1, 2, op.add_outer(op.load_tile(a, 2, 3, 5, 2), a, 3, a, 7, 6)
     ),
+    "zero_tile": lambda a, out, count: op.store_tile(out, 1, 2, op.zero_tile(a, 2, 3, 3, 2)),
+    "add_dots": lambda a, out, count: op.store_tile(
+        out, 1, 2, op.add_dots(op.load_tile(a, 2, 3, 5, 2), a, 3, op.block(a, 1, 2, 9, 3 * op.lanes(a)), 4, 7)
+    ),
+    "add_sums": lambda a, out, count: op.add_sums(out, 1, 2, op.load_tile(a, 2, 3, 3, 2)),
+    "add_sums of four vectors": lambda a, out, count: op.add_sums(out, 1, 2, op.load_tile(a, 2, 3, 2, 4)),
+    "narrow_lanes, is_gapless": _more_shapes,
     "transpose_square": lambda a, out, count: op.transpose_square(a, 1, 2, out),
 }
 
@@ -166,6 +180,22 @@ def test_an_outer_product_reads_nothing_behind_the_last_column(dtype):
         assert left_behind(compiled, a, out, column) == left_behind(twin, a, out, column), f"from column {column}"
 
 
+def _add_dots_at_edge(a, out, count):
+    """At the right and lower edges of b: what is not there adds nothing, or counts as the last row."""
+    b = op.block(a, 1, 2, 4, 2 * op.lanes(a) + 3)
+    for first in range(4):
+        for k in range(0, b.shape[1], op.lanes(a)):
+            tile = op.add_dots(op.zero_tile(a, 0, 0, 3, 2), a, 3, b, first, k)
+            op.store_tile(out, 3 * first, k, tile)
+
+
+def test_a_product_of_rows_reads_nothing_behind_the_last_column_and_row(dtype):
+    lanes = LANES[dtype.name]
+    a, out = numbers(9, 5 * lanes + 9, dtype), np.full((12, 5 * lanes), 0.5, dtype)
+    compiled, twin = (on_blocks(_add_dots_at_edge, jit) for jit in (numba.njit, as_it_is))
+    assert left_behind(compiled, a, out, 0) == left_behind(twin, a, out, 0)
+
+
 def _transpose_edge(a, out, at):
     op.transpose_some(a, at, 2 * at, out)
 
@@ -180,12 +210,16 @@ def test_transpose_some_stays_inside_for_every_residue(dtype, at):
             assert left_behind(compiled, a, out, at) == left_behind(twin, a, out, at), f"{rows} x {columns}"
 
 
-def test_transpose_some_on_a_whole_square_is_transpose_square(dtype):
+def test_squares_of_some_columns_make_a_whole_square(dtype):
     lanes = LANES[dtype.name]
     square, out = numbers(lanes, lanes, dtype), np.zeros((lanes, lanes), dtype)
-    for transpose in (op.transpose_square, op.transpose_some):
-        call = on_blocks(lambda a, out, count, transpose=transpose: transpose(a, 0, 0, out), as_it_is)
-        left = np.frombuffer(left_behind(call, square, out, 0), dtype)
+
+    def by_columns(a, out, count):
+        for column in range(0, lanes, op.narrow_lanes(a)):
+            op.transpose_some(a, 0, column, out)
+
+    for transpose in (lambda a, out, count: op.transpose_square(a, 0, 0, out), by_columns):
+        left = np.frombuffer(left_behind(on_blocks(transpose, as_it_is), square, out, 0), dtype)
         assert left.tobytes() == surrounded(square.T, 1, 5, GUARD).tobytes()
 
 

@@ -27,6 +27,7 @@ from fastbp.tiles.operations import (
     load,
     load_some,
     multiply_add,
+    narrow_lanes,
     store,
     store_some,
     sum_lanes,
@@ -50,7 +51,8 @@ def transpose(source, target):
             if row + lanes(source) <= rows and column + lanes(source) <= columns:
                 transpose_square(source, row, column, target)
             else:
-                transpose_some(source, row, column, target)
+                for some in range(column, min(column + lanes(source), columns), narrow_lanes(source)):
+                    transpose_some(source, row, some, target)
 
 
 @kernel

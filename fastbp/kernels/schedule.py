@@ -20,7 +20,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.kernels.jit import entry, inlined
-from fastbp.kernels.layer import activate, clear, copy, cost_and_delta, descend, fold, probe, spread, transpose
+from fastbp.kernels.layer import (
+    activate,
+    clear,
+    copy,
+    cost_and_delta,
+    descend,
+    fold,
+    probe,
+    spread,
+    transpose,
+)
 from fastbp.kernels.matmul import add_product, add_product_with_t
 from fastbp.kernels.team import (
     DONE,
@@ -110,7 +120,6 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
     inputs = arrays.x.shape[1]
     outputs = y_pred_t.shape[0]
     x = block(arrays.x, row, 0, rows, inputs)
-    x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel)
     y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker, outputs, plan.panel)
     if purpose == BACKWARD:
         transpose(block(arrays.y_pred, row, o, rows, outputs), y_pred_t)
@@ -121,6 +130,7 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
         if plan.direct:
             add_product_with_t(y_pred_t, w_t, x, ahead)
         else:
+            x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel)
             if fresh:
                 transpose(x, x_t)
             add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), ahead)
@@ -191,36 +201,48 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
 
 
 @inlined
-def _piece(phase, arrays, plan, task, learning_rate, bias_rate):
-    """Some outputs of the weights: loaded, saved, or their gradient folded and followed."""
+def _move(phase, arrays, plan, task):
+    """The weights of some inputs, loaded or saved; with the first task the bias too."""
     inputs, outputs = arrays.w.shape
+    vectors = plan.width // plan.lanes
+    k = vectors * task // plan.pieces * plan.lanes
+    count = vectors * (task + 1) // plan.pieces * plan.lanes - k
+    inside = min(count, inputs - k)
+    w = block(arrays.w, k, 0, inside, outputs)
+    w_t, b = _weights(arrays, plan, arrays.state[SIDE])
+    w_t = block(w_t, 0, k, outputs, count)
+    if phase == LOAD:
+        if inside < count:
+            clear(w_t)  # the padding is updated too, and must stay finite
+        transpose(w, w_t)
+        if task == 0:
+            copy(block(arrays.b, 0, 0, 1, outputs), b)
+    else:
+        transpose(block(w_t, 0, 0, outputs, inside), w)
+        if task == 0:
+            copy(b, block(arrays.b, 0, 0, 1, outputs))
+
+
+@inlined
+def _follow(phase, arrays, plan, task, learning_rate, bias_rate):
+    """The gradient of some outputs, folded; with UPDATE it is followed to the new weights."""
+    outputs = arrays.w.shape[1]
     o = outputs * task // plan.pieces
     count = outputs * (task + 1) // plan.pieces - o
-    side = arrays.state[SIDE]
-    w_t, b = _weights(arrays, plan, side)
-    w_t = block(w_t, o, 0, count, plan.width)
-    b = block(b, 0, o, 1, count)
-    if phase == LOAD:
-        whole = inputs - inputs % plan.lanes
-        clear(block(w_t, 0, whole, count, plan.width - whole))  # the padding is updated too, and must stay finite
-        transpose(block(arrays.w, 0, o, inputs, count), w_t)
-        copy(block(arrays.b, 0, o, 1, count), b)
-    elif phase == SAVE:
-        transpose(block(w_t, 0, 0, count, inputs), block(arrays.w, 0, o, inputs, count))
-        copy(b, block(arrays.b, 0, o, 1, count))
-    else:
-        parts = matrix_at(arrays.memory, plan.gradient_t, plan.shards * outputs, plan.width)
-        bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.parts * outputs, plan.lanes)
-        gradient_t = block(parts, o, 0, count, plan.width)
-        bias_gradient = block(bias_parts, o, 0, count, plan.lanes)
-        fold(gradient_t, parts, plan.shards, o, outputs)
-        fold(bias_gradient, bias_parts, plan.parts, o, outputs)
-        if phase == UPDATE:
-            new_w_t, new_b = _weights(arrays, plan, 1 - side)
-            new_w_t = block(new_w_t, o, 0, count, plan.width)
-            new_b = block(new_b, 0, o, 1, count)
-            good = descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b)
-            arrays.state[FAILED + task] = 0 if good else 1
+    parts = matrix_at(arrays.memory, plan.gradient_t, plan.shards * outputs, plan.width)
+    bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.parts * outputs, plan.lanes)
+    gradient_t = block(parts, o, 0, count, plan.width)
+    bias_gradient = block(bias_parts, o, 0, count, plan.lanes)
+    fold(gradient_t, parts, plan.shards, o, outputs)
+    fold(bias_gradient, bias_parts, plan.parts, o, outputs)
+    if phase == UPDATE:
+        side = arrays.state[SIDE]
+        w_t, b = _weights(arrays, plan, side)
+        new_w_t, new_b = _weights(arrays, plan, 1 - side)
+        w_t, new_w_t = block(w_t, o, 0, count, plan.width), block(new_w_t, o, 0, count, plan.width)
+        b, new_b = block(b, 0, o, 1, count), block(new_b, 0, o, 1, count)
+        good = descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b)
+        arrays.state[FAILED + task] = 0 if good else 1
 
 
 @inlined
@@ -302,8 +324,10 @@ def run(worker, program, body, steps, first_line, last_line, arrays, plan, learn
                 _rows(purpose, arrays, plan, first + task, worker, first_row, last_row, fresh)
             elif phase == STRIPS:
                 _strip(arrays, plan, first + task, worker, first_row, last_row)
+            elif phase in (LOAD, SAVE):
+                _move(phase, arrays, plan, first + task)
             else:
-                _piece(phase, arrays, plan, first + task, learning_rate, bias_rate)
+                _follow(phase, arrays, plan, first + task, learning_rate, bias_rate)
             add(desk, DONE, 1)
 
         if worker == LEADER:

@@ -7,6 +7,7 @@ operations touch only what the mask allows, so they serve the caller's arrays an
 
 from __future__ import annotations
 
+import functools
 import operator
 
 import numpy as np
@@ -502,21 +503,27 @@ def _sums(emitter, parts, lanes):
     return parts[0]
 
 
+def narrow_lanes(matrix):
+    """The number of elements of a vector of 128 bits."""
+    return 16 // matrix.dtype.itemsize
+
+
+@lowers(narrow_lanes, lambda matrix: types.literal(128 // matrix.dtype.bitwidth) if is_block(matrix) else None)
+def _(emitter, matrix):
+    return emitter.number(128 // matrix.kind.dtype.bitwidth)
+
+
 def transpose_square(source, row, column, target):
-    """target[column, row] = source[row, column] for a square of lanes x lanes elements, both whole."""
+    """target[column, row] = source[row, column] for a square of lanes x lanes elements."""
     size = lanes(source)
     target[column : column + size, row : row + size] = source[row : row + size, column : column + size].T
 
 
 def transpose_some(source, row, column, target):
-    """`transpose_square` at the edges of source: only what lies inside its rows and columns is read and written."""
-    size = lanes(source)
-    rows, columns = source[row : row + size, column : column + size].shape
-    target[column : column + columns, row : row + rows] = source[row : row + rows, column : column + columns].T
-
-
-def _two_blocks(source, row, column, target):
-    return types.none if is_block(source) and is_block(target) else None
+    """The same for `lanes` rows and `narrow_lanes` columns: only what lies inside of source is read and written."""
+    inside = source[row : row + lanes(source), column : column + narrow_lanes(source)]
+    rows, columns = inside.shape
+    target[column : column + columns, row : row + rows] = inside.T
 
 
 def _perfect_shuffles(emitter, lines, low, high):
@@ -528,50 +535,49 @@ def _perfect_shuffles(emitter, lines, low, high):
     return lines
 
 
-@lowers(transpose_square, _two_blocks)
-def _(emitter, source, row, column, target):
+def _transpose(emitter, source, row, column, target, some):
     # Registers of 256 bits are put together from two loads of 128, so that only the squares of 128 x 128 bits inside
     # them are left to shuffle. 16 x 16 float32: 45 cycles; with 64 shuffles of whole 512-bit registers 90.
-    vector = source.kind.vector
-    quad = Vector(vector.dtype, 128)
-    size, q = vector.lanes, quad.lanes
+    builder, vector = emitter.builder, source.kind.vector
+    narrow = Vector(vector.dtype, 128)
+    size, q = vector.lanes, narrow.lanes
     halves = min(2, size // q)
-    double = Vector(vector.dtype, 128 * halves)
+    wide = Vector(vector.dtype, 128 * halves)
     low = [lane + at for at in range(0, halves * q, q) for i in range(q // 2) for lane in (i, halves * q + i)]
     high = [lane + q // 2 for lane in low]
     start = emitter.address(source, row.index, column.index)
     end = emitter.address(target, column.index, row.index)
+    rows = builder.sub(source.members.rows, row.index)
+    columns = builder.sub(source.members.columns, column.index)
+
+    def load(line, j):
+        if not some:
+            return emitter.load(emitter.offset(emitter.row_offset(source, start, line), j), narrow)
+        line = emitter.number(line)
+        inside = builder.select(builder.icmp_signed("<", line, rows), line, emitter.number(0))
+        return emitter.load_some(emitter.offset(start, builder.mul(source.members.stride, inside)), narrow, columns)
+
+    def store(line, i, j):
+        address = emitter.offset(emitter.row_offset(target, end, j), i)
+        if not some:
+            return emitter.store(line, address, wide)
+        inside = builder.icmp_signed("<", emitter.number(j), columns)
+        count = builder.select(inside, builder.sub(rows, emitter.number(i)), emitter.number(0))
+        return emitter.store_some(line, address, wide, count)
+
     for i in range(0, size, halves * q):
-        for j in range(0, size, q):
+        for j in range(0, q if some else size, q):
             lines = []
             for line in range(i, i + q):
-                parts = [
-                    emitter.load(emitter.offset(emitter.row_offset(source, start, line + at), j), quad)
-                    for at in range(0, halves * q, q)
-                ]
+                parts = [load(line + at, j) for at in range(0, halves * q, q)]
                 lines.append(emitter.shuffle(parts[0], parts[-1], list(range(halves * q))))
             for at, line in enumerate(_perfect_shuffles(emitter, lines, low, high)):
-                emitter.store(line, emitter.offset(emitter.row_offset(target, end, j + at), i), double)
+                store(line, i, j + at)
 
 
-@lowers(transpose_some, _two_blocks)
-def _(emitter, source, row, column, target):
-    vector = source.kind.vector
-    size = vector.lanes
-    row, column = row.index, column.index
-    start = emitter.address(source, row, column)
-    end = emitter.address(target, column, row)
-    rows = emitter.builder.sub(source.members.rows, row)
-    columns = emitter.builder.sub(source.members.columns, column)
+def _two_blocks(source, row, column, target):
+    return types.none if is_block(source) and is_block(target) else None
 
-    def count(i, across, along):
-        inside = emitter.builder.icmp_signed("<", emitter.number(i), across)
-        return emitter.builder.select(inside, along, emitter.number(0))
 
-    lines = [
-        emitter.load_some(emitter.row_offset(source, start, i), vector, count(i, rows, columns)) for i in range(size)
-    ]
-    low = [lane for i in range(size // 2) for lane in (i, size + i)]
-    high = [lane + size // 2 for lane in low]
-    for i, line in enumerate(_perfect_shuffles(emitter, lines, low, high)):
-        emitter.store_some(line, emitter.row_offset(target, end, i), vector, count(i, columns, rows))
+lowers(transpose_square, _two_blocks)(functools.partial(_transpose, some=False))
+lowers(transpose_some, _two_blocks)(functools.partial(_transpose, some=True))
