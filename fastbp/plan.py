@@ -22,7 +22,7 @@ WIDE_BYTES = 256 * 1024
 ROWS_PER_SHARD = 128
 MOST_SHARDS = 32
 STRETCH_PANELS = 16
-PANEL_BYTES = 16 * 1024
+PANEL_BYTES = 8 * 1024
 MOST_TILES = 8
 # Multiply-adds of a step below which one thread is faster than two: 200 x 64 -> 10 (370 000) takes 33 us on one and
 # 42 us on two, 512 x 64 -> 10 (940 000) 73 us and 41 us.
@@ -86,7 +86,7 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
     weights = inputs * outputs
     large = work_of(rows, inputs, outputs) > PARALLEL_WORK
     workers = threads if large else 1
-    shards = min(MOST_SHARDS, max(1, rows // ROWS_PER_SHARD), panels)
+    shards = min(MOST_SHARDS, -(-rows // ROWS_PER_SHARD), panels)
     wide = not forward and (weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and large))
     groups = 1
     if forward:
