@@ -128,7 +128,7 @@ class Call:
             )
         finally:
             if pool:
-                pool.release()
+                pool.leave()
         return line
 
 

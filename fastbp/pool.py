@@ -26,40 +26,34 @@ class Pool:
 
     def __init__(self) -> None:
         self._most = threads.available() - 1
-        self._bells: list[threading.Lock] = []
-        self.taken = threading.Lock()
-        self.door = atomics.board(team.ASLEEP + 1 + self._most)
-        team.help_out(self.door, team.LEADER, 0)  # compiled, or loaded, before the first helper needs it
+        self._hired = 0
+        self._taken = threading.Lock()
+        self.door = atomics.board(team.HELPERS + 2 * self._most)
+        # Compiled, or loaded, before the first helper needs it: a closed door lets nobody in.
+        closed = atomics.board(team.HELPERS)
+        closed[team.CALL, 0] = team.CLOSED
+        team.help_out(closed, 1, LOOKS)
 
-    def release(self) -> None:
-        """Leave the pool to the next caller."""
-        self.taken.release()
+    def take(self, helpers: int) -> bool:
+        """Whether the pool is the caller's now, until `leave`, with so many helpers if the system allows."""
+        if not self._taken.acquire(blocking=False):
+            return False
+        while self._hired < min(helpers, self._most):
+            self._hire(self._hired + 1)
+        return True
 
-    def gather(self, helpers: int) -> None:
-        """See that so many helpers are awake, or about to be."""
-        helpers = min(helpers, self._most)
-        while len(self._bells) < helpers <= self._most:
-            self._hire()
-        for number, bell in enumerate(self._bells[:helpers], 1):
-            if self.door[team.ASLEEP + number, 0]:
-                self.door[team.ASLEEP + number, 0] = 0
-                bell.release()
+    def leave(self) -> None:
+        self._taken.release()
 
-    def _hire(self) -> None:
-        """Start a helper; it begins as if it had been woken."""
-        bell, number = threading.Lock(), len(self._bells) + 1
-        helper = threading.Thread(target=self._serve, args=(bell, number), name=f"fastbp-{number}", daemon=True)
+    def _hire(self, number: int) -> None:
+        atomics.hang_bell(self.door, team.HELPERS + 2 * number - 1)
+        arguments = self.door, number, LOOKS
         try:
-            helper.start()
+            threading.Thread(target=team.help_out, args=arguments, name=f"fastbp-{number}", daemon=True).start()
         except RuntimeError:  # the system gives no more threads: those that are there will do
-            self._most = len(self._bells)
+            self._most = self._hired
         else:
-            self._bells.append(bell)
-
-    def _serve(self, bell: threading.Lock, number: int) -> None:
-        while True:
-            bell.acquire()
-            team.help_out(self.door, number, LOOKS)
+            self._hired = number
 
 
 NOBODY = atomics.board(0)
@@ -67,15 +61,13 @@ _current: Pool | None = None
 
 
 def engage(workers: int) -> Pool | None:
-    """The pool, with helpers for a call of so many workers, to be released after it; None if it is taken."""
+    """The pool, with helpers for a call of so many workers, to be left after it; None if it is taken."""
     global _current
     if _current is None:
         _current = Pool()
     pool = _current
-    if workers == 1 or config.DISABLE_JIT or not pool.taken.acquire(blocking=False):
-        return None
-    pool.gather(workers - 1)
-    return pool
+    alone = workers == 1 or config.DISABLE_JIT or not pool.take(workers - 1)
+    return None if alone else pool
 
 
 def _after_fork() -> None:

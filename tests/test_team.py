@@ -12,10 +12,8 @@ from test_training import assert_same_bits
 import fastbp
 from fastbp import pool, threads
 from fastbp.kernels import team
-from fastbp.tiles.atomics import add, board, exchange, read
+from fastbp.tiles.atomics import add, board, exchange, hang_bell, read, ring, write
 from fastbp.tiles.calls import lay_open
-
-LONG = 10**6  # looks: longer than a test here, and then it is over
 
 
 def run_together(calls):
@@ -118,43 +116,78 @@ def _mark(worker, lines, tasks, workers, marks, desk, door):
     return worker
 
 
+@numba.njit
+def _close(door):
+    write(door, team.CALL, team.CLOSED)
+    for row in range(team.HELPERS, door.shape[0], 2):
+        if exchange(door, row, 1, 0):
+            ring(door, row + 1)
+
+
+class Helpers:
+    """Behind a new door, as long as the block lasts; without the compiler there are none."""
+
+    def __init__(self, *numbers, patience=1000):
+        self.door = board(team.HELPERS + 2 * max(numbers, default=0))
+        for number in range(1, 1 + max(numbers, default=0)):
+            hang_bell(self.door, team.HELPERS + 2 * number - 1)
+        arguments = [(self.door, number, patience) for number in numbers if COMPILED]
+        self.threads = [threading.Thread(target=team.help_out, args=each) for each in arguments]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self.door
+
+    def __exit__(self, *_):
+        _close(self.door)
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("patience", [0, 10, 100_000])
 @pytest.mark.parametrize("helpers", [0, 1, 3])
 @pytest.mark.parametrize("tasks", [1, 2, 40])
-def test_every_task_is_done_once_and_before_the_next_line(helpers, tasks):
-    lines = 2000 if COMPILED else 5
-    door, desk = board(team.ASLEEP + 1 + helpers), board(team.FIRST + 1)
-    marks = np.zeros((lines, tasks + 1), np.int64)
-    _mark(team.LEADER, 0, tasks, helpers + 1, marks, desk, door)
-    team.help_out(door, 0, 1)
-    door[:] = 0
-    looks = LONG if COMPILED else 1
-    started = [threading.Thread(target=team.help_out, args=(door, 1 + i, looks), daemon=True) for i in range(helpers)]
-    for helper in started:
-        helper.start()
-    for _ in range(5):
-        marks[:] = 0
-        _mark(team.LEADER, lines, tasks, helpers + 1, marks, desk, door)
-        assert (marks[:, :tasks] == 1).all()
-        assert (marks[:, tasks] == tasks).all()
-    assert door[team.INSIDE, 0] == 0
-    for helper in started:
-        helper.join()
+def test_every_task_is_done_once_and_before_the_next_line(helpers, tasks, patience):
+    lines = 500 if COMPILED else 5
+    desk, marks = board(team.FIRST + 1), np.zeros((lines, tasks + 1), np.int64)
+    with Helpers(*range(1, 1 + helpers), patience=patience) as door:
+        for _ in range(20):
+            marks[:] = 0
+            _mark(team.LEADER, lines, tasks, helpers + 1, marks, desk, door)
+            assert (marks[:, :tasks] == 1).all()
+            assert (marks[:, tasks] == tasks).all()
+            assert door[team.INSIDE, 0] == 0
 
 
-def test_a_helper_that_finds_no_call_sleeps():
-    door = board(team.ASLEEP + 3)
-    team.help_out(door, 2, 100)
-    assert door[team.ASLEEP :, 0].tolist() == [0, 0, 1]
+def slept(door, number):
+    """Wait until a helper sleeps."""
+    deadline = time.monotonic() + 60
+    while not door[team.HELPERS + 2 * number - 2, 0]:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.mark.jit_only
+def test_a_helper_that_finds_no_call_sleeps_until_the_next_one():
+    desk, marks = board(team.FIRST + 1), np.zeros((1, 9), np.int64)
+    with Helpers(1, 2) as door:
+        for _ in range(20):
+            slept(door, 1)
+            slept(door, 2)
+            before = time.process_time()
+            time.sleep(0.01)
+            assert time.process_time() - before < 0.005, "who sleeps uses no processor"
+            _mark(team.LEADER, 1, 8, 2, marks, desk, door)
+            assert door[team.HELPERS + 2, 0] == 1, "the second was not wanted"
+    assert (marks[:, :8] == 20).all()
 
 
 @pytest.mark.jit_only
 def test_a_helper_beyond_those_invited_does_not_come_in():
-    door, desk = board(team.ASLEEP + 8), board(team.FIRST + 1)
-    marks = np.zeros((20_000, 9), np.int64)
-    helper = threading.Thread(target=team.help_out, args=(door, 7, 10**6))
-    helper.start()
-    _mark(team.LEADER, 20_000, 8, 7, marks, desk, door)
-    helper.join()
+    desk, marks = board(team.FIRST + 1), np.zeros((20_000, 9), np.int64)
+    with Helpers(7, patience=10**6) as door:
+        _mark(team.LEADER, 20_000, 8, 7, marks, desk, door)
     assert (marks[:, :8] == 1).all()
 
 
@@ -166,37 +199,22 @@ def a_step(layer):
     return fastbp.step(x, y, w, b), w.tobytes(), b.tobytes()
 
 
-class Bell:
-    """Counts how often it is rung."""
-
-    def __init__(self, bell):
-        self.rung, self._bell = 0, bell
-
-    def release(self):
-        self.rung += 1
-        self._bell.release()
-
-
 @pytest.mark.jit_only
 @pytest.mark.skipif(threads.available() == 1, reason="one processor")
-def test_a_sleeping_helper_is_woken_by_the_next_call(layer, monkeypatch):
-    a_step(layer)
-    helpers = pool._current
-    bell = Bell(helpers._bells[0])
-    monkeypatch.setattr(helpers, "_bells", [bell, *helpers._bells[1:]])
-    for turn in range(1, 4):
-        deadline = time.monotonic() + 60
-        while not helpers.door[team.ASLEEP + 1, 0]:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
-        assert bell.rung == turn - 1
-        a_step(layer)
-        assert bell.rung == turn
+def test_a_sleeping_helper_is_woken_by_the_next_call(layer):
+    wanted = a_step(layer)
+    door = pool._current.door
+    awake = 0
+    for _ in range(20):
+        slept(door, 1)
+        assert a_step(layer) == wanted
+        awake += door[team.HELPERS, 0] == 0
+    assert awake > 5, "half a millisecond after a call helpers are awake, if this thread was not put aside meanwhile"
 
 
 def test_a_caller_that_finds_the_pool_taken_works_alone(layer):
     wanted = a_step(layer)
-    with pool._current.taken:
+    with pool._current._taken:
         assert a_step(layer) == wanted
         assert pool.engage(2) is None
     assert a_step(layer) == wanted

@@ -43,6 +43,7 @@ from fastbp.kernels.team import (
     invite,
     next_line,
     open_line,
+    spare,
 )
 from fastbp.tiles.atomics import add
 from fastbp.tiles.calls import lay_open
@@ -316,6 +317,8 @@ def run(worker, program, body, steps, first_line, last_line, arrays, plan, learn
             owner = (worker + turn) % workers
             first = tasks * owner // workers
             count = tasks * (owner + 1) // workers - first
+            if turn > 0:
+                spare(desk, owner, line, count)
             task = claim(desk, owner, line, count)
             if task == count:
                 turn += 1

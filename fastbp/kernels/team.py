@@ -5,11 +5,11 @@ tasks, which the leader and whoever has come take one by one; it is over when ev
 thread that the system has put aside, or has not woken yet, costs its help and nothing more.
 
 A door, one for a pool of helpers, where they look for a call to join:
-    CALL    counts up when a call begins and when it ends: a call is open while it is odd
+    CALL    counts up when a call begins and when it ends: a call is open while it is odd; CLOSED at the very end
     TASK    what to call
     WORKERS how many may take part, the leader included
     INSIDE  helpers that are inside the call
-    ASLEEP  and on, for each helper: 1 when it has given up looking, until it is woken
+    HELPERS and on, two for each: 1 if it is asleep, and the bell that wakes it
 
 A desk, one for a call, where the tasks are given out:
     LINE    the line that is worked on
@@ -20,17 +20,20 @@ A desk, one for a call, where the tasks are given out:
 from __future__ import annotations
 
 from fastbp.kernels.jit import entry, inlined
-from fastbp.tiles.atomics import add, exchange, give_way, pause, read, write
+from fastbp.tiles.atomics import add, exchange, give_way, pause, read, ring, sleep, write
 from fastbp.tiles.calls import enter
 
-CALL, TASK, WORKERS, INSIDE, ASLEEP = range(5)
+CALL, TASK, WORKERS, INSIDE, HELPERS = range(5)
 LINE, DONE, FIRST = range(3)
 
 LEADER = 0
 NOT_BEGUN, OVER = -1, 1 << 62
+CLOSED = -1
 
 # Looks before a thread that waits for another one gives way to those that want its core: some 20 us here.
 PATIENCE = 500
+# Looks before a worker that has nothing left to do takes the tasks of one that is at work: some 3 us here.
+KINDNESS = 100
 
 
 @inlined
@@ -74,6 +77,17 @@ def claim(desk, owner, line, count):
 
 
 @inlined
+def spare(desk, owner, line, count):
+    """Leave an owner that is at work its tasks for a while: their rows would have to come from its core's cache."""
+    looks = 0
+    ticket = read(desk, FIRST + owner)
+    while looks < KINDNESS and ticket > line << 32 and ticket < (line << 32) + count:
+        pause(desk)
+        looks += 1
+        ticket = read(desk, FIRST + owner)
+
+
+@inlined
 def await_tasks(desk, tasks):
     """Wait until all tasks of the line are done."""
     looks = 0
@@ -83,10 +97,14 @@ def await_tasks(desk, tasks):
 
 @inlined
 def invite(door, desk, workers):
-    """Begin a call that is laid open at the door."""
+    """Begin a call that is laid open at the door, and wake the helpers that are wanted and asleep."""
     write(desk, LINE, NOT_BEGUN)
     write(door, WORKERS, workers)
     write(door, CALL, read(door, CALL) + 1)
+    helpers = (door.shape[0] - HELPERS) // 2
+    for helper in range(min(helpers, workers - 1)):
+        if exchange(door, HELPERS + 2 * helper, 1, 0):
+            ring(door, HELPERS + 2 * helper + 1)
 
 
 @inlined
@@ -100,20 +118,30 @@ def dismiss(door, desk):
 
 
 @entry
-def help_out(door, worker, looks):
-    """Join one call after the other, until none has come for so many looks; then be asleep."""
+def help_out(door, worker, patience):
+    """Join one call after the other, until the door is closed. After so many looks without a call: sleep.
+
+    It runs without the interpreter and never asks for it: who waits for the interpreter's lock while another thread
+    calls one kernel after the other may wait for good.
+    """
+    asleep = HELPERS + 2 * (worker - 1)
     known = 0
-    left = looks
-    while left > 0:
-        call = read(door, CALL)
+    looks = 0
+    call = read(door, CALL)
+    while call != CLOSED:
         if call % 2 == 1 and call != known:
             known = call
-            left = looks
+            looks = 0
             add(door, INSIDE, 1)
             if read(door, CALL) == call and worker < read(door, WORKERS):  # it has not ended in between
                 enter(door, TASK, worker)
             add(door, INSIDE, -1)
-        else:
+        elif looks < patience:
             pause(door)
-            left -= 1
-    write(door, ASLEEP + worker, 1)
+            looks += 1
+        else:
+            looks = 0
+            write(door, asleep, 1)
+            if read(door, CALL) == call or not exchange(door, asleep, 1, 0):  # else a call has come in between
+                sleep(door, asleep + 1)
+        call = read(door, CALL)

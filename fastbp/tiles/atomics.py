@@ -1,4 +1,4 @@
-"""What threads say to each other: numbers in shared memory, read and changed in one piece.
+"""What threads say to each other: numbers in shared memory, read and changed in one piece, and bells to wake by.
 
 A board is a C-contiguous int64 matrix with a cache line for each row; the number of a row is in its first column.
 All operations are ordered as they stand in the program, for all threads alike (LLVM's seq_cst).
@@ -6,6 +6,7 @@ All operations are ordered as they stand in the program, for all threads alike (
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 
@@ -98,6 +99,34 @@ def _(emitter, board):
     if _PAUSE:
         name, args = _PAUSE
         _call(emitter, ir.VoidType(), name, args)
+
+
+def hang_bell(board: npt.NDArray[np.int64], row: int) -> None:
+    """Put a bell into a row: a lock of the interpreter that is not free until it is rung."""
+    allocate, acquire = ctypes.pythonapi.PyThread_allocate_lock, ctypes.pythonapi.PyThread_acquire_lock
+    allocate.restype, acquire.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int]
+    bell = allocate()
+    acquire(bell, 1)
+    board[row, 0] = bell
+
+
+def sleep(board, row):
+    """Sleep until the bell in a row is rung, if it has not been since the last time."""
+
+
+@lowers(sleep, _nothing_of)
+def _(emitter, board, row):
+    lock = emitter.builder.load(_address(emitter, board, row))
+    _call(emitter, INT32, "PyThread_acquire_lock", [lock, ir.Constant(INT32, 1)])
+
+
+def ring(board, row):
+    """Wake who sleeps by the bell in a row."""
+
+
+@lowers(ring, _nothing_of)
+def _(emitter, board, row):
+    _call(emitter, ir.VoidType(), "PyThread_release_lock", [emitter.builder.load(_address(emitter, board, row))])
 
 
 def give_way(board):
