@@ -18,14 +18,15 @@ from fastbp.tiles.registers import TILE_ROWS, TILE_ROWS_OF_DOTS, TILE_VECTORS, l
 
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
 WIDE_BYTES = 256 * 1024
-# Shards are folded after every step; with 128 rows and more in each, that is below 1 % of the arithmetic.
-ROWS_PER_SHARD = 128
+# Shards are folded after every step, for which gradients come from the caches of other cores. 1797 x 64 -> 10, 3.3
+# million multiply-adds, on two threads beside the thread pools of other libraries: 87 us with 14 shards, 70 with 8.
+WORK_OF_SHARD = 250_000
 MOST_SHARDS = 32
 STRETCH_PANELS = 16
 PANEL_BYTES = 8 * 1024
 MOST_TILES = 8
-# Multiply-adds of a step below which one thread is faster than two: 200 x 64 -> 10 (370 000) takes 33 us on one and
-# 42 us on two, 512 x 64 -> 10 (940 000) 73 us and 41 us.
+# Multiply-adds of a step below which a second thread does not pay: 200 x 64 -> 10 (370 000) takes 27 us on one and
+# 39 us on two, 512 x 64 -> 10 (940 000) 47 us and 41 us.
 PARALLEL_WORK = 500_000
 # Weights of a task that loads, updates or saves them.
 PIECE = 16384
@@ -86,7 +87,8 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
     weights = inputs * outputs
     large = work_of(rows, inputs, outputs) > PARALLEL_WORK
     workers = threads if large else 1
-    shards = min(MOST_SHARDS, -(-rows // ROWS_PER_SHARD), panels)
+    shards = min(MOST_SHARDS, panels, max(1, work_of(rows, inputs, outputs) // WORK_OF_SHARD))
+    shards = 1 << (shards.bit_length() - 1)  # as many for each of 2, 4, 8 ... threads
     wide = not forward and (weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and large))
     groups = 1
     if forward:

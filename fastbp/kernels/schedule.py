@@ -310,13 +310,13 @@ def run(worker, program, body, steps, first_line, last_line, arrays, plan, learn
         # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only.
         fresh = line <= body or plan.threads > 1 or arrays.x.shape[0] > plan.panel
 
-        workers = min(plan.threads, tasks)
+        workers = max(1, min(plan.threads, tasks))
         turn = 0
-        while turn < workers:
+        while turn < plan.threads:
             # A worker's own tasks are the same in every step, so that their rows lie in its core's cache already.
-            owner = (worker + turn) % workers
-            first = tasks * owner // workers
-            count = tasks * (owner + 1) // workers - first
+            owner = (worker + turn) % plan.threads
+            first = tasks * min(owner, workers) // workers
+            count = tasks * min(owner + 1, workers) // workers - first
             if turn > 0:
                 spare(desk, owner, line, count)
             task = claim(desk, owner, line, count)
