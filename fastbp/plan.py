@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fastbp.kernels import schedule
 from fastbp.kernels.schedule import Plan
-from fastbp.tiles.registers import TILE_ROWS, TILE_ROWS_OF_DOTS, TILE_VECTORS, lanes_of
+from fastbp.tiles.registers import TILE_ROWS_OF_DOTS, TILE_VECTORS, lanes_of
 
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
 WIDE_BYTES = 256 * 1024
@@ -22,6 +22,11 @@ WIDE_BYTES = 256 * 1024
 # million multiply-adds, on two threads beside the thread pools of other libraries: 87 us with 14 shards, 70 with 8.
 WORK_OF_SHARD = 250_000
 MOST_SHARDS = 32
+# Few rows on many weights: each group of outputs goes through all rows and has the gradient of its own weights. With
+# strips of inputs, 32 x 784 -> 128 took as long on two threads as on one, since gradients went to another core.
+FEW_PANELS = 4
+OUTPUTS_OF_GROUP = 8
+MOST_GROUPS = 16
 STRETCH_PANELS = 16
 PANEL_BYTES = 8 * 1024
 MOST_TILES = 8
@@ -59,17 +64,22 @@ def panel_rows(inputs: int, dtype: np.dtype[Any]) -> int:
     return tile * max(1, min(MOST_TILES, PANEL_BYTES // (tile * inputs * dtype.itemsize)))
 
 
-def direct_is_faster(rows: int, inputs: int, outputs: int, lanes: int) -> bool:
+def direct_is_faster(rows: int, inputs: int, outputs: int, groups: int, lanes: int) -> bool:
     """Whether x is better multiplied as it lies: then every product ends with a sum over the lanes of a vector.
 
-    In cycles, measured: 1 for a vector of multiply-adds, 5 for each row of a square that is transposed, 4 for the sum
-    of the lanes of a vector, 30 for a tile of such sums.
+    In cycles, measured: 1 for a vector of multiply-adds, 5 for each row of a square that is transposed (by each group
+    of outputs), 4 for the sum of the lanes of a vector, 30 for a tile of such sums.
     """
     vectors_of_rows, vectors_of_inputs = -(-rows // lanes), -(-inputs // lanes)
-    transposed = vectors_of_rows * (outputs * inputs + 5 * lanes * vectors_of_inputs)
+    transposed = vectors_of_rows * (outputs * inputs + 5 * lanes * vectors_of_inputs * groups)
     tiles = -(-rows // TILE_VECTORS) * -(-outputs // TILE_ROWS_OF_DOTS)
     direct = outputs * rows * (vectors_of_inputs + 4) + 30 * tiles
     return direct < transposed
+
+
+def power_of_two_below(number: int) -> int:
+    """The largest power of two up to a number: as many tasks for each of 2, 4, 8 ... threads."""
+    return 1 << (number.bit_length() - 1)
 
 
 def padded(inputs: int, unit: int, dtype: np.dtype[Any]) -> int:
@@ -87,22 +97,25 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
     weights = inputs * outputs
     large = work_of(rows, inputs, outputs) > PARALLEL_WORK
     workers = threads if large else 1
-    shards = min(MOST_SHARDS, panels, max(1, work_of(rows, inputs, outputs) // WORK_OF_SHARD))
-    shards = 1 << (shards.bit_length() - 1)  # as many for each of 2, 4, 8 ... threads
+    shards = power_of_two_below(min(MOST_SHARDS, panels, max(1, work_of(rows, inputs, outputs) // WORK_OF_SHARD)))
     wide = not forward and (weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and large))
+    few = wide and panels <= FEW_PANELS and outputs >= 2 * OUTPUTS_OF_GROUP
     groups = 1
     if forward:
         parts = min(panels, 4 * workers)  # rows do not meet: any cut gives the same bits
+    elif few:
+        wide, shards, parts = False, 1, 1
+        groups = power_of_two_below(min(MOST_GROUPS, outputs // OUTPUTS_OF_GROUP))
     elif wide:
         shards = 1
         parts = min(STRETCH_PANELS, panels)
-        groups = min(STRETCH_PANELS // parts, -(-outputs // TILE_ROWS))
     else:
         parts = shards
     stretch = parts * panel if wide else 0
-    direct = direct_is_faster(rows, inputs, outputs, lanes)
+    direct = direct_is_faster(rows, inputs, outputs, groups, lanes)
     width = padded(inputs, panel if wide else lanes, dtype)
-    pieces = min(width // lanes, outputs, -(-weights // PIECE))
+    # A group of outputs is updated by whom it belongs to: its gradient lies in that core's cache.
+    pieces = min(width // lanes, groups if few else min(outputs, -(-weights // PIECE)))
     workers = min(workers, max(parts * groups, pieces, -(-inputs // panel) if wide else 1))  # no more than tasks
 
     shared = {

@@ -26,9 +26,16 @@ MANY_WEIGHTS = [  # all threads work on one gradient
     (1500, 400, 300, "float32"),
     (700, 300, 400, "float64"),
     (1021, 701, 127, "float32"),  # ragged
+    (1100, 20000, 4, "float32"),
+]
+FEW_ROWS = [  # each group of outputs has its own weights
+    (30, 784, 128, "float32"),
+    (64, 4096, 16, "float32"),
+    (1, 300, 301, "float64"),
+    (200, 501, 203, "float64"),
 ]
 SMALL = [(7, 3, 2, "float32"), (100, 20, 5, "float64")]  # no work for a second thread
-SHAPES = [*FEW_WEIGHTS, *MANY_WEIGHTS, *SMALL]
+SHAPES = [*FEW_WEIGHTS, *MANY_WEIGHTS, *FEW_ROWS, *SMALL]
 THREADS = [1, 2, 3, 7]
 
 

@@ -8,6 +8,7 @@ are the bits, for any number of threads. How they find to each other is told in 
 ROWS, for few weights   Each shard of the rows goes through its panels, and each panel from x to the gradient while it
                         is in the level 2 cache, so that x is read from memory once. Every shard has its own gradient;
                         they are folded in their order.
+ROWS, for few rows      Each group of outputs goes through all rows, to the gradient of its own weights.
 ROWS and STRIPS, many   A thread cannot hold a copy of the weights in its cache, so all threads work on one stretch of
                         rows. First its panels go forward to delta, then each strip of the one gradient takes in the
                         stretch.
@@ -121,7 +122,7 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
     inputs = arrays.x.shape[1]
     outputs = y_pred_t.shape[0]
     x = block(arrays.x, row, 0, rows, inputs)
-    y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker, outputs, plan.panel)
+    y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker + o * plan.panel, outputs, plan.panel)
     if purpose == BACKWARD:
         transpose(block(arrays.y_pred, row, o, rows, outputs), y_pred_t)
     else:
@@ -147,13 +148,13 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
 
 @inlined
 def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
-    """A part of the rows, panel by panel: a group of outputs as far as delta^T, or on to the gradient of the part."""
+    """A part of the rows, panel by panel, for a group of outputs: as far as delta^T, or on to their gradient."""
     inputs, outputs = arrays.w.shape
     memory = arrays.memory
     part, group = task // plan.groups, task % plan.groups
     o = outputs * group // plan.groups
     count = outputs * (group + 1) // plan.groups - o
-    gradient_t = matrix_at(memory, plan.gradient_t + part * outputs * plan.width, outputs, plan.width)
+    gradient_t = matrix_at(memory, plan.gradient_t + (part * outputs + o) * plan.width, count, plan.width)
     bias_gradient = matrix_at(memory, plan.bias_gradient + (part * outputs + o) * plan.lanes, count, plan.lanes)
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
     if first_row == 0:
