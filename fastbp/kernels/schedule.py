@@ -328,7 +328,7 @@ def run(worker, program, body, steps, first_line, last_line, arrays, plan, learn
                 _rows(purpose, arrays, plan, first + task, worker, first_row, last_row, fresh)
             elif phase == STRIPS:
                 _strip(arrays, plan, first + task, worker, first_row, last_row)
-            elif phase in (LOAD, SAVE):
+            elif phase == LOAD or phase == SAVE:
                 _move(phase, arrays, plan, first + task)
             else:
                 _follow(phase, arrays, plan, first + task, learning_rate, bias_rate)
