@@ -180,6 +180,22 @@ def test_an_outer_product_reads_nothing_behind_the_last_column(dtype):
         assert left_behind(compiled, a, out, column) == left_behind(twin, a, out, column), f"from column {column}"
 
 
+def _add_lower_edge(a, out, rows):
+    """A tile of four rows over the last `rows` rows of two blocks."""
+    c, left = op.block(out, 1, 2, rows, out.shape[1] - 2), op.block(a, 3, 0, rows, a.shape[1])
+    op.store_tile(c, 0, 0, op.add_outer_some(op.load_tile(c, 0, 0, 4, 1), left, 0, a, 5, 6))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_an_outer_product_changes_nothing_below_the_last_row(dtype, rows):
+    lanes = LANES[dtype.name]
+    a, out = numbers(9, 2 * lanes + 5, dtype), np.full((6, lanes + 4), 0.5, dtype)
+    wanted = out.copy()
+    wanted[1 : 1 + rows, 2 : 2 + lanes] += np.outer(a[3 : 3 + rows, 6], a[6, 5 : 5 + lanes])  # exact, in 64ths
+    for jit in (numba.njit, as_it_is):
+        assert left_behind(on_blocks(_add_lower_edge, jit), a, out, rows) == surrounded(wanted, 1, 5, GUARD).tobytes()
+
+
 def _add_dots_at_edge(a, out, count):
     """At the right and lower edges of b: what is not there adds nothing, or counts as the last row."""
     b = op.block(a, 1, 2, 4, 2 * op.lanes(a) + 3)

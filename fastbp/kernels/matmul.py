@@ -30,28 +30,30 @@ from fastbp.tiles.registers import TILE_ROWS, TILE_ROWS_OF_DOTS, TILE_VECTORS
 KEPT_IN_CACHE = 512
 
 
-def _product(tallest, vectors, begin, take_in, end):
-    """multiply(rows, ...): one tile of any height up to `tallest`. Tiles live in registers, so each height has code."""
+def _tile(height, vectors, begin, take_in, end):
+    """One tile of c, from its first k to its last. `height` and `vectors` are known while compiling."""
 
-    def of_height(height):
-        @inlined
-        def multiply(c, a, b, row, column, depth, stride, ahead, at, pace):
-            tile = begin(c, row, column, height, vectors)
-            for k in range(0, depth, stride):
-                prefetch(ahead, at)
-                at += pace
-                tile = take_in(tile, a, row, b, column, k)
-            end(c, row, column, tile)
+    @inlined
+    def multiply(c, a, b, row, column, depth, stride, ahead, at, pace):
+        tile = begin(c, row, column, height, vectors)
+        for k in range(0, depth, stride):
+            prefetch(ahead, at)
+            at += pace
+            tile = take_in(tile, a, row, b, column, k)
+        end(c, row, column, tile)
 
-        return multiply
+    return multiply
 
-    one, two, three, four, five, six = (of_height(min(height, tallest)) for height in range(1, 7))
+
+def _tiles(tallest, *operations):
+    """multiply(rows, ...): one tile of 1 ... `tallest` rows. Tiles live in registers, so each height has code."""
+    one, two, three, four, five, six = (_tile(height, TILE_VECTORS, *operations) for height in range(1, 7))
 
     @inlined
     def multiply(rows, c, a, b, row, column, depth, stride, ahead, at, pace):
-        if rows == 6:
+        if tallest >= 6 and rows == 6:  # not compiled where `tallest` is less
             six(c, a, b, row, column, depth, stride, ahead, at, pace)
-        elif rows == 5:
+        elif tallest >= 5 and rows == 5:
             five(c, a, b, row, column, depth, stride, ahead, at, pace)
         elif rows == 4:
             four(c, a, b, row, column, depth, stride, ahead, at, pace)
@@ -65,9 +67,11 @@ def _product(tallest, vectors, begin, take_in, end):
     return multiply
 
 
-_outer = _product(TILE_ROWS, TILE_VECTORS, load_tile, add_outer, store_tile)
-_outer_at_edge = _product(TILE_ROWS, 1, load_tile, add_outer_some, store_tile)
-_dots = _product(TILE_ROWS_OF_DOTS, TILE_VECTORS, zero_tile, add_dots, add_sums)
+_outer = _tiles(TILE_ROWS, load_tile, add_outer, store_tile)
+_dots = _tiles(TILE_ROWS_OF_DOTS, zero_tile, add_dots, add_sums)
+# One vector wide. A multiply-add waits four cycles for the one before it: four rows take no longer than one.
+_six_at_edge = _tile(6, 1, load_tile, add_outer_some, store_tile)
+_four_at_edge = _tile(4, 1, load_tile, add_outer_some, store_tile)
 
 
 @kernel
@@ -84,18 +88,22 @@ def add_product(c, a, b, ahead):
     pace = -(-ahead.shape[1] // (turns * lanes(b))) * lanes(b)
     at = 0
     column = 0
-    while column < columns:
-        whole = column + width <= columns
+    while column + width <= columns:
         row = 0
         for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
             rows = -(-(height - row) // strip)
-            if whole:
-                _outer(rows, c, a, b, row, column, depth, 1, ahead, at, pace)
-            else:
-                _outer_at_edge(rows, c, a, b, row, column, depth, 1, ahead, at, pace)
+            _outer(rows, c, a, b, row, column, depth, 1, ahead, at, pace)
             row += rows
             at += depth * pace
-        column += width if whole else lanes(b)
+        column += width
+    while column < columns:
+        for row in range(0, height, 6):
+            if height - row > 4:
+                _six_at_edge(c, a, b, row, column, depth, 1, ahead, at, pace)
+            else:
+                _four_at_edge(c, a, b, row, column, depth, 1, ahead, at, pace)
+            at += depth * pace
+        column += lanes(b)
 
 
 @kernel

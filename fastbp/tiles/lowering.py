@@ -103,6 +103,12 @@ class Emitter:
         """The address `rows` rows further down."""
         return self.offset(address, self.builder.mul(block.members.stride, self.number(rows)))
 
+    def row_inside(self, block, row, further):
+        """The number of the row `further` rows down, or that of the last row."""
+        last = self.builder.sub(block.members.rows, self.number(1))
+        row = self.builder.add(row, self.number(further))
+        return self.builder.select(self.builder.icmp_signed("<", row, last), row, last)
+
     def load(self, address, vector):
         """A vector; the address needs the alignment of an element only, as the caller's arrays have."""
         return self.builder.load(self._as_vector(address, vector), align=vector.dtype.bitwidth // 8)

@@ -336,8 +336,15 @@ def _(emitter, a):
 
 
 def load_tile(matrix, row, column, rows, vectors):
-    """The tile of `rows` x `vectors` vectors from matrix[row, column] on; its size is known while compiling."""
-    return matrix[row : row + rows, column : column + vectors * lanes(matrix)].copy()
+    """The tile of `rows` x `vectors` vectors from matrix[row, column] on; its size is known while compiling.
+
+    Rows behind the last one of the matrix are that one once more.
+    """
+    return matrix[_rows_inside(matrix, row, rows), column : column + vectors * lanes(matrix)].copy()
+
+
+def _rows_inside(matrix, row, rows):
+    return np.minimum(np.arange(row, row + rows), matrix.shape[0] - 1)
 
 
 def _tile_of(matrix, row, column, rows, vectors):
@@ -347,9 +354,8 @@ def _tile_of(matrix, row, column, rows, vectors):
 
 
 def _tile_addresses(emitter, matrix, row, column, tile):
-    first = emitter.address(matrix, row.index, column.index)
     for i in range(tile.rows):
-        row_address = emitter.row_offset(matrix, first, i)
+        row_address = emitter.address(matrix, emitter.row_inside(matrix, row.index, i), column.index)
         for j in range(tile.vectors):
             yield emitter.offset(row_address, j * tile.vector.lanes)
 
@@ -362,8 +368,8 @@ def _(emitter, matrix, row, column, rows, vectors):
 
 
 def store_tile(matrix, row, column, tile):
-    """Write the tile to matrix[row, column] and on."""
-    matrix[row : row + tile.shape[0], column : column + tile.shape[1]] = tile
+    """Write the tile to matrix[row, column] and on. All its rows from the last of the matrix on must be the same."""
+    matrix[_rows_inside(matrix, row, tile.shape[0]), column : column + tile.shape[1]] = tile
 
 
 @lowers(store_tile, lambda matrix, row, column, tile: types.none if isinstance(tile, Tile) else None)
@@ -380,12 +386,12 @@ def add_outer(tile, a, row, b, column, k):
 
 
 def add_outer_some(tile, a, row, b, column, k):
-    """`add_outer` at the right edge of b, which ends inside the tile: the tile's last columns get nothing."""
+    """`add_outer` at the edges. Behind its last row a counts as that one once more, behind its last column b as 0."""
     rows, columns = tile.shape
     right = np.zeros(columns, b.dtype)
     inside = b[k, column : column + columns]
     right[: inside.size] = inside
-    return tile + a[row : row + rows, k, None] * right
+    return tile + a[_rows_inside(a, row, rows), k, None] * right
 
 
 def _add_outer(some):
@@ -404,7 +410,11 @@ def _add_outer(some):
         a_column = emitter.address(a, row.index, k.index)
         registers = emitter.unpack(tile)
         for i in range(tile.kind.rows):
-            left = emitter.splat(emitter.builder.load(emitter.row_offset(a, a_column, i)), vector)
+            if some:
+                a_element = emitter.address(a, emitter.row_inside(a, row.index, i), k.index)
+            else:
+                a_element = emitter.row_offset(a, a_column, i)
+            left = emitter.splat(emitter.builder.load(a_element), vector)
             for j in range(vectors):
                 at = i * vectors + j
                 registers[at] = emitter.multiply_add(left, right[j], registers[at], vector)
@@ -448,14 +458,9 @@ def add_dots(tile, a, row, b, first, k):
 @lowers(add_dots, _same_tile)
 def _(emitter, tile, a, row, b, first, k):
     rows, vectors, vector = tile.kind.rows, tile.kind.vectors, tile.kind.vector
-    builder = emitter.builder
-    last = builder.sub(b.members.rows, emitter.number(1))
     addresses = [emitter.row_offset(a, emitter.address(a, row.index, k.index), i) for i in range(rows)]
-    for j in range(vectors):
-        b_row = builder.add(first.index, emitter.number(j))
-        b_row = builder.select(builder.icmp_signed("<", b_row, last), b_row, last)
-        addresses.append(emitter.address(b, b_row, k.index))
-    loaded = emitter.load_all(addresses, vector, builder.sub(b.members.columns, k.index))
+    addresses += [emitter.address(b, emitter.row_inside(b, first.index, j), k.index) for j in range(vectors)]
+    loaded = emitter.load_all(addresses, vector, emitter.builder.sub(b.members.columns, k.index))
     registers = emitter.unpack(tile)
     for i, left in enumerate(loaded[:rows]):
         for j, right in enumerate(loaded[rows:]):
