@@ -20,7 +20,7 @@ from fastbp.contract import FloatArray
 from fastbp.kernels import schedule, team
 from fastbp.kernels.schedule import FAILED, STEP, Arrays
 from fastbp.plan import PAGE, plan_for, program_for, work_of
-from fastbp.pool import NOBODY, engage
+from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import lanes_of
 
@@ -120,15 +120,10 @@ class Call:
         self, first: int, last: int, steps: int, arrays: Arrays, rates: tuple[float, float], costs: FloatArray
     ) -> int:
         """Carry out some lines; the number of the line to go on with, or of the one that failed."""
-        pool = engage(self.plan.threads)
-        door = pool.door if pool else NOBODY
-        try:
-            line: int = schedule.run(
-                team.LEADER, self.program, self._body, steps, first, last, arrays, self.plan, *rates, costs, door
-            )
-        finally:
-            if pool:
-                pool.leave()
+        door = engage(self.plan.threads)
+        line: int = schedule.run(
+            team.LEADER, self.program, self._body, steps, first, last, arrays, self.plan, *rates, costs, door
+        )
         return line
 
 

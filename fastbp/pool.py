@@ -1,14 +1,15 @@
 """The threads that help a call: a pool of fastbp's own.
 
 Helpers are threads of Python that run a kernel, `team.help_out`, without the lock of the interpreter. They look for
-calls for a moment after the last one, so that a loop of steps finds them awake, and sleep then. A caller that finds the
-pool taken by another thread works alone.
+calls for a moment after the last one, so that a loop of steps finds them awake, and sleep then. A call that finds them
+at work for another thread does without.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from typing import Any
 
 from numba import config
 
@@ -27,47 +28,46 @@ class Pool:
     def __init__(self) -> None:
         self._most = threads.available() - 1
         self._hired = 0
-        self._taken = threading.Lock()
+        self._hiring = threading.Lock()
         self.door = atomics.board(team.HELPERS + 2 * self._most)
         # Compiled, or loaded, before the first helper needs it: a closed door lets nobody in.
         closed = atomics.board(team.HELPERS)
         closed[team.CALL, 0] = team.CLOSED
         team.help_out(closed, 1, LOOKS)
 
-    def take(self, helpers: int) -> bool:
-        """Whether the pool is the caller's now, until `leave`, with so many helpers if the system allows."""
-        if not self._taken.acquire(blocking=False):
-            return False
-        while self._hired < min(helpers, self._most):
-            self._hire(self._hired + 1)
-        return True
+    def hire(self, helpers: int) -> None:
+        """See that there are so many helpers, if the system allows."""
+        if self._hired < min(helpers, self._most):
+            with self._hiring:
+                while self._hired < min(helpers, self._most):
+                    self._start(self._hired + 1)
 
-    def leave(self) -> None:
-        self._taken.release()
-
-    def _hire(self, number: int) -> None:
+    def _start(self, number: int) -> None:
         atomics.hang_bell(self.door, team.HELPERS + 2 * number - 1)
         arguments = self.door, number, LOOKS
+        # Counted before it is there: Ctrl-C in between costs its help, but no two helpers ever have the same number.
+        self._hired = number
         try:
             threading.Thread(target=team.help_out, args=arguments, name=f"fastbp-{number}", daemon=True).start()
         except RuntimeError:  # the system gives no more threads: those that are there will do
-            self._most = self._hired
-        else:
-            self._hired = number
+            self._most = self._hired = number - 1
 
 
-NOBODY = atomics.board(0)
+_NOBODY = atomics.board(0)
 _current: Pool | None = None
 
 
-def engage(workers: int) -> Pool | None:
-    """The pool, with helpers for a call of so many workers, to be left after it; None if it is taken."""
+def engage(workers: int) -> Any:
+    """The door behind which a call of so many workers finds helpers; an empty one if it needs none."""
     global _current
-    if _current is None:
+    if config.DISABLE_JIT:
+        return _NOBODY
+    if _current is None:  # also for one worker: the first call compiles all that later ones need
         _current = Pool()
-    pool = _current
-    alone = workers == 1 or config.DISABLE_JIT or not pool.take(workers - 1)
-    return None if alone else pool
+    if workers == 1:
+        return _NOBODY
+    _current.hire(workers - 1)
+    return _current.door
 
 
 def _after_fork() -> None:

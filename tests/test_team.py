@@ -91,7 +91,8 @@ def test_every_task_is_claimed_once_by_any_number_of_threads(owner):
 @numba.njit(nogil=True)
 def _mark(worker, lines, tasks, workers, marks, desk, door):
     """A call of some lines, in which every task of every line adds 1 to its mark and to that of its worker."""
-    if worker == team.LEADER and door.shape[0] > 0:
+    helped = worker == team.LEADER and team.take(door)
+    if helped:
         lay_open(door, team.TASK, _mark, (lines, tasks, workers, marks, desk, door))
         team.invite(door, desk, workers)
     line = 0
@@ -112,7 +113,7 @@ def _mark(worker, lines, tasks, workers, marks, desk, door):
             for task in range(tasks):
                 marks[line, tasks] += marks[line, task]  # all of them are done, and seen
         line += 1
-    if worker == team.LEADER and door.shape[0] > 0:
+    if helped:
         team.dismiss(door, desk)
     return worker
 
@@ -223,12 +224,20 @@ def test_a_sleeping_helper_is_woken_by_the_next_call(layer):
             time.sleep(0.001)
 
 
-def test_a_caller_that_finds_the_pool_taken_works_alone(layer):
+@pytest.mark.jit_only
+@pytest.mark.skipif(threads.available() == 1, reason="one processor")
+def test_a_caller_that_finds_the_helpers_taken_works_alone(layer):
     wanted = a_step(layer)
-    with pool._current._taken:
+    door = pool.engage(2)
+    calls = door[team.CALL, 0]
+    door[team.TAKEN, 0] = 1
+    try:
         assert a_step(layer) == wanted
-        assert pool.engage(2) is None
+        assert door[team.CALL, 0] == calls, "nobody was invited"
+    finally:
+        door[team.TAKEN, 0] = 0
     assert a_step(layer) == wanted
+    assert door[team.CALL, 0] == calls + 2
 
 
 @pytest.mark.jit_only

@@ -45,6 +45,7 @@ from fastbp.kernels.team import (
     next_line,
     open_line,
     spare,
+    take,
 )
 from fastbp.tiles.atomics import add
 from fastbp.tiles.calls import lay_open
@@ -286,13 +287,12 @@ def run(worker, program, body, steps, first_line, last_line, arrays, plan, learn
     costs[i] is the cost after i updates. Returns the number of the line to go on with: last_line, or the line in which
     a cost or an update was not finite. state[STEP] updates are done then, and state[SIDE] holds their weights.
 
-    Callers are the LEADER, with the `door` of their helpers; an empty one if there are none. Helpers
-    call the same function with their own number: one of theirs would be compiled twice, by itself and inside of this
-    one (1.5 s of 7.6 s).
+    Callers are the LEADER, with the `door` where helpers may be, or an empty one. Helpers call the same function with
+    their own number: one of theirs would be compiled twice, by itself and inside of this one (1.5 s of 7.6 s).
     """
     desk = arrays.desk
-    helped = door.shape[0] > 0
-    if worker == LEADER and helped:
+    helped = worker == LEADER and take(door)
+    if helped:
         again = (program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs, door)
         lay_open(door, TASK, run, again)
         invite(door, desk, plan.threads)
@@ -328,10 +328,10 @@ def run(worker, program, body, steps, first_line, last_line, arrays, plan, learn
                 _rows(purpose, arrays, plan, first + task, worker, first_row, last_row, fresh)
             elif phase == STRIPS:
                 _strip(arrays, plan, first + task, worker, first_row, last_row)
-            elif phase == LOAD or phase == SAVE:
-                _move(phase, arrays, plan, first + task)
-            else:
+            elif FOLD <= phase <= UPDATE:
                 _follow(phase, arrays, plan, first + task, learning_rate, bias_rate)
+            else:
+                _move(phase, arrays, plan, first + task)
             add(desk, DONE, 1)
 
         if worker == LEADER:
@@ -340,6 +340,6 @@ def run(worker, program, body, steps, first_line, last_line, arrays, plan, learn
                 break
         line += 1
 
-    if worker == LEADER and helped:
+    if helped:
         dismiss(door, desk)
     return line

@@ -6,6 +6,7 @@ thread that the system has put aside, or has not woken yet, costs its help and n
 
 A door, one for a pool of helpers, where they look for a call to join:
     CALL    counts up when a call begins and when it ends: a call is open while it is odd; CLOSED at the very end
+    TAKEN   1 while the door belongs to a leader: the calls of other threads do without helpers
     TASK    what to call
     WORKERS how many may take part, the leader included
     INSIDE  helpers that are inside the call
@@ -23,7 +24,7 @@ from fastbp.kernels.jit import entry, inlined
 from fastbp.tiles.atomics import add, exchange, give_way, pause, read, ring, sleep, write
 from fastbp.tiles.calls import enter
 
-CALL, TASK, WORKERS, INSIDE, HELPERS = range(5)
+CALL, TAKEN, TASK, WORKERS, INSIDE, HELPERS = range(6)
 LINE, DONE, FIRST = range(3)
 
 LEADER = 0
@@ -96,6 +97,12 @@ def await_tasks(desk, tasks):
 
 
 @inlined
+def take(door):
+    """Whether the door is there, and the caller's from now on until it dismisses its helpers."""
+    return door.shape[0] > 0 and exchange(door, TAKEN, 0, 1)
+
+
+@inlined
 def invite(door, desk, workers):
     """Begin a call that is laid open at the door, and wake the helpers that are wanted and asleep."""
     write(desk, LINE, NOT_BEGUN)
@@ -109,12 +116,13 @@ def invite(door, desk, workers):
 
 @inlined
 def dismiss(door, desk):
-    """End a call: its helpers leave, and no other comes in."""
+    """End a call: its helpers leave, no other comes in, and the door is anybody's again."""
     write(desk, LINE, OVER)
     write(door, CALL, read(door, CALL) + 1)
     looks = 0
     while read(door, INSIDE) > 0:
         looks = _look_again(door, looks)
+    write(door, TAKEN, 0)
 
 
 @entry
