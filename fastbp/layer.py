@@ -4,7 +4,7 @@ Shapes: x (rows, inputs), y and y_pred (rows, outputs), w (inputs, outputs), b (
 may be anything that NumPy makes a matrix of real numbers of; they are converted once, to the dtype of w. What is
 wrong with an argument is a TypeError or ValueError that names it, before anything is changed.
 
-Measured beside NumPy, PyTorch and JAX by `benchmarks/compare.py`; equations as in `fastbp.reference`.
+Measured beside NumPy, PyTorch and JAX by `fastbp bench`; equations as in `fastbp.reference`.
 """
 
 from __future__ import annotations

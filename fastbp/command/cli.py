@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import math
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fastbp.command.tables import Table
 
 FILE = click.Path(path_type=Path)
+COUNT = click.IntRange(min=1)
 LINES_A_WRITE = 1024
 
 
@@ -213,6 +215,73 @@ def example(steps: int | None) -> None:
             click.echo(in_words(step))
         elif step.number == first + 1:
             click.echo("...")
+
+
+@main.command()
+@click.option("--rows", metavar="N", type=COUNT, help="Rows of a batch of your own, with --inputs and --outputs.")
+@click.option("--inputs", metavar="N", type=COUNT, help="Its inputs.")
+@click.option("--outputs", metavar="N", type=COUNT, help="Its outputs.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--case", "names", metavar="NAME", multiple=True, help="A case of the table; may be given again.")
+@click.option("--odd", is_flag=True, help="Twenty odd shapes and not those of the table.")
+@click.option(
+    "--seconds",
+    metavar="S",
+    type=click.FloatRange(0),
+    callback=_finite,
+    default=3.0,
+    show_default=True,
+    help="Time for the rounds of a case, after its warm-up.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON: each configuration, in seconds.")
+def bench(
+    rows: int | None,
+    inputs: int | None,
+    outputs: int | None,
+    dtype: str,
+    names: tuple[str, ...],
+    odd: bool,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Time a training step of fastbp beside NumPy's, and PyTorch's and JAX's where they are installed.
+
+    With --rows, --inputs and --outputs: a shape of your own. Else the cases of the README's table. Each library does
+    the step as it does it best, on all threads and on one; the results are checked to agree before they are timed, and
+    then all take turns. The limit is the arithmetic at the processor's peak, or one read of the batch from memory,
+    whichever takes longer; both are measured in the same run. Whatever cannot run is left out by name, and the exit
+    code is 1 if a result disagrees.
+    """
+    from fastbp.bench.cases import CASES, ODD, Case
+
+    shape = (rows, inputs, outputs)
+    if any(shape) and not all(shape):
+        raise click.UsageError("--rows, --inputs and --outputs make a shape together; all three are wanted.")
+    if sum(map(bool, (any(shape), names, odd))) > 1:
+        raise click.UsageError("A shape, --case and --odd exclude each other; one of them is wanted.")
+    known = {name for case in CASES for name in (case.name, case.key)}
+    if unknown := set(names) - known:
+        raise click.UsageError(f"--case is {min(unknown)}; one of {', '.join(sorted(known))} is wanted.")
+    cases = [case for case in CASES if case.name in names or case.key in names] if names else ODD if odd else CASES
+    if rows and inputs and outputs:
+        cases = [Case("own", rows, inputs, outputs, dtype)]
+
+    from fastbp.bench.comparison import compare
+    from fastbp.bench.report import footer, listing, table
+
+    def announce(case: Case) -> None:
+        click.echo(f"{case.shape} {case.dtype} ...", err=True)
+
+    comparison = compare(cases, seconds, announce=announce)
+    if as_json:
+        click.echo(json.dumps(comparison.record(), indent=1))
+    else:
+        click.echo(listing(comparison.measured[0], comparison.limits) if len(cases) == 1 else table(comparison))
+        click.echo(f"\n{footer(comparison)}")
+    for error in comparison.errors:
+        click.echo(f"error: {error}", err=True)
+    if comparison.errors:
+        click.get_current_context().exit(1)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The cases: which training steps are timed, and the data they run on.
+"""The cases: which training steps are timed, and the data they run on. Times are seconds of one call of a case.
 
 A case is one layer of a network, rows x inputs -> outputs, trained for `steps` steps in one call. Its data is random
 but learnable: the targets are 0 or 1, drawn around a hidden layer's output, so gradients stay of ordinary size.
@@ -75,7 +75,8 @@ class Case:
 
         def uniform(*shape: int) -> FloatArray:
             numbers: FloatArray = random.random(shape, dtype=dtype)
-            return numbers - dtype.type(0.5)
+            centred: FloatArray = numbers - dtype.type(0.5)
+            return centred
 
         scale = dtype.type((12 / self.inputs) ** 0.5)
         x = uniform(self.rows, self.inputs)
@@ -113,3 +114,20 @@ ODD = tuple(
     )
     for dtype in ("float32", "float64")
 )
+
+# From small to large along one dimension, with the others as here.
+_MIDDLE = {"rows": 1000, "inputs": 64, "outputs": 10}
+_SIZES = {
+    "rows": (10, 100, 1000, 10_000, 100_000, 1_000_000),
+    "inputs": (4, 16, 64, 256, 1024, 4096),
+    "outputs": (1, 4, 16, 64, 256, 1024),
+}
+SCALING = {
+    axis: {size: Case(axis, **{**_MIDDLE, axis: size}, dtype="float32") for size in sizes}
+    for axis, sizes in _SIZES.items()
+}
+
+
+def case_of(key: str) -> Case:
+    """The case of that key."""
+    return next(case for case in (*CASES, *ODD) if case.key == key)

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.cases import Problem
-from benchmarks.training import Run
+from .cases import Problem
+from .training import Run
 
 jax.config.update("jax_enable_x64", True)
 

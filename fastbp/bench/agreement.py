@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.cases import FloatArray, Problem
-from benchmarks.implementations import engine
-from benchmarks.training import Run
+from .cases import FloatArray, Problem
+from .implementations import engine
+from .training import Run
 
 # PyTorch in float32 comes to 7e-4 at 1000000x16->1: MKL adds up the rows one after another. The others stay below 2e-5.
 TOLERANCE = {"float32": 2e-3, "float64": 1e-11}

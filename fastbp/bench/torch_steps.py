@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.cases import Problem
-from benchmarks.training import Run, repeated, row_blocks
+from .cases import Problem
+from .training import Run, repeated, row_blocks
 
 
 def torch_step(problem: Problem, *, block_bytes: int | None = None) -> Run:

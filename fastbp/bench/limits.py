@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from benchmarks.cases import Case, FloatArray
+from .cases import Case, FloatArray
 
 THREADS = numba.config.NUMBA_NUM_THREADS
 CHAIN = 16
@@ -81,7 +81,7 @@ def measure_peak(dtype: str, repeats: int = 4000) -> float:
     half = np.dtype(dtype).type(0.5)
     shares = [np.ones(LANES, dtype) for _ in range(THREADS)]
     seconds = best_seconds(lambda values: multiply_add(values, half, half, repeats), shares)
-    return 2.0 * CHAIN * LANES * THREADS * repeats / seconds
+    return float(2.0 * CHAIN * LANES * THREADS * repeats / seconds)
 
 
 def measure_bandwidth(nbytes: int = READ_BYTES) -> float:

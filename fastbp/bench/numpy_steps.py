@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.cases import FloatArray, Problem
-from benchmarks.training import Run, repeated, row_blocks
+from .cases import FloatArray, Problem
+from .training import Run, repeated, row_blocks
 
 
 def numpy_step(problem: Problem, *, block_bytes: int | None = None, by_columns: bool = False) -> Run:

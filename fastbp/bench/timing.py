@@ -20,7 +20,7 @@ MARGIN = 1.3
 
 
 class Candidate(NamedTuple):
-    """One configuration of a family of implementations: how to run it, and what holds its threads."""
+    """What is timed: its family and name, how to run it, and what holds its threads."""
 
     family: str
     name: str

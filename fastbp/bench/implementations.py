@@ -2,7 +2,8 @@
 
 `IMPLEMENTATIONS[name].setup(problem)` copies the weights, prepares what the library wants, and returns a callable.
 Each call trains `problem.steps` steps and returns w (inputs, outputs), b (outputs,) and the cost before the last
-update. `missing()` names what cannot run here, and why. The step, in every one of them:
+update. A configuration is an implementation held to a number of threads. `missing()` names what cannot run here, and
+why. The step, in every one of them:
 
     y_pred = sigmoid(x w + b)       cost = sum((y_pred - y)^2)      delta = 2 (y_pred - y) y_pred (1 - y_pred)
     w -= learning_rate x^T delta    b -= learning_rate mean(delta over the rows)
@@ -12,16 +13,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from threadpoolctl import ThreadpoolController
 
-from benchmarks.cases import Problem
-from benchmarks.training import Run
+from .cases import Problem
+from .training import Run
 
 # What a block of rows of x may take: the second-level caches of two cores. From 1 to 4 MiB it makes little difference.
 BLOCK_BYTES = 2 * 2**20
@@ -44,7 +45,7 @@ def engine(module: str, problem: Problem) -> Run:
 
 def from_module(module: str, function: str, *arguments: Any, **options: Any) -> Any:
     """Call a function of a sibling module, which is imported only now: its library may be missing."""
-    return getattr(import_module(f"benchmarks.{module}"), function)(*arguments, **options)
+    return getattr(import_module(f".{module}", __package__), function)(*arguments, **options)
 
 
 numpy_step = partial(from_module, "numpy_steps", "numpy_step")
@@ -56,7 +57,19 @@ jax_step = partial(from_module, "jax_steps", "jax_step")
 
 
 def blas_threads(threads: int) -> AbstractContextManager[Any]:
-    return ThreadpoolController().limit(limits=threads, user_api="blas")
+    limited: AbstractContextManager[Any] = ThreadpoolController().limit(limits=threads, user_api="blas")
+    return limited
+
+
+@contextmanager
+def fastbp_threads(threads: int) -> Iterator[None]:
+    functions = import_module("fastbp")
+    before = functions.get_num_threads()
+    functions.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        functions.set_num_threads(before)
 
 
 class Implementation(NamedTuple):
@@ -72,7 +85,7 @@ class Implementation(NamedTuple):
 
 
 IMPLEMENTATIONS: dict[str, Implementation] = {
-    "fastbp": Implementation("fastbp", partial(engine, "fastbp")),
+    "fastbp": Implementation("fastbp", partial(engine, "fastbp"), fastbp_threads),
     "reference": Implementation("fastbp", partial(engine, "fastbp.reference"), blas_threads),
     "numpy": Implementation("numpy", numpy_step, blas_threads),
     "numpy blocks": Implementation("numpy", partial(numpy_step, block_bytes=BLOCK_BYTES), blas_threads),
@@ -88,17 +101,58 @@ IMPLEMENTATIONS: dict[str, Implementation] = {
 }
 
 
+# What a reader may look for here, and why it is not timed.
+NOT_THE_SAME_WORK = {
+    "scikit-learn": "it has no sigmoid layer with a squared error: MLPRegressor's outputs are linear, and "
+    "MLPClassifier's cost is the cross-entropy"
+}
+
+
 def missing() -> dict[str, str]:
-    """The implementations that cannot run here, each with the reason."""
+    """What is not timed here, each with the reason."""
     reasons = {}
     for name, implementation in IMPLEMENTATIONS.items():
         try:
-            module = import_module(implementation.package)
+            import_module(implementation.package)
         except ImportError as error:
             reasons[name] = str(error)
             continue
-        if name == "fastbp" and not hasattr(module, "step"):
-            reasons[name] = "fastbp has no function step"
         if name == "torch compile" and not shutil.which(os.environ.get("CXX", "g++")):
             reasons[name] = "no C++ compiler"
-    return reasons
+    return reasons | NOT_THE_SAME_WORK
+
+
+def present() -> list[str]:
+    """The implementations that can run here."""
+    absent = missing()
+    return [name for name in IMPLEMENTATIONS if name not in absent]
+
+
+class Configuration(NamedTuple):
+    """An implementation, held to a number of threads (None: it chooses by itself)."""
+
+    name: str
+    threads: int | None
+
+    @property
+    def family(self) -> str:
+        """The library, or the engine, that does the work."""
+        return self.name.split()[0]
+
+    @property
+    def label(self) -> str:
+        if self.threads is None:
+            return self.name
+        return f"{self.name}, {self.threads} thread{'s' if self.threads > 1 else ''}"
+
+    def limited(self) -> AbstractContextManager[Any]:
+        return IMPLEMENTATIONS[self.name].limited(self.threads)
+
+
+def configurations(names: Iterable[str], threads: Iterable[int]) -> list[Configuration]:
+    """Each implementation with each number of threads, where it can be held to one."""
+    return [
+        Configuration(name, number)
+        for name in names
+        for number in (dict.fromkeys(threads) if IMPLEMENTATIONS[name].threads else (None,))
+    ]

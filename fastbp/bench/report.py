@@ -1,0 +1,77 @@
+"""A comparison in words: a table of cases, or a list of configurations for one case, and what they ran on."""
+
+from __future__ import annotations
+
+from .comparison import DEFAULT, Comparison, Measured
+from .host import blas, machine, versions
+from .limits import Limits
+
+FRAMEWORKS = ("torch", "jax")
+TITLES = ("case", "dtype", "fastbp", "reference", "best NumPy", "best of PyTorch and JAX", "share of the limit")
+
+
+def table(comparison: Comparison) -> str:
+    """A row for each case: the time of one call, and of the others how many times as long they take."""
+    head = [f"| {' | '.join(TITLES)} |", f"|{'---|' * len(TITLES)}"]
+    return "\n".join(head + [row(each, comparison.limits) for each in comparison.measured])
+
+
+def row(measured: Measured, limits: Limits) -> str:
+    """The case's line of the table."""
+    own = measured.medians.get(DEFAULT)
+    share = f"{100 * limits.seconds(measured.case) / own:.3g}%" if own else "-"
+    others = [_against(measured, *families) for families in (("reference",), ("numpy",), FRAMEWORKS)]
+    cells = measured.case.shape, measured.case.dtype, duration(own) if own else "-", *others, share
+    return f"| {' | '.join(cells)} |"
+
+
+def _against(measured: Measured, *families: str) -> str:
+    """How many times as long as fastbp the best of these families takes, and which it is."""
+    best, own = measured.best(*families), measured.medians.get(DEFAULT)
+    if best is None:
+        return "-"
+    ratio = f"{best[1] / own:.3g}x " if own else ""
+    return f"{ratio}({best[0]}: {duration(best[1])})"
+
+
+def listing(measured: Measured, limits: Limits) -> str:
+    """A line for each configuration, the fastest first: time, how many times as long as fastbp, share of the limit."""
+    limit, medians = limits.seconds(measured.case), measured.medians
+    own = medians.get(DEFAULT, float("nan"))
+    lines = [("", "time", "of fastbp's", "share of the limit"), ("the limit", duration(limit), "", "")]
+    for label, seconds in sorted(medians.items(), key=lambda item: item[1]):
+        lines.append((label, duration(seconds), f"{seconds / own:.3g}x", f"{100 * limit / seconds:.3g}%"))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    title = f"A step of {measured.case.shape}, {measured.case.dtype}"
+    rows = [
+        "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+    return "\n".join([title, "", *(line.rstrip() for line in rows)])
+
+
+def duration(seconds: float) -> str:
+    """A time with three digits and its unit."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def footer(comparison: Comparison) -> str:
+    """The machine, its limits, the versions, and what was left out."""
+    host, limits = machine(), comparison.limits
+    peaks = ", ".join(f"{peak / 1e9:.0f} Gflop/s {dtype}" for dtype, peak in limits.peak.items())
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in comparison.missing.items():
+        by_reason.setdefault(reason, []).append(name)
+    left_out = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
+    lines = [
+        f"{host['cpu']} ({host['microarchitecture']}, {host['system']}), {host['threads']} threads; "
+        f"peak {peaks}; read bandwidth {limits.bandwidth / 1e9:.1f} GB/s",
+        "; ".join(f"{name} {number}" for name, number in versions().items()),
+        "BLAS: " + "; ".join(f"{library}: {name}" for library, name in blas().items()),
+        "thread pools: " + (" ".join(f"{k}={v}" for k, v in host["environment"].items()) or "no settings"),
+        "left out: " + left_out,
+    ]
+    return "\n".join(lines)

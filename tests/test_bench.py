@@ -1,0 +1,259 @@
+"""What is timed is what is tested: the benchmarks' implementations train alike, and limits and table are right."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import fastbp
+from fastbp.bench import implementations, limits
+from fastbp.bench.agreement import TOLERANCE, deviation, trained, truth
+from fastbp.bench.cases import CASES, ODD, SCALING, Case, case_of
+from fastbp.bench.comparison import DEFAULT, Comparison, Measured, compare, measure
+from fastbp.bench.implementations import (
+    IMPLEMENTATIONS,
+    NOT_THE_SAME_WORK,
+    Configuration,
+    Implementation,
+    configurations,
+    missing,
+    numpy_step,
+)
+from fastbp.bench.report import duration, footer, listing, row
+from fastbp.bench.timing import Candidate, contenders
+from fastbp.command.cli import main
+
+# The compiler takes half a minute to warm up; a comparison checks its results before it times them.
+QUICK = [name for name in IMPLEMENTATIONS if name != "torch compile"]
+SMALL = {(case.shape, case.dtype): case for case in (case.small() for case in CASES)}.values()
+LIMITS = limits.Limits(peak={"float32": 4e9, "float64": 2e9}, bandwidth=1e9)
+DIGITS = case_of("digits-float32")
+MEASURED = Measured(
+    DIGITS,
+    {
+        DEFAULT: [3e-3, 2e-3, 1e-3],
+        "reference, 2 threads": [2e-2],
+        "numpy, 1 thread": [5e-3],
+        "numpy blocks, 2 threads": [4e-3],
+        "torch, 1 thread": [6e-3],
+        "jax": [7e-3],
+    },
+    {},
+    [],
+)
+SHAPES = [*SMALL, Case("one", 1, 1, 1, "float32"), Case("one", 1, 1, 1, "float64", steps=2)]
+
+
+@pytest.fixture(scope="module")
+def absent() -> dict[str, str]:
+    return missing()
+
+
+@pytest.mark.filterwarnings("default")  # peers warn on import
+@pytest.mark.parametrize("case", SHAPES, ids=lambda case: f"{case.shape} {case.dtype}")
+@pytest.mark.parametrize("name", QUICK)
+def test_implementations_agree(name: str, case: Case, absent: dict[str, str]) -> None:
+    if name in absent:
+        pytest.skip(absent[name])
+    problem = case.problem()
+    result = trained(IMPLEMENTATIONS[name].setup(problem))
+    assert deviation(result, truth(problem), problem) <= TOLERANCE[case.dtype]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", [name for name in QUICK if "blocks" in name or "columns" in name])
+def test_blocks_of_rows_agree_when_the_last_is_ragged(name: str, absent: dict[str, str]) -> None:
+    if name in absent:
+        pytest.skip(absent[name])
+    problem = Case("blocks", 103, 5, 3, "float64").problem()
+    options = {"block_bytes": 10 * problem.x[0].nbytes}
+    setup = IMPLEMENTATIONS[name].setup
+    run = setup(problem, **options)  # type: ignore[call-arg]
+    assert deviation(trained(run), truth(problem), problem) <= TOLERANCE["float64"]
+
+
+@pytest.mark.parametrize("case", SHAPES, ids=lambda case: f"{case.shape} {case.dtype}")
+def test_an_implementation_that_is_slightly_wrong_disagrees(case: Case) -> None:
+    problem = case.problem()
+    wrong = problem._replace(learning_rate=problem.learning_rate * (1 + 10 * TOLERANCE[case.dtype]))
+    assert deviation(trained(numpy_step(wrong)), truth(problem), problem) > TOLERANCE[case.dtype]
+
+
+def test_weights_that_never_move_disagree() -> None:
+    problem = CASES[0].small().problem()
+    expected = truth(problem)
+    assert deviation(expected._replace(w=problem.w), expected, problem) == 1
+    assert deviation(expected._replace(b=expected.b * np.nan), expected, problem) == np.inf
+
+
+def test_setup_leaves_the_problem_as_it_was() -> None:
+    problem = CASES[1].small().problem()
+    w = problem.w.copy()
+    trained(numpy_step(problem))
+    np.testing.assert_array_equal(problem.w, w)
+    np.testing.assert_array_equal(problem.w, CASES[1].small().problem().w)
+
+
+def test_no_two_cases_are_the_same() -> None:
+    assert len({case.key for case in CASES}) == len(CASES)
+    assert len({(case.shape, case.dtype) for case in (*CASES, *ODD)}) == len(CASES) + len(ODD)
+
+
+def test_the_limit_is_the_slower_of_arithmetic_and_reading() -> None:
+    assert LIMITS.seconds(Case("read", 1000, 1000, 1, "float32")) == pytest.approx(4e-3)
+    assert LIMITS.seconds(Case("arithmetic", 1000, 1000, 10, "float32")) == pytest.approx(10e-3)
+
+
+def test_the_best_limits_of_a_run_count() -> None:
+    other = limits.Limits(peak={"float32": 5e9, "float64": 1e9}, bandwidth=9e8)
+    assert LIMITS.or_better(other) == limits.Limits(peak={"float32": 5e9, "float64": 2e9}, bandwidth=1e9)
+
+
+def test_the_limits_are_measured_by_kernels_that_do_the_work() -> None:
+    values = np.zeros(100, np.float32)
+    limits.multiply_add(values, np.float32(1), np.float32(1), 3)
+    np.testing.assert_array_equal(values, 3 * limits.CHAIN)
+    assert limits.total(np.arange(1000, dtype=np.float32)) == 499500
+
+
+def test_only_configurations_near_the_best_of_their_family_go_on() -> None:
+    candidates = [Candidate(family, name, lambda: None, lambda: None) for family, name in ("aA", "aB", "aC", "bD")]
+    times = {"A": [1.0], "B": [1.2], "C": [1.5], "D": [9.0]}
+    assert [each.name for each in contenders(candidates, times)] == ["A", "B", "D"]
+
+
+def test_a_row_names_each_winner_and_how_many_times_longer_it_takes() -> None:
+    assert row(MEASURED, LIMITS) == (
+        "| 1797x64->10 | float32 | 2 ms | 10x (reference, 2 threads: 20 ms) | 2x (numpy blocks, 2 threads: 4 ms) "
+        "| 3x (torch, 1 thread: 6 ms) | 57.5% |"
+    )
+
+
+def test_a_row_without_fastbp_shows_the_others() -> None:
+    measured = Measured(DIGITS, {"numpy, 1 thread": [4e-3]}, {}, [])
+    assert row(measured, LIMITS) == "| 1797x64->10 | float32 | - | - | (numpy, 1 thread: 4 ms) | - | - |"
+
+
+def test_a_listing_has_a_line_for_each_configuration_and_the_fastest_first() -> None:
+    lines = [" ".join(line.split()) for line in listing(MEASURED, LIMITS).splitlines()]
+    assert lines == [
+        "A step of 1797x64->10, float32",
+        "",
+        "time of fastbp's share of the limit",
+        "the limit 1.15 ms",
+        f"{DEFAULT} 2 ms 1x 57.5%",
+        "numpy blocks, 2 threads 4 ms 2x 28.8%",
+        "numpy, 1 thread 5 ms 2.5x 23%",
+        "torch, 1 thread 6 ms 3x 19.2%",
+        "jax 7 ms 3.5x 16.4%",
+        "reference, 2 threads 20 ms 10x 5.75%",
+    ]
+
+
+def test_what_is_left_out_is_named_once_for_each_reason() -> None:
+    words = footer(Comparison([MEASURED], LIMITS, {"torch": "no such module", "jax": "no such module", "other": "why"}))
+    assert words.splitlines()[-1] == "left out: torch, jax (no such module); other (why)"
+
+
+def test_an_implementation_that_is_missing_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(IMPLEMENTATIONS, "absent", Implementation("no_such_package", numpy_step))
+    assert missing()["absent"] == "No module named 'no_such_package'"
+    assert "absent" not in implementations.present()
+    assert missing().keys() >= NOT_THE_SAME_WORK.keys()
+
+
+def test_who_disagrees_or_fails_is_an_error_and_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(problem):
+        return numpy_step(problem._replace(learning_rate=2 * problem.learning_rate))
+
+    def broken(problem):
+        raise RuntimeError("out of order")
+
+    monkeypatch.setitem(IMPLEMENTATIONS, "numpy wrong", Implementation("numpy", wrong))
+    monkeypatch.setitem(IMPLEMENTATIONS, "numpy broken", Implementation("numpy", broken))
+    case = CASES[1].small()
+    measured = measure(case, configurations(["numpy wrong", "numpy broken", "numpy"], [1]), 0.0)
+    assert list(measured.times) == ["numpy, 1 thread"]
+    assert len(measured.errors) == 2
+    assert measured.errors[0].startswith(f"{case.key}: numpy wrong disagrees with the reference by ")
+    assert measured.errors[0].endswith("; 2e-03 is allowed")
+    assert measured.errors[1] == f"{case.key}: numpy broken failed: RuntimeError: out of order"
+
+
+def test_configurations_are_held_to_their_number_of_threads() -> None:
+    labels = [each.label for each in configurations(["fastbp", "jax"], [3, 1, 3])]
+    assert labels == ["fastbp, 3 threads", "fastbp, 1 thread", "jax"]
+    before = fastbp.get_num_threads()
+    with Configuration("fastbp", 3).limited():
+        assert fastbp.get_num_threads() == 3
+    assert fastbp.get_num_threads() == before
+
+
+def test_a_comparison_records_each_case_with_its_shape_limit_and_medians() -> None:
+    case = CASES[1].small()
+    comparison = compare([case], 0.0, names=["fastbp", "reference"], threads=[1])
+    record = json.loads(json.dumps(comparison.record()))
+    (found,) = record["cases"]
+    assert (found["case"], found["rows"], found["inputs"], found["outputs"]) == ("digits-float32", 53, 35, 10)
+    assert found["medians"].keys() == {"fastbp, 1 thread", "reference, 1 thread"}
+    assert found["limit"] == comparison.limits.seconds(case)
+    assert record["errors"] == []
+    assert record["machine"]["threads"] == limits.THREADS
+    assert record["versions"].keys() >= {"python", "numpy", "numba"}
+
+
+def test_a_scaling_axis_varies_one_dimension() -> None:
+    for axis, cases in SCALING.items():
+        others = {"rows", "inputs", "outputs"} - {axis}
+        assert [getattr(case, axis) for case in cases.values()] == list(cases) == sorted(cases)
+        assert len({tuple(getattr(case, other) for other in sorted(others)) for case in cases.values()}) == 1
+
+
+# -------------------------------------------------------------------------------------------------- the command line
+
+
+def bench(*words: str):
+    return CliRunner().invoke(main, ["bench", "--seconds", "0", *words])
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_command_times_a_shape_of_ones_own() -> None:
+    result = bench("--rows", "70", "--inputs", "13", "--outputs", "3", "--dtype", "float64")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "A step of 70x13->3, float64"
+    assert {line.split(",")[0] for line in lines} >= {"fastbp", "reference", "numpy", "numpy blocks"}
+    assert "scikit-learn" in lines[-1]
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_command_prints_json_alone_on_standard_output() -> None:
+    result = bench("--rows", "7", "--inputs", "3", "--outputs", "1", "--json")
+    (case,) = json.loads(result.stdout)["cases"]
+    assert case["shape"] == "7x3->1"
+    assert result.stderr == "7x3->1 float32 ...\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--rows", "7"], "--rows, --inputs and --outputs make a shape together; all three are wanted."),
+        (["--rows", "0", "--inputs", "1", "--outputs", "1"], "0 is not in the range x>=1"),
+        (["--case", "digit"], "--case is digit; one of digits, digits-float32,"),
+        (["--case", "digits", "--odd"], "A shape, --case and --odd exclude each other; one of them is wanted."),
+        (["--seconds", "nan"], "nan is not a finite number"),
+    ],
+)
+def test_the_command_refuses_what_makes_no_sense_in_one_line(words: list[str], wanted: str) -> None:
+    result = CliRunner().invoke(main, ["bench", *words])
+    assert result.exit_code == 2
+    assert wanted in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_durations_have_three_digits() -> None:
+    durations = [duration(seconds) for seconds in (1.5, 0.0123, 78.12e-6, 3e-10)]
+    assert durations == ["1.5 s", "12.3 ms", "78.1 µs", "0.3 ns"]
