@@ -1,0 +1,48 @@
+"""How a suite times a case: fresh weights for every sample, and everything compiled before the clock starts."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import ExitStack
+
+from registry.cases import Case, Problem
+from registry.implementations import IMPLEMENTATIONS, missing
+
+# Implementations by the names of the registry; fastbp on one thread too.
+FASTBP = "fastbp"
+ALONE = "fastbp, 1 thread"
+ENGINES = ("reference", FASTBP, ALONE)
+NUMPY = ("numpy", "numpy blocks", "numpy columns")
+PEERS = ("torch", "torch blocks", "torch autograd", "jax", "jax autodiff")
+
+
+@functools.lru_cache(maxsize=1)
+def problem_of(case: Case) -> Problem:
+    """The data of a case, drawn once for all samples."""
+    return case.problem()
+
+
+class Timed:
+    """The part of a suite that sets a case up. asv sets up before every sample: each trains from the same weights.
+
+    asv's own warm-up is shorter than a compilation, so that each sample is preceded by a call that is not timed. A
+    sample is a single call, since training changes the weights.
+    """
+
+    number = 1
+    repeat = (5, 60, 1.0)
+    warmup_time = 0.0
+    timeout = 300.0
+
+    def prepare(self, implementation: str, case: Case) -> None:
+        """Make self.run a call of the implementation on the case; without its package the result is n/a."""
+        name = FASTBP if implementation == ALONE else implementation
+        if name in missing():
+            raise NotImplementedError(missing()[name])
+        self.held = ExitStack()
+        self.held.enter_context(IMPLEMENTATIONS[name].limited(1 if implementation == ALONE else None))
+        self.run = IMPLEMENTATIONS[name].setup(problem_of(case))
+        self.run()
+
+    def teardown(self, *parameters: object) -> None:
+        self.held.close()
