@@ -112,10 +112,17 @@ def test_the_best_limits_of_a_run_count() -> None:
     assert LIMITS.or_better(other) == limits.Limits(peak={"float32": 5e9, "float64": 2e9}, bandwidth=1e9)
 
 
-def test_the_limits_are_measured_by_kernels_that_do_the_work() -> None:
-    values = np.zeros(100, np.float32)
-    limits.multiply_add(values, np.float32(1), np.float32(1), 3)
-    np.testing.assert_array_equal(values, 3 * limits.CHAIN)
+@pytest.mark.jit_only
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bits", [128, 256, 512])
+def test_the_peak_is_measured_by_a_kernel_that_does_the_work(bits: int, dtype: str) -> None:
+    values, lanes = np.ones(1, dtype), bits // 8 // np.dtype(dtype).itemsize
+    half, two = values.dtype.type(0.5), values.dtype.type(2)
+    # 1, 2.5, 3.25, 3.625: x becomes x / 2 + 2
+    assert limits.multiply_adds[bits](values, half, two, 3) == 3.625 * limits.CHAINS * lanes
+
+
+def test_the_bandwidth_is_measured_by_a_kernel_that_reads_everything() -> None:
     assert limits.total(np.arange(1000, dtype=np.float32)) == 499500
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 from contextlib import ExitStack
+from time import perf_counter
 
 from registry.cases import Case, Problem
 from registry.implementations import IMPLEMENTATIONS, missing
+from registry.timing import WAKE_SECONDS
 
 # Implementations by the names of the registry; fastbp on one thread too.
 FASTBP = "fastbp"
@@ -25,10 +27,11 @@ def problem_of(case: Case) -> Problem:
 class Timed:
     """The part of a suite that sets a case up. asv sets up before every sample: each trains from the same weights.
 
-    asv's own warm-up is shorter than a compilation, so that each sample is preceded by a call that is not timed. A
-    sample is a single call, since training changes the weights.
+    asv's own warm-up is shorter than a compilation, and sleeping threads need some milliseconds to wake. So each sample
+    is preceded by calls that are not timed. It is a single call itself, since training changes the weights.
     """
 
+    held = ExitStack()
     number = 1
     repeat = (5, 60, 1.0)
     warmup_time = 0.0
@@ -42,7 +45,10 @@ class Timed:
         self.held = ExitStack()
         self.held.enter_context(IMPLEMENTATIONS[name].limited(1 if implementation == ALONE else None))
         self.run = IMPLEMENTATIONS[name].setup(problem_of(case))
-        self.run()
+        self.run()  # compiles
+        awake = perf_counter() + WAKE_SECONDS
+        while perf_counter() < awake:
+            self.run()
 
     def teardown(self, *parameters: object) -> None:
         self.held.close()

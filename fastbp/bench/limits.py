@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
 from .cases import Case, FloatArray
 
 THREADS = numba.config.NUMBA_NUM_THREADS
-CHAIN = 16
-LANES = 1024
+CHAINS = 12
 READ_BYTES = 512 * 2**20
 
 
@@ -38,20 +41,52 @@ class Limits(NamedTuple):
         return Limits(peak, max(self.bandwidth, other.bandwidth))
 
 
-@numba.njit(nogil=True, fastmath={"contract"})
-def multiply_add(values, scale, shift, repeats):  # type: ignore[no-untyped-def]
-    """values = values * scale + shift, CHAIN times for each load, on values that stay in the first-level cache.
+def _multiply_adds(bits: int) -> Any:
+    """work(values, scale, shift, repeats): CHAINS registers of `bits`, each times scale plus shift, over and over.
 
-    LLVM unrolls the chain and vectorises over the values; the chains of successive vectors are independent, so that
-    out-of-order execution fills every multiply-add unit. A sum of products stops at half the peak: it needs a load
-    for each multiply-add, and more accumulators than LLVM gives it.
+    The registers start as values[0], and the sum of all their lanes is returned. The vectors are written out: LLVM
+    prefers half the width on some processors that have twice, and stops at half their peak. The chains are independent
+    and more than the multiply-add units have stages, so that none of them is ever idle.
     """
-    for _ in range(repeats):
-        for i in range(values.size):
-            value = values[i]
-            for _ in range(CHAIN):
-                value = value * scale + shift
-            values[i] = value
+
+    @intrinsic
+    def chains(typing: Any, start: Any, scale: Any, shift: Any, repeats: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            start, scale, shift, repeats = arguments
+            lanes = bits // signature.return_type.bitwidth
+            vector = ir.VectorType(start.type, lanes)
+            suffix = f"v{lanes}f{signature.return_type.bitwidth}"
+            fma = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.{suffix}"
+            )
+
+            def spread(scalar: Any) -> Any:
+                lane = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.IntType(32)(0))
+                order = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+                return builder.shuffle_vector(lane, lane, order)
+
+            registers = [cgutils.alloca_once_value(builder, spread(start)) for _ in range(CHAINS)]
+            scales, shifts = spread(scale), spread(shift)
+            with cgutils.for_range(builder, repeats):
+                for register in registers:
+                    builder.store(builder.call(fma, [builder.load(register), scales, shifts]), register)
+            total = start.type(0.0)
+            for register in registers:
+                for lane in range(lanes):
+                    total = builder.fadd(total, builder.extract_element(builder.load(register), ir.IntType(32)(lane)))
+            return total
+
+        return start(start, start, start, types.intp), emit
+
+    @numba.njit(nogil=True)
+    def work(values: Any, scale: Any, shift: Any, repeats: Any) -> Any:
+        return chains(values[0], scale, shift, repeats)
+
+    return work
+
+
+# By bits of a register. A width that the processor lacks is measured too, and is no faster than its own.
+multiply_adds = {bits: _multiply_adds(bits) for bits in (128, 256, 512)}
 
 
 @numba.njit(nogil=True, fastmath={"contract", "reassoc", "nsz"})
@@ -76,12 +111,15 @@ def best_seconds(work: Callable[[FloatArray], object], shares: list[FloatArray],
         return min(once() for _ in range(repeats))
 
 
-def measure_peak(dtype: str, repeats: int = 4000) -> float:
+def measure_peak(dtype: str, repeats: int = 200_000) -> float:
     """Flop/s of multiply-adds over all threads."""
     half = np.dtype(dtype).type(0.5)
-    shares = [np.ones(LANES, dtype) for _ in range(THREADS)]
-    seconds = best_seconds(lambda values: multiply_add(values, half, half, repeats), shares)
-    return float(2.0 * CHAIN * LANES * THREADS * repeats / seconds)
+    shares = [np.ones(1, dtype) for _ in range(THREADS)]
+    peaks = []
+    for bits, work in multiply_adds.items():
+        flops = 2.0 * CHAINS * (bits // 8 // half.itemsize) * THREADS * repeats
+        peaks.append(flops / best_seconds(partial(work, scale=half, shift=half, repeats=repeats), shares))
+    return float(max(peaks))
 
 
 def measure_bandwidth(nbytes: int = READ_BYTES) -> float:
