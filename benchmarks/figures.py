@@ -1,0 +1,203 @@
+"""Write the README's figures from a record: the table of ratios, the plot, the machine, and where fastbp does not win.
+
+    python benchmarks/figures.py [RECORD]      write them; default: the newest record with PyTorch and JAX
+    python benchmarks/figures.py --check       exit code 1 if README or plots are not what the record says
+
+They stand between two markers in README.md; nothing between them is written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from fastbp.bench.report import duration
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parent / "README.md"
+RECORDS = HERE / "records"
+PLOTS = {theme: HERE / "figures" / f"ratios-{theme}.svg" for theme in ("light", "dark")}
+BEGIN, END = "<!-- figures: written by benchmarks/figures.py -->", "<!-- figures: end -->"
+
+GROUPS = {"reference": ("reference",), "best NumPy": ("numpy",), "best of PyTorch and JAX": ("torch", "jax")}
+# Of Okabe and Ito's palette, told apart by colour-blind people, by theme: reference, NumPy, frameworks.
+COLOURS = {"light": ("#0072B2", "#D55E00", "#009E73"), "dark": ("#56B4E9", "#E69F00", "#2DC7A0")}
+INK = {"light": "#1f2328", "dark": "#e6edf3"}
+
+
+def newest(records: Path) -> Path:
+    """The record of the newest commit, by its date, that PyTorch and JAX took part in."""
+    found = []
+    for path in records.glob("*/*.json"):
+        record = json.loads(path.read_text())
+        if {"torch", "jax"} <= record["versions"].keys():
+            found.append((record["date"], record["measured"], path))
+    if not found:
+        raise SystemExit(f"{records} has no record with PyTorch and JAX; benchmarks/record.py measures one")
+    return max(found)[2]
+
+
+def own(case: dict[str, Any], threads: int) -> float:
+    """Seconds of fastbp as its users get it, on all threads."""
+    return float(case["medians"][f"fastbp, {threads} thread{'s' if threads > 1 else ''}"])
+
+
+def best(case: dict[str, Any], families: tuple[str, ...]) -> tuple[float, str]:
+    """The fastest of these families: seconds and configuration."""
+    return min((seconds, label) for label, seconds in case["medians"].items() if label.startswith(families))
+
+
+def ratio(value: float) -> str:
+    """With three digits, and no exponent."""
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+
+
+def table(record: dict[str, Any]) -> str:
+    """A row for each case; ratios are time of the other / time of fastbp."""
+    titles = ("rows x inputs -> outputs", "dtype", "fastbp", *GROUPS, "share of the limit")
+    lines = [f"| {' | '.join(titles)} |", "|---|---|" + "---:|" * (len(titles) - 2)]
+    for case in record["cases"]:
+        seconds = own(case, record["machine"]["threads"])
+        cells = [case["shape"].replace("x", " x ").replace("->", " -> "), case["dtype"], duration(seconds)]
+        for families in GROUPS.values():
+            other, label = best(case, families)
+            cells.append(f"{ratio(other / seconds)} x ({label})")
+        lines.append(f"| {' | '.join(cells)} | {100 * case['limit'] / seconds:.0f} % |")
+    return "\n".join(lines)
+
+
+def losses(record: dict[str, Any]) -> str:
+    """Where another configuration is faster than fastbp on all threads, among the cases and along each axis."""
+    found = []
+    for case in [*record["cases"], *record["scaling"]]:
+        seconds = own(case, record["machine"]["threads"])
+        others = {label: time for label, time in case["medians"].items() if not label.startswith("fastbp")}
+        label = min(others, key=lambda each: others[each])
+        if others[label] < seconds:
+            shape = f"{case['shape'].replace('x', ' x ').replace('->', ' -> ')} {case['dtype']}"
+            found.append(f"- {shape}: {duration(seconds)}, {label} {duration(others[label])}")
+    measured = f"{len(record['cases']) + len(record['scaling'])} shapes of this record"
+    if not found:
+        return f"In none of the {measured} is another configuration faster than fastbp."
+    return f"Of the {measured}, another configuration is faster than fastbp in {len(found)}:\n\n" + "\n".join(found)
+
+
+def machine(record: dict[str, Any]) -> str:
+    """What the figures hold for."""
+    host, limits, versions = record["machine"], record["limits"], record["versions"]
+    peaks = " and ".join(f"{limits['peak'][dtype] / 1e9:.0f} Gflop/s in {dtype}" for dtype in ("float32", "float64"))
+    names = {"numpy": "NumPy", "numba": "Numba", "torch": "PyTorch", "jax": "JAX", "python": "Python"}
+    stated = ", ".join(f"{shown} {versions[name]}" for name, shown in names.items() if name in versions)
+    blas = ", ".join(f"{names[library]} with {name}" for library, name in record["blas"].items())
+    left_out: dict[str, list[str]] = {}
+    for name, reason in record["missing"].items():
+        left_out.setdefault(reason, []).append(name)
+    reasons = "; ".join(f"{', '.join(each)}: {reason}" for reason, each in left_out.items())
+    return (
+        f"Commit {record['commit'][:8]} on {host['threads']} threads of {host['cpu']} ({host['microarchitecture']}, "
+        f"{host['system']}), measured {record['measured'][:10]}: at most {peaks}, reading "
+        f"{limits['bandwidth'] / 1e9:.0f} GB/s, measured in the same run. {stated}; {blas}. Not compared: {reasons}."
+    )
+
+
+def section(record: dict[str, Any]) -> str:
+    """All that stands between the markers."""
+    light, dark = (PLOTS[theme].relative_to(README.parent).as_posix() for theme in ("light", "dark"))
+    picture = (
+        f'<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="{dark}">\n'
+        f'  <img alt="Time of a step with the reference, NumPy, PyTorch and JAX, in times of fastbp" src="{light}">\n'
+        "</picture>"
+    )
+    return "\n\n".join([BEGIN, table(record), picture, machine(record), losses(record), END])
+
+
+def with_section(readme: str, record: dict[str, Any]) -> str:
+    """The README with the figures of this record."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"README.md has no {BEGIN} ... {END}")
+    return before + section(record) + after
+
+
+def plotted(record: dict[str, Any]) -> list[tuple[str, list[float]]]:
+    """By case, how many times as long as fastbp each group takes."""
+    threads = record["machine"]["threads"]
+    return [
+        (f"{case['shape']}\n{case['dtype']}", [best(case, each)[0] / own(case, threads) for each in GROUPS.values()])
+        for case in record["cases"]
+    ]
+
+
+def digest(record: dict[str, Any]) -> str:
+    """Of what a plot shows: written into it, so that a stale plot is found without drawing it again."""
+    return hashlib.sha256(json.dumps(plotted(record)).encode()).hexdigest()
+
+
+def draw(record: dict[str, Any], theme: str, path: Path) -> None:
+    """A bar for each group and case: time of the other / time of fastbp, on a log scale."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams.update({"svg.hashsalt": "fastbp", "svg.fonttype": "none", "font.size": 10})
+    from matplotlib import pyplot as plt
+
+    rows, ink = plotted(record), INK[theme]
+    figure, axes = plt.subplots(figsize=(8.2, 0.72 * len(rows) + 1.1), layout="constrained")
+    thickness = 0.8 / len(GROUPS)
+    for i, (group, colour) in enumerate(zip(GROUPS, COLOURS[theme], strict=True)):
+        places = [len(rows) - 1 - row + 0.4 - (i + 0.5) * thickness for row in range(len(rows))]
+        values = [ratios[i] for _, ratios in rows]
+        bars = axes.barh(places, values, height=thickness * 0.92, color=colour, label=group)
+        axes.bar_label(bars, [f"{ratio(value)} x" for value in values], padding=3, fontsize=8, color=ink)
+    axes.axvline(1, color=ink, linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlim(0.5, 2.2 * max(max(ratios) for _, ratios in rows))
+    axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
+    axes.set_xlabel("time of a step / time of a step with fastbp (log scale; right of 1: fastbp is faster)")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.tick_params(colors=ink, which="both")
+    axes.xaxis.label.set_color(ink)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(ink)
+    figure.legend(ncols=3, loc="outside upper left", frameon=False, labelcolor=ink)
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, transparent=True, metadata={"Date": None, "Description": digest(record)})
+    plt.close(figure)
+
+
+def stale(record: dict[str, Any]) -> list[str]:
+    """What is not as the record says."""
+    wrong = []
+    readme = README.read_text()
+    if with_section(readme, record) != readme:
+        wrong.append(README.name)
+    for path in PLOTS.values():
+        if not path.exists() or digest(record) not in path.read_text():
+            wrong.append(path.name)
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("record", nargs="?", type=Path, help="default: the newest one with PyTorch and JAX")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if something is stale")
+    arguments = parser.parse_args()
+    record = json.loads((arguments.record or newest(RECORDS)).read_text())
+    if arguments.check:
+        for name in stale(record):
+            print(f"{name} is not as the record of {record['commit'][:8]} says; run benchmarks/figures.py")
+        return int(bool(stale(record)))
+    README.write_text(with_section(README.read_text(), record))
+    for theme, path in PLOTS.items():
+        draw(record, theme, path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
