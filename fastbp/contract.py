@@ -157,14 +157,16 @@ def mean_of_bias(bias_reduction: Any) -> bool:
     return bool(bias_reduction == "mean")
 
 
-def count(steps: Any) -> int:
-    """The number of steps, 0 or more."""
+def count(name: str, value: Any, least: int) -> int:
+    """A whole number, `least` or more."""
     try:
-        number = operator.index(steps)
+        number = operator.index(value)
     except TypeError:
-        raise TypeError(f"steps is {steps!r}; a whole number is wanted") from None
-    if number < 0:
-        raise ValueError(f"steps is {number}; 0 or more is wanted")
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}; a whole number is wanted")
+    if number < least:
+        raise ValueError(f"{name} is {number}; {least} or more is wanted")
     return number
 
 

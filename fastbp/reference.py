@@ -140,7 +140,7 @@ def train(
 ) -> FloatArray:
     """`steps` steps of gradient descent; costs of shape (steps + 1,), where costs[i] is the cost after i updates."""
     mean = contract.mean_of_bias(bias_reduction)
-    steps = contract.count(steps)
+    steps = contract.count("steps", steps, 0)
     w, b = contract.weights(w, b, updated=True)
     contract.apart(w, b, x=x, y=y)
     rate = contract.rate(learning_rate, w.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+from fastbp import contract
 
 _chosen: int | None = None
 
@@ -16,14 +16,8 @@ def available() -> int:
 
 def set_num_threads(n: int) -> None:
     """Use at most n threads, from 1 on; no result depends on it. It concerns fastbp alone."""
-    try:
-        number = operator.index(n)
-    except TypeError:
-        raise TypeError(f"n is {n!r}; a whole number of threads is wanted") from None
-    if number < 1:
-        raise ValueError(f"n is {number}; 1 or more threads are wanted")
     global _chosen
-    _chosen = number
+    _chosen = contract.count("n", n, 1)
 
 
 def get_num_threads() -> int:

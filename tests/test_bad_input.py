@@ -95,7 +95,7 @@ NOT_WRITEABLE = {
     "one element repeated": lambda array: np.lib.stride_tricks.as_strided(array, strides=(0,) * array.ndim),
 }
 NO_RATE = [0, 0.0, -0.0, -0.1, np.nan, np.inf, -np.inf, 10**400, Fraction(10**400), None, "0.1", True, 1j, [0.1], {}]
-NO_COUNT = [-1, -(10**30), 1.0, 1e300, np.nan, None, "3", [3], 1j]
+NO_COUNT = [True, -1, -(10**30), 1.0, 1e300, np.nan, None, "3", [3], 1j]
 NO_REDUCTION = ["max", "", "Mean", b"mean", None, 0, True, ["mean"], np.array(["mean", "sum"])]
 
 
