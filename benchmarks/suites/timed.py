@@ -33,7 +33,8 @@ class Timed:
 
     held = ExitStack()
     number = 1
-    repeat = (5, 60, 1.0)
+    repeat = (5, 60, 0.8)
+    rounds = 1
     warmup_time = 0.0
     timeout = 300.0
 

@@ -1,0 +1,288 @@
+"use strict";
+
+/* The sections of the Compare page, each drawn from a record and a dtype. */
+const Sections = (() => {
+  const { chart, h, table } = Elements;
+  const M = Measures;
+  const FAMILY_SHAPES = { fastbp: "circle", reference: "square", numpy: "triangle", torch: "diamond", jax: "cross" };
+
+  const heading = (title) => h("h2", {}, title);
+
+  const legend = (series, ...others) =>
+    h(
+      "ul",
+      { class: "legend" },
+      [...series, ...others].map((each) => h("li", {}, Charts.swatch(each), each.title)),
+    );
+
+  const familySeries = (family) => ({
+    title: M.familyTitle(family),
+    colour: family in FAMILY_SHAPES ? family : "other",
+    shape: FAMILY_SHAPES[family] ?? "star",
+  });
+  const LIMIT = { title: "limit of the machine", colour: "limit" };
+
+  const threadsOf = (each) => (each.threads === null ? "" : `${each.threads} thread${each.threads > 1 ? "s" : ""}`);
+  const detailOf = (each) => [each.variant, threadsOf(each)].filter(Boolean).join(", ");
+
+  /* ---- the cases ---- */
+
+  function casesSection(record, dtype) {
+    const cases = record.cases.filter((entry) => entry.dtype === dtype);
+    return cases.length ? h("section", { id: "cases" }, heading("Cases"), cases.map(caseSection)) : null;
+  }
+
+  function caseSection(entry) {
+    const best = M.bestOfFamilies(entry);
+    const rows = M.ranking(entry).map((each) => {
+      const isBest = best.some(({ label }) => label === each.label);
+      const ratio = M.speedUp(entry, each.seconds);
+      const name = [
+        h("span", { class: `dot ${familySeries(each.family).colour}`, "aria-hidden": "true" }),
+        each.name,
+        isBest ? h("span", { class: "best", title: `the best of ${M.familyTitle(each.family)}` }, "best") : null,
+      ];
+      const threads = each.threads === null ? "auto" : String(each.threads);
+      const cells = [
+        name,
+        threads,
+        M.duration(each.seconds),
+        ratio ? M.ratio(ratio) : "-",
+        M.percent(entry.limit / each.seconds),
+      ];
+      return { cells, kind: [isBest ? "family-best" : "", each.family === "fastbp" ? "own" : ""].join(" ").trim() };
+    });
+    const titles = [
+      ["implementation"],
+      ["threads", true],
+      ["time", true],
+      ["vs reference", true],
+      ["of the limit", true],
+    ];
+    const name = `${entry.name}, ${M.shape(entry)}`;
+    const summary = best.map((each) => `${M.familyTitle(each.family)} ${M.duration(each.seconds)}`).join(", ");
+    const draw = (width) =>
+      Charts.bars(width, {
+        label: `Time of one call of ${name}: ${summary}; the limit is ${M.duration(entry.limit)}`,
+        rows: best.map((each) => ({
+          title: M.familyTitle(each.family),
+          detail: detailOf(each),
+          colour: familySeries(each.family).colour,
+          value: each.seconds,
+          label: M.duration(each.seconds),
+        })),
+        limit: entry.limit,
+        limitLabel: `limit ${M.duration(entry.limit)}`,
+        format: M.plainDuration,
+      });
+    return h(
+      "section",
+      { class: "case", "data-case": entry.case },
+      h("h3", {}, entry.name, " ", h("span", { class: "shape" }, M.shape(entry))),
+      h(
+        "div",
+        { class: "sides" },
+        best.length ? chart("bars", draw) : h("p", {}, "Nothing was timed here."),
+        best.length ? table(`All implementations on ${name}, the fastest first`, titles, rows) : null,
+      ),
+    );
+  }
+
+  /* ---- along one axis ---- */
+
+  function scalingSection(record, dtype) {
+    const all = record.scaling ?? [];
+    const entries = all.filter((entry) => entry.dtype === dtype);
+    if (!all.length) return null;
+    if (!entries.length) {
+      const others = [...new Set(all.map((entry) => entry.dtype))].join(" and ");
+      return h(
+        "section",
+        { id: "scaling" },
+        heading("Scaling"),
+        h("p", { class: "muted" }, `Measured for ${others} only.`),
+      );
+    }
+    const axes = [...new Set(entries.map((entry) => entry.axis))];
+    const families = familiesOf(entries);
+    return h(
+      "section",
+      { id: "scaling" },
+      heading("Scaling"),
+      h(
+        "p",
+        { class: "muted" },
+        "Time of one call against one size, the others held; each family at its best for each size.",
+      ),
+      legend(families.map(familySeries), LIMIT),
+      h(
+        "div",
+        { class: "plots" },
+        axes.map((axis) =>
+          axisFigure(
+            axis,
+            entries.filter((entry) => entry.axis === axis),
+          ),
+        ),
+      ),
+    );
+  }
+
+  function familiesOf(entries) {
+    const present = entries.flatMap((entry) => M.bestOfFamilies(entry).map((each) => each.family));
+    const order = Object.keys(FAMILY_SHAPES);
+    const rank = (family) => (order.includes(family) ? order.indexOf(family) : order.length);
+    return [...new Set(present)].sort((a, b) => rank(a) - rank(b));
+  }
+
+  function axisFigure(axis, unsorted) {
+    const entries = [...unsorted].sort((a, b) => a.size - b.size);
+    const families = familiesOf(entries);
+    const bestAt = (entry, family) => M.bestOf(entry, family);
+    const series = families.map((family) => ({
+      ...familySeries(family),
+      points: entries
+        .map((entry) => ({ entry, best: bestAt(entry, family) }))
+        .filter(({ best }) => best)
+        .map(({ entry, best }) => ({
+          x: entry.size,
+          y: best.seconds,
+          label: `${best.label}: ${M.duration(best.seconds)} at ${M.grouped(entry.size)} ${axis}`,
+        })),
+    }));
+    const rest = ["rows", "inputs", "outputs"]
+      .filter((name) => name !== axis)
+      .map((name) => `${M.grouped(entries[0][name])} ${name}`)
+      .join(", ");
+    const range = `${M.grouped(entries[0].size)} to ${M.grouped(entries.at(-1).size)} ${axis}`;
+    const draw = (width) =>
+      Charts.lines(width, 280, {
+        label: `Time of one call from ${range}, for ${families.map(M.familyTitle).join(", ")}, and the limit`,
+        xTitle: axis,
+        positions: entries.map((entry) => ({ x: entry.size, label: M.count(entry.size) })),
+        series,
+        limit: entries.map((entry) => ({ x: entry.size, y: entry.limit })),
+        format: M.plainDuration,
+      });
+    const titles = [[axis], ...families.map((family) => [M.familyTitle(family), true]), ["limit", true]];
+    const rows = entries.map((entry) => ({
+      cells: [
+        M.grouped(entry.size),
+        ...families.map((family) => (bestAt(entry, family) ? M.duration(bestAt(entry, family).seconds) : "-")),
+        M.duration(entry.limit),
+      ],
+    }));
+    return h(
+      "figure",
+      { "data-axis": axis },
+      h("figcaption", {}, h("strong", {}, `By ${axis}`), " ", h("span", { class: "shape" }, rest)),
+      chart("lines", draw),
+      h("details", {}, h("summary", {}, "Numbers"), table(`Time of one call by ${axis}`, titles, rows)),
+    );
+  }
+
+  /* ---- over commits ---- */
+
+  function historySection(records, record, dtype) {
+    const history = records.filter((each) => each.machine.name === record.machine.name).reverse();
+    if (history.length < 2) return null;
+    const cases = record.cases.filter((entry) => entry.dtype === dtype);
+    const series = cases
+      .map((entry, i) => ({
+        title: `${entry.name} ${M.shape(entry)}`,
+        colour: `c${i % 8}`,
+        shape: Charts.SHAPES[i % Charts.SHAPES.length],
+        points: history.flatMap((each) => {
+          const same = each.cases.find((other) => other.case === entry.case);
+          const own = same && M.bestOf(same, "fastbp");
+          const ratio = own && M.speedUp(same, own.seconds);
+          const label = `${entry.name} at ${M.shortHash(each.commit)}: ${ratio && M.ratio(ratio)}`;
+          return ratio ? [{ x: each.commit, y: ratio, label }] : [];
+        }),
+      }))
+      .filter((each) => each.points.length);
+    if (!series.length) return null;
+    const titles = series.map((each) => each.title).join("; ");
+    const draw = (width) =>
+      Charts.lines(width, 300, {
+        label: `fastbp's speed-up over the reference at ${history.length} commits, for ${titles}`,
+        xTitle: "commit, the newest at the right",
+        positions: history.map((each) => ({ x: each.commit, label: M.shortHash(each.commit) })),
+        even: true,
+        series,
+        format: (value) => `${value}\u00d7`,
+      });
+    return h(
+      "section",
+      { id: "history" },
+      heading("Over commits"),
+      h(
+        "p",
+        { class: "muted" },
+        `The speed-up of fastbp over the reference on ${record.machine.name}, both at their best.`,
+      ),
+      legend(series),
+      chart("lines", draw),
+    );
+  }
+
+  /* ---- what it was measured on ---- */
+
+  function environmentSection(record) {
+    const { machine, limits } = record;
+    const settings = Object.entries(machine.environment ?? {}).map(([name, value]) => `${name}=${value}`);
+    const byReason = new Map();
+    for (const [name, reason] of Object.entries(record.missing ?? {})) {
+      byReason.set(reason, [...(byReason.get(reason) ?? []), name]);
+    }
+    const pairs = (object) =>
+      Object.entries(object ?? {}).map(([name, value]) => h("span", { class: "pair" }, `${name} ${value}`));
+    const facts = [
+      ["Processor", `${machine.cpu} (${machine.microarchitecture})`],
+      [
+        "System",
+        `${machine.system}, ${machine.architecture}, ${machine.threads} thread${machine.threads > 1 ? "s" : ""}`,
+      ],
+      [
+        "Peak",
+        Object.entries(limits.peak).map(([dtype, peak]) =>
+          h("span", { class: "pair" }, `${M.rate(peak, "flop/s")} ${dtype}`),
+        ),
+      ],
+      ["Read bandwidth", M.rate(limits.bandwidth, "B/s")],
+      ["Versions", pairs(record.versions)],
+      ["BLAS", pairs(record.blas)],
+      ["Thread settings", settings.length ? settings.map((each) => h("code", { class: "pair" }, each)) : "none"],
+      ["Measured", record.measured.slice(0, 16).replace("T", " ")],
+    ];
+    const leftOut = [...byReason].map(([reason, names]) =>
+      h("li", {}, h("strong", {}, names.join(", ")), `: ${reason}`),
+    );
+    const errors = (record.errors ?? []).map((error) => h("li", {}, error));
+    return h(
+      "section",
+      { id: "environment" },
+      heading("Measured on"),
+      h(
+        "dl",
+        {},
+        facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
+      ),
+      leftOut.length ? [h("h3", {}, "Left out"), h("ul", { id: "left-out" }, leftOut)] : null,
+      errors.length ? h("div", { class: "notice" }, h("h3", {}, "Errors"), h("ul", { id: "errors" }, errors)) : null,
+    );
+  }
+
+  /* All that there is to show of the record for the dtype. */
+  function all(records, record, dtype) {
+    const sections = [
+      casesSection(record, dtype),
+      scalingSection(record, dtype),
+      historySection(records, record, dtype),
+      environmentSection(record),
+    ];
+    return sections.filter(Boolean);
+  }
+
+  return { all };
+})();

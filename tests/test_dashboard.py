@@ -1,0 +1,710 @@
+"""The dashboard: what publish writes, and that a real browser shows it, from a server and from a folder, offline."""
+
+import base64
+import hashlib
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+
+import dashboard_records as made_up
+import pytest
+
+from benchmarks.dashboard import DashboardError, libraries, pages, publish
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMES = ("http", "file")
+FLOAT32_CASES = [name for name, *_ in made_up.SHAPES]
+FAMILIES_OF_TINY = len(made_up.FAMILIES) - 1  # without PyTorch
+
+# ---- asv's pages, rewritten ----
+
+
+def test_what_asv_loads_from_elsewhere_is_loaded_from_beside_it():
+    page = '<p>1 < 2</p><script src="https://a.org/b.js" integrity="sha256-x" crossorigin onerror="f()"></script>\n'
+    expected = '<p>1 < 2</p><script src="vendor/b.js" onerror="f()"></script>\n'
+    assert pages.without_network(page, {"https://a.org/b.js": "vendor/b.js"}) == expected
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<script src="https://a.org/new.js"></script>',
+        "<SCRIPT SRC=//a.org/new.js></SCRIPT>",
+        '<link rel="stylesheet"\n      href="http://a.org/new.css"/>',
+        '<img alt="" src=" https://a.org/new.png">',
+        '<iframe src="https://a.org/new"></iframe>',
+    ],
+)
+def test_what_nothing_local_stands_for_is_refused_by_name(tag):
+    with pytest.raises(DashboardError, match=r"//a\.org/new.*libraries\.py"):
+        pages.without_network(f"<head>{tag}</head>", libraries.LOCAL)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        '<a href="https://github.com/">a link to follow</a>',
+        '<script>window.location = "https://a.org/";</script>',
+        '<script src="asv.js"></script><link href="asv.css"><img src="swallow.png"></img>',
+        "<!-- <script src='https://a.org/b.js'></script> -->",
+    ],
+)
+def test_what_loads_nothing_from_elsewhere_stays_as_it_is(page):
+    assert pages.without_network(page, {}) == page
+
+
+@pytest.mark.parametrize(
+    "page", ["<html></html>", '<script src="asv.js"></script>' * 2 + '<li id="nav-li-graphdisplay">']
+)
+def test_index_page_without_the_places_for_our_links_is_refused(page):
+    with pytest.raises(DashboardError, match="1 is wanted"):
+        pages.with_compare(page)
+
+
+# ---- libraries and licences ----
+
+
+def test_packages_are_pinned_and_their_addresses_left_to_npm():
+    wanted = json.loads((libraries.HERE / "package.json").read_text())["dependencies"]
+    lock = json.loads((libraries.HERE / "package-lock.json").read_text())
+    locked = {path.removeprefix("node_modules/"): entry for path, entry in lock["packages"].items() if path}
+    assert wanted.keys() == locked.keys() == {library.package for library in libraries.LIBRARIES}
+    for package, entry in locked.items():
+        assert wanted[package] == entry["version"]
+        assert entry["integrity"].startswith("sha512-")
+        assert "resolved" not in entry
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "LICENSE.txt", "LICENCE.md", "COPYING"])
+def test_licence_of_a_package_is_copied_word_for_word(tmp_path, name):
+    (tmp_path / name).write_text("Do as you like.\n")
+    assert libraries.licence(tmp_path) == "Do as you like.\n"
+
+
+@pytest.mark.parametrize("stated", ["MIT", {"type": "MIT", "url": "https://a.org"}])
+def test_licence_that_a_package_only_states_is_written_down(tmp_path, stated):
+    (tmp_path / "package.json").write_text(
+        json.dumps({"name": "b", "version": "1.0", "license": stated, "author": "A. B."})
+    )
+    written = libraries.licence(tmp_path)
+    assert written.startswith("b 1.0 brings no licence file")
+    assert "license: MIT" in written
+    assert "author: A. B." in written
+
+
+def test_package_without_a_licence_is_refused(tmp_path):
+    (tmp_path / "package.json").write_text('{"name": "b", "version": "1.0"}')
+    with pytest.raises(DashboardError, match=r"b 1\.0 states no licence"):
+        libraries.licence(tmp_path)
+
+
+def test_npm_is_asked_for_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(DashboardError, match=r"^npm is wanted.*Node\.js$"):
+        libraries.installed(tmp_path / "cache")
+
+
+def test_libraries_are_the_bytes_that_asv_asks_for(packages):
+    asv = pytest.importorskip("asv")
+    asked = {}
+
+    class Asked(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            attributes = dict(attrs)
+            asked[attributes.get("src") or attributes.get("href")] = attributes.get("integrity")
+
+    Asked().feed((Path(asv.__file__).parent / "www" / "index.html").read_text())
+    for library in libraries.LIBRARIES:
+        if library.package in ("flot", "stupid-table-plugin"):  # other files of the same library, see LIBRARIES
+            continue
+        algorithm, digest = asked[library.address].split("-", 1)
+        content = (packages / library.package / library.file).read_bytes()
+        assert base64.b64encode(hashlib.new(algorithm, content).digest()).decode() == digest, library
+
+
+# ---- publish ----
+
+
+def _wanted(*commands):
+    """Skips where one of the commands is not installed; CI has them all."""
+    for command in commands:
+        if shutil.which(command) is None:
+            pytest.skip(f"{command} is not installed")
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """The libraries of asv's page, installed."""
+    _wanted("npm")
+    return libraries.installed(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A folder with a git repository, this project's asv configuration, results and records."""
+    pytest.importorskip("asv")
+    _wanted("git")
+    folder = tmp_path_factory.mktemp("source")
+    commits = made_up.repository(folder / "repository")
+    shutil.copy(ROOT / "asv.conf.json", folder / "repository")
+    made_up.write_results(folder / "results", commits)
+    made_up.write_records(folder / "records", commits)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def write(source, packages):
+    """write(output, ...) publishes the source there."""
+
+    def write(output, records=source / "records"):
+        configuration = source / "repository" / "asv.conf.json"
+        return publish.publish(configuration, output, source / "results", records, packages.parents[1])
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def site(write, tmp_path_factory):
+    return write(tmp_path_factory.mktemp("site") / "dashboard")
+
+
+@pytest.fixture(scope="module")
+def records(source):
+    """The records, by machine, the oldest first."""
+    found = [json.loads(path.read_text()) for path in source.glob("records/*/*.json")]
+    by_machine = {name: [each for each in found if each["machine"]["name"] == name] for name in made_up.MACHINES}
+    return {name: sorted(each, key=lambda record: record["date"]) for name, each in by_machine.items()}
+
+
+def test_licences_lie_beside_the_libraries(site):
+    licences = {path.stem: path.read_text() for path in (site / "vendor" / "LICENSES").iterdir()}
+    assert licences.keys() == {library.package for library in libraries.LIBRARIES}
+    assert all("MIT" in text or "Permission is hereby granted" in text for text in licences.values())
+
+
+def test_new_remote_script_of_asv_is_refused_and_nothing_is_left(write, tmp_path, monkeypatch):
+    jquery = libraries.LIBRARIES[0].address
+    monkeypatch.setattr(publish, "LOCAL", {key: value for key, value in libraries.LOCAL.items() if key != jquery})
+    with pytest.raises(DashboardError, match=re.escape(jquery)):
+        write(tmp_path / "dashboard")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_earlier_dashboard_stays_until_the_new_one_is_complete(write, source, tmp_path):
+    output = tmp_path / "dashboard"
+    write(output, records=tmp_path / "none")
+    assert (output / "compare-data.js").read_text() == "window.FASTBP_RECORDS = [];\n"
+    (tmp_path / "bad" / "machine").mkdir(parents=True)
+    (tmp_path / "bad" / "machine" / "1234.json").write_text('{"format": 99}')
+    with pytest.raises(DashboardError, match=r"1234\.json is no record of format 1"):
+        write(output, records=tmp_path / "bad")
+    assert (output / "compare-data.js").read_text() == "window.FASTBP_RECORDS = [];\n"
+    write(output)
+    assert "zen4-2" in (output / "compare-data.js").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "dashboard"]
+
+
+def test_folder_of_something_else_is_left_as_it_is(write, tmp_path):
+    (tmp_path / "letter.txt").write_text("Dear")
+    with pytest.raises(DashboardError, match="something else than a dashboard"):
+        write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_failure_of_asv_is_shown(write, source, tmp_path, capsys):
+    configuration = source / "repository" / "asv.conf.json"
+    words = ["--config", configuration, "--results", tmp_path / "nothing", "--output", tmp_path / "dashboard"]
+    assert publish.main([str(word) for word in words]) == 1
+    assert re.search(r"error: asv publish failed:\n.*benchmarks\.json", capsys.readouterr().err, re.DOTALL)
+
+
+def test_command_says_where_the_dashboard_is(source, packages, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(publish, "installed", lambda cache: packages)
+    words = ["--config", source / "repository" / "asv.conf.json", "--results", source / "results"]
+    words += ["--records", source / "records", "--output", tmp_path / "dashboard"]
+    assert publish.main([str(word) for word in words]) == 0
+    assert capsys.readouterr().out == f"The dashboard is at {tmp_path / 'dashboard' / 'index.html'}\n"
+    assert (tmp_path / "dashboard" / "index.html").is_file()
+
+
+def test_command_runs_as_a_script():
+    command = [sys.executable, "-W", "error", ROOT / "benchmarks" / "dashboard" / "publish.py", "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "--output DIR" in shown
+
+
+def test_records_are_read_newest_commit_first(source, records):
+    dates = [record["date"] for record in publish.read_records(source / "records")]
+    assert dates == sorted(dates, reverse=True)
+    assert len(dates) == sum(map(len, records.values()))
+
+
+# ---- in a browser ----
+
+
+class _Browser:
+    """Chromium that can reach nothing but this machine, and what it showed, asked for and complained about."""
+
+    def __init__(self, site, profile):
+        from selenium import webdriver
+        from selenium.webdriver.support.wait import WebDriverWait
+
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        flags = (
+            "headless",
+            "no-sandbox",
+            "disable-gpu",
+            "disable-dev-shm-usage",
+            "disable-quic",
+            "no-first-run",
+            "disable-sync",
+        )
+        flags += ("disable-background-networking", "disable-component-update", f"user-data-dir={profile}")
+        flags += ("window-size=1280,900", "host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+        for flag in flags:
+            options.add_argument(f"--{flag}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        service = webdriver.ChromeService(shutil.which("chromedriver"))
+        self.driver = webdriver.Chrome(options, service)
+        self._wait = WebDriverWait(self.driver, 10, poll_frequency=0.02)
+        self.serve(site)
+
+    def serve(self, site):
+        self.site = site
+        handler = partial(_Quiet, directory=site)
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self):
+        self.driver.quit()
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+    def base(self, scheme):
+        return f"http://127.0.0.1:{self.server.server_port}/" if scheme == "http" else f"{self.site.as_uri()}/"
+
+    def open(self, page, scheme="file", width=1280, dark=False):
+        """A page, opened afresh in a window of that width."""
+        self.driver.get("about:blank")
+        self.emulate(width, dark)
+        self.driver.get_log("browser")
+        self.driver.get_log("performance")
+        self.get(self.base(scheme) + page)
+
+    def get(self, address):
+        """That address, once its scripts have run: the driver may still be at the page before when it returns."""
+        self.driver.get(address)
+        self.wait("location.href.startsWith(arguments[0]) && document.readyState === 'complete'", address.split("#")[0])
+
+    def emulate(self, width, dark):
+        screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def run(self, script, *arguments):
+        return self.driver.execute_script(script, *arguments)
+
+    def wait(self, script, *arguments):
+        """Wait until the expression is true, and return it."""
+        return self._wait.until(lambda _: self.run(f"return {script}", *arguments))
+
+    def count(self, selector):
+        return self.run("return document.querySelectorAll(arguments[0]).length", selector)
+
+    def texts(self, selector):
+        return self.run("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", selector)
+
+    def assert_quiet(self):
+        """Nothing was complained about, and nothing was asked of another machine."""
+        assert self.driver.get_log("browser") == []
+        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        asked = [each["params"]["request"]["url"] for each in messages if each["method"] == "Network.requestWillBeSent"]
+        here = (self.base("http"), self.base("file"), "data:")
+        assert asked
+        assert [address for address in asked if not address.startswith(here)] == []
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser(site, tmp_path_factory):
+    pytest.importorskip("selenium")
+    _wanted("chromium", "chromedriver")
+    browser = _Browser(site, tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+# How many canvases there are below a selector that show something coloured: a line, and not only axes.
+DRAWN = """\
+[...document.querySelectorAll(arguments[0] + " canvas.flot-base")].filter((canvas) => {
+  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && Math.abs(data[i] - data[i + 2]) > 60) return true;
+  return false;
+}).length"""
+
+
+def test_request_that_leaves_this_machine_would_be_noticed(browser, tmp_path):
+    (tmp_path / "page.html").write_text('<img src="https://example.org/picture.png">')
+    browser.open("index.html")
+    browser.get(f"{tmp_path.as_uri()}/page.html")
+    with pytest.raises(AssertionError, match=r"example\.org"):
+        browser.assert_quiet()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_grid_draws_every_benchmark(browser, scheme):
+    browser.open("index.html", scheme)
+    browser.wait(f"{DRAWN} === 2", "#summarygrid-display")
+    assert browser.texts(".benchmark-text") == ["Step.time_step", "time_import"]
+    browser.assert_quiet()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_list_has_a_row_for_every_parameter(browser, scheme):
+    browser.open("index.html#/summarylist?machine=zen4-2", scheme)
+    browser.wait("document.querySelectorAll('#summarylist-body tbody tr').length === 4")
+    browser.wait("/^\\d/.test(document.querySelector('#summarylist-body td.value').textContent)")
+    browser.assert_quiet()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_graph_draws_a_line_for_every_parameter_and_machine(browser, scheme):
+    browser.open("index.html#layer.Step.time_step", scheme)
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    labels = browser.texts("#main-graph .legendLabel")
+    assert len(labels) == 3 * len(made_up.MACHINES)
+    assert sum("zen4-2" in label for label in labels) == 3
+    browser.assert_quiet()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_regressions_name_what_became_slower(browser, scheme):
+    browser.open("index.html#/regressions", scheme)
+    browser.wait("document.querySelectorAll('#regressions-body tbody tr').length > 0")
+    assert browser.texts("#regressions-body tbody tr td:first-child") == ["startup.time_import"]
+    browser.run("$('#regressions-body tbody a').first().trigger('mouseenter')")
+    browser.wait(f"{DRAWN} === 1", ".popover")
+    browser.assert_quiet()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_graph_that_was_never_measured_is_missed_as_asv_does(browser, scheme):
+    browser.open("index.html#/summarylist", scheme)
+    browser.wait("window.$ && $.asv && $.asv.main_json && $.asv.main_json.project === 'fastbp'")
+    browser.run("$.asv.load_graph_data('graphs/nothing.json').fail(() => { window.failed = true; })")
+    browser.wait("window.failed === true")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_compare_draws_a_bar_and_a_line_for_every_family(browser, scheme):
+    browser.open("compare.html#machine=zen4-2&dtype=float32", scheme)
+    browser.wait("document.querySelector('#history .chart path.series') !== null")
+    assert [title.split()[0] for title in browser.texts("#cases h3")] == FLOAT32_CASES
+    bars = browser.run("return [...document.querySelectorAll('.case')].map(e => e.querySelectorAll('.bar').length)")
+    assert bars == [FAMILIES_OF_TINY] + [len(made_up.FAMILIES)] * (len(FLOAT32_CASES) - 1)
+    for axis, sizes in made_up.SCALING.items():
+        figure = f'figure[data-axis="{axis}"]'
+        assert browser.count(f"{figure} path.series") == len(made_up.FAMILIES)
+        assert browser.count(f"{figure} path.marker") == len(made_up.FAMILIES) * len(sizes)
+        assert browser.count(f"{figure} path.limit") == 1
+        assert browser.count(f"{figure} tbody tr") == len(sizes)
+    assert browser.count("#history .chart path.series") == len(FLOAT32_CASES)
+    assert browser.count("#history .chart path.marker") == len(FLOAT32_CASES) * made_up.COMMITS
+    browser.assert_quiet()
+
+
+def test_compare_ranks_the_implementations_by_time(browser, records):
+    browser.open("compare.html#machine=zen4-2&dtype=float32")
+    case = next(each for each in records["zen4-2"][-1]["cases"] if each["case"] == "digits-float32")
+    ranking = sorted(case["medians"], key=case["medians"].get)
+    rows = browser.run(
+        """return [...document.querySelectorAll('[data-case="digits-float32"] tbody tr')].map(
+               row => [...row.children].map(cell => cell.innerText.trim()))"""
+    )
+    shown = [re.sub(r"\s*best$", "", row[0]) for row in rows]
+    assert shown == [label.split(",")[0] for label in ranking]
+    best = [row[0] for row in rows if row[0].endswith("best")]
+    assert len(best) == len(made_up.FAMILIES)
+    own = min(seconds for label, seconds in case["medians"].items() if label.startswith("fastbp"))
+    reference = min(seconds for label, seconds in case["medians"].items() if label.startswith("reference"))
+    name, threads, time, ratio, share = rows[0]
+    assert name.startswith("fastbp")
+    assert threads == "2"
+    assert float(time.split()[0]) == pytest.approx(own * 1e6, rel=5e-3)
+    assert time.endswith("µs")
+    assert float(ratio.rstrip("\N{MULTIPLICATION SIGN}")) == pytest.approx(reference / own, rel=5e-3)
+    assert float(share.rstrip("% \xa0")) == pytest.approx(100 * case["limit"] / own, rel=5e-3)
+
+
+def _pick(browser, picker, value):
+    """Choose as a reader does."""
+    from selenium.webdriver.support.select import Select
+
+    Select(browser.driver.find_element("id", picker)).select_by_value(value)
+
+
+def test_pickers_change_what_is_shown_and_the_address_restores_it(browser, records):
+    browser.open("compare.html")
+    assert browser.texts("#machine option") == sorted(made_up.MACHINES)
+    _pick(browser, "machine", "zen4-2")
+    browser.wait("document.querySelectorAll('#commit option').length === arguments[0]", made_up.COMMITS)
+    newest, oldest = records["zen4-2"][-1]["commit"], records["zen4-2"][0]["commit"]
+    assert browser.run("return document.getElementById('commit').value") == newest
+    after = browser.texts("#cases td")
+    _pick(browser, "commit", oldest)
+    browser.wait("document.getElementById('chosen').textContent.startsWith(arguments[0])", oldest[:7])
+    before = browser.texts("#cases td")
+    _pick(browser, "dtype", "float64")
+    browser.wait("document.querySelector('[data-case=digits-float64]') !== null")
+    assert "Measured for float32 only." in browser.texts("#scaling p")
+    assert len({tuple(after), tuple(before), tuple(browser.texts("#cases td"))}) == 3
+
+    state = "[...document.querySelectorAll('select')].map(each => each.value)"
+    picked, shown = browser.run(f"return {state}"), browser.texts("#comparison")
+    assert picked == ["zen4-2", oldest, "float64"]
+    address = browser.run("return location.hash")
+    browser.open(f"compare.html{address}")
+    assert browser.run(f"return {state}") == picked
+    assert browser.texts("#comparison") == shown
+    browser.assert_quiet()
+
+
+def test_back_returns_to_what_was_picked_before(browser):
+    browser.open("compare.html#machine=zen4-2&dtype=float32")
+    _pick(browser, "dtype", "float64")
+    browser.wait("document.querySelector('[data-case=digits-float64]') !== null")
+    browser.driver.back()
+    browser.wait("document.querySelector('[data-case=digits-float32]') !== null")
+    assert browser.run("return document.getElementById('dtype').value") == "float32"
+
+
+def test_address_of_what_is_not_there_shows_the_newest_instead(browser, records):
+    browser.open("compare.html#machine=nobody&commit=0&dtype=float16")
+    assert browser.count(".case") == len(FLOAT32_CASES)
+    newest = max(each[-1]["date"] for each in records.values())
+    assert newest[:10] in browser.run("return document.getElementById('commit').selectedOptions[0].textContent")
+    browser.assert_quiet()
+
+
+def test_machine_keeps_the_commit_where_it_was_measured_there_too(browser, records):
+    commit = records["m2-air"][0]["commit"]
+    browser.open(f"compare.html#machine=zen4-2&commit={commit}&dtype=float64")
+    _pick(browser, "machine", "m2-air")
+    browser.wait("document.getElementById('machine').value === 'm2-air' && location.hash.includes('m2-air')")
+    assert browser.run("return document.getElementById('commit').value") == commit
+    assert browser.run("return document.getElementById('dtype').value") == "float64"
+
+
+def test_asv_and_compare_link_to_each_other(browser):
+    browser.open("index.html")
+    browser.wait("document.querySelector('#nav-li-compare a') !== null")
+    browser.driver.find_element("css selector", "#nav-li-compare a").click()
+    browser.wait("document.querySelectorAll('.case').length > 0")
+    for label, place in (
+        ("Regressions", "#regressions-body"),
+        ("List", "#summarylist-body"),
+        ("Grid", ".benchmark-group"),
+    ):
+        browser.open("compare.html")
+        browser.driver.find_element("link text", label).click()
+        browser.wait("$(arguments[0] + ':visible').length > 0", place)
+    browser.assert_quiet()
+
+
+def test_what_it_ran_on_and_what_was_left_out_are_named(browser):
+    browser.open("compare.html#machine=zen4-2")
+    environment = browser.run("return document.getElementById('environment').innerText")
+    for fact in (
+        "AMD EPYC 9654",
+        "znver4",
+        "218 Gflop/s float32",
+        "36.0 GB/s",
+        "numba 0.68.1",
+        "scipy-openblas 0.3.31",
+    ):
+        assert fact in environment.replace("\xa0", " ")
+    assert "OMP_NUM_THREADS=2" in environment
+    left_out = browser.texts("#left-out li")
+    assert left_out == [
+        f"scikit-learn: {made_up.MISSING['scikit-learn']}",
+        "tensorflow, oneDNN: is not installed",
+    ]
+    assert browser.texts("#errors li") == [made_up.ERROR]
+
+
+def test_without_records_a_sentence_says_so(browser, write, tmp_path):
+    empty = write(tmp_path / "dashboard", records=tmp_path / "none")
+    browser.driver.get("about:blank")
+    browser.driver.get_log("browser")
+    browser.get(f"{empty.as_uri()}/compare.html")
+    assert "Nothing has been compared yet." in browser.run("return document.querySelector('main').innerText")
+    assert not browser.driver.find_element("id", "machine").is_displayed()
+    assert browser.driver.get_log("browser") == []
+
+
+def test_record_with_little_in_it_is_shown_all_the_same(browser, site, records, tmp_path):
+    for name in publish.COMPARE:
+        shutil.copy(site / name, tmp_path)
+    scarce = json.loads(json.dumps(records["m2-air"][-1])) | {
+        "subject": "<b>",
+        "missing": {},
+        "scaling": [],
+        "blas": {},
+    }
+    scarce["cases"] = scarce["cases"][2:3]
+    scarce["cases"][0]["medians"] = {"fastbp": 1.25e-3, "another library, 1 thread": 2.5e-3}
+    (tmp_path / "compare-data.js").write_text(pages.assignment("FASTBP_RECORDS", [scarce]))
+    browser.get(f"{tmp_path.as_uri()}/compare.html")
+    browser.wait("document.querySelectorAll('.bar').length === 2")
+    rows = browser.run("return [...document.querySelectorAll('.case tbody tr')].map(row => row.innerText.split(/\\t/))")
+    assert [row[1:4] for row in rows] == [["auto", "1.25\xa0ms", "-"], ["1", "2.50\xa0ms", "-"]]
+    assert browser.run("return document.getElementById('chosen').textContent").endswith(" <b>")
+    assert browser.driver.get_log("browser") == []
+
+
+# ---- for every reader ----
+
+
+CONTROLS = "a[href], select, summary, [tabindex='0']"
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_tab_reaches_every_control_and_focus_is_seen(browser, width):
+    from selenium.webdriver import ActionChains, Keys
+
+    browser.open("compare.html#machine=zen4-2&dtype=float32", width=width)
+    browser.wait("document.querySelector('#history .chart path.series') !== null")
+    wanted = browser.count(CONTROLS)
+    browser.run(
+        """window.reached = new Set(); window.unseen = [];
+           addEventListener("focusin", ({target}) => {
+             reached.add(target);
+             if (getComputedStyle(target).outlineStyle === "none") unseen.push(target.outerHTML);
+           });"""
+    )
+    actions = ActionChains(browser.driver, duration=0)
+    for _ in range(wanted):
+        actions.send_keys(Keys.TAB)
+    actions.perform()
+    missed = browser.run(
+        f"return [...document.querySelectorAll(`{CONTROLS}`)].filter(e => !reached.has(e)).map(e => e.outerHTML)"
+    )
+    assert missed == []
+    assert browser.run("return unseen") == []
+
+
+def test_skip_link_leads_to_the_comparison_and_keeps_the_view(browser):
+    from selenium.webdriver import ActionChains, Keys
+
+    browser.open("compare.html#machine=zen4-2&dtype=float64")
+    browser.wait("document.querySelector('.case') !== null")
+    ActionChains(browser.driver, duration=0).send_keys(Keys.TAB, Keys.ENTER).perform()
+    assert browser.run("return document.activeElement.id") == "main"
+    assert browser.run("return location.hash") == "#machine=zen4-2&dtype=float64"
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_nothing_is_wider_than_the_window_and_no_label_is_cut_off(browser, width):
+    browser.open("compare.html#machine=zen4-2&dtype=float32", width=width)
+    browser.wait("document.querySelector('#history .chart path.series') !== null")
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    cut_off = browser.run(
+        """return [...document.querySelectorAll(".chart text")].filter((text) => {
+             const outer = text.ownerSVGElement.getBoundingClientRect(), inner = text.getBoundingClientRect();
+             return inner.left < outer.left - 1 || inner.right > outer.right + 1
+                 || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
+           }).map(text => text.textContent)"""
+    )
+    assert cut_off == []
+    overlapping = browser.run(
+        """const box = (text) => [text.textContent, text.getBoundingClientRect()];
+           const boxes = (svg) => [...svg.querySelectorAll("text")].map(box);
+           return [...document.querySelectorAll(".chart svg")].flatMap((svg) => boxes(svg).flatMap(([a, p], i, all) =>
+             all.slice(i + 1).filter(([b, q]) => p.left < q.right - 1 && q.left < p.right - 1 && p.top < q.bottom - 3
+               && q.top < p.bottom - 3).map(([b]) => `${a} / ${b}`)))"""
+    )
+    assert overlapping == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_charts_are_drawn_again_for_another_width(browser, width):
+    other = 1640 - width
+    browser.open("compare.html#machine=zen4-2&dtype=float32", width=other)
+    browser.wait("document.querySelector('#history .chart svg') !== null")
+    browser.emulate(width, dark=False)
+    history = "document.querySelector('#history .chart')"
+    browser.wait(f"{history}.firstChild.getAttribute('width') == {history}.clientWidth")
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    browser.assert_quiet()
+
+
+# The contrast of two colours as WCAG 2 defines it.
+CONTRAST = """
+const luminance = (colour) => {
+  const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map(
+    (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+};
+const contrast = (a, b) => {
+  const [high, low] = [luminance(a), luminance(b)].sort((x, y) => y - x);
+  return (high + 0.05) / (low + 0.05);
+};
+const page = getComputedStyle(document.body).backgroundColor;
+const of = (selector, property) => Object.fromEntries([...document.querySelectorAll(selector)].map(
+  (e) => [e.className.baseVal ?? (e.className || e.localName), contrast(getComputedStyle(e)[property], page)]));
+return {page, text: of("body, .lead, td, dt, main a, .chart text", "color"), labels: of(".chart text", "fill"),
+        marks: of(".chart .marker, .chart .bar", "fill")};"""
+
+
+def test_dark_scheme_changes_the_colours_and_both_are_readable(browser):
+    pages_seen, marks_seen = [], []
+    for dark in (False, True):
+        browser.open("compare.html#machine=zen4-2&dtype=float32", dark=dark)
+        browser.wait("document.querySelector('#history .chart path.series') !== null")
+        seen = browser.run(CONTRAST)
+        assert min(seen["text"].values()) >= 4.5, seen
+        assert min(seen["labels"].values()) >= 4.5, seen
+        assert min(seen["marks"].values()) >= 3, seen
+        pages_seen.append(seen["page"])
+        marks_seen.append(seen["marks"])
+    assert pages_seen[0] != pages_seen[1]
+    assert marks_seen[0] != marks_seen[1]
+
+
+def test_families_differ_in_shape_and_not_in_colour_alone(browser):
+    browser.open("compare.html#machine=zen4-2&dtype=float32")
+    outlines = browser.run(
+        "return [...document.querySelectorAll('#scaling .legend .marker')].map(e => e.getAttribute('d'))"
+    )
+    assert len(outlines) == len(set(outlines)) == len(made_up.FAMILIES)
+
+
+def test_tables_and_charts_are_announced(browser):
+    browser.open("compare.html#machine=zen4-2&dtype=float32")
+    browser.wait("document.querySelector('#history .chart path.series') !== null")
+    assert browser.run("return document.documentElement.lang") == "en"
+    charts = browser.run(
+        "return [...document.querySelectorAll('.chart svg')].map(e => [e.getAttribute('role'), e.ariaLabel])"
+    )
+    assert charts
+    assert all(role == "img" and label for role, label in charts)
+    assert browser.count("table") == browser.count("table > caption")
+    assert browser.count("table thead th:not([scope=col])") == 0
+    assert browser.count("table tbody tr > :first-child:not(th[scope=row])") == 0
+    inline = "[...document.querySelectorAll('*')].some(e => [...e.attributes].some(a => a.name.startsWith('on')))"
+    assert browser.run(f"return {inline}") is False
