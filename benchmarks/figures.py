@@ -139,7 +139,7 @@ def digest(record: dict[str, Any]) -> str:
 
 
 def draw(record: dict[str, Any], theme: str, path: Path) -> None:
-    """A bar for each group and case: time of the other / time of fastbp, on a log scale."""
+    """A bar for each group and case, from 1 to time of the other / time of fastbp, on a log scale."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -152,8 +152,10 @@ def draw(record: dict[str, Any], theme: str, path: Path) -> None:
     for i, (group, colour) in enumerate(zip(GROUPS, COLOURS[theme], strict=True)):
         places = [len(rows) - 1 - row + 0.4 - (i + 0.5) * thickness for row in range(len(rows))]
         values = [ratios[i] for _, ratios in rows]
-        bars = axes.barh(places, values, height=thickness * 0.92, color=colour, label=group)
-        axes.bar_label(bars, [f"{ratio(value)} x" for value in values], padding=3, fontsize=8, color=ink)
+        lengths = [value - 1 for value in values]
+        axes.barh(places, lengths, left=1, height=thickness * 0.92, color=colour, label=group)
+        for place, value in zip(places, values, strict=True):
+            axes.text(1.03 * max(value, 1), place, f"{ratio(value)} x", va="center", fontsize=8, color=ink)
     axes.axvline(1, color=ink, linewidth=1)
     axes.set_xscale("log")
     axes.set_xlim(0.5, 2.2 * max(max(ratios) for _, ratios in rows))
