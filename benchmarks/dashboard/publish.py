@@ -89,8 +89,8 @@ def _settings(configuration: Path) -> dict[str, Any]:
 
 
 def _check_replaceable(output: Path) -> None:
-    """Only a dashboard, or nothing at all, may be replaced."""
-    if output.is_dir() and any(output.iterdir()) and not (output / "compare.html").is_file():
+    """Only a dashboard, what plain `asv publish` wrote, or nothing at all may be replaced."""
+    if output.is_dir() and any(output.iterdir()) and not (output / "asv.js").is_file():
         raise DashboardError(f"{output} holds something else than a dashboard; it is left as it is")
     if output.exists() and not output.is_dir():
         raise DashboardError(f"{output} is no folder")
