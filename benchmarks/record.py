@@ -26,11 +26,18 @@ NOT_SCALED = ("torch compile",)
 
 
 def git(*words: str) -> str:
-    return subprocess.run(["git", "-C", HERE, *words], check=True, capture_output=True, text=True).stdout.strip()
+    result = subprocess.run(["git", "-C", HERE, *words], capture_output=True, text=True)
+    if result.returncode:
+        raise SystemExit(f"git {' '.join(words)}: {result.stderr.strip()}")
+    return result.stdout.strip()
 
 
 def measure(names: list[str] | None, seconds: float, quick: bool) -> dict[str, Any]:
     """The comparison of all cases, and the scaling, for the fastbp that this process imports."""
+    import fastbp
+
+    if Path.cwd() not in Path(fastbp.__file__).resolve().parents:
+        raise SystemExit(f"{fastbp.__file__} was imported, and not the commit in {Path.cwd()}")
     sys.path.insert(0, str(HERE))
     import suites  # noqa: F401  registers this checkout's fastbp.bench as `registry`
 
@@ -95,7 +102,7 @@ def keep(record: dict[str, Any], machine: str | None) -> Path:
     return path
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("commits", nargs="*", default=["HEAD"], metavar="COMMIT", help="default: HEAD")
     parser.add_argument("--machine", metavar="NAME", help="default: the microarchitecture and the number of threads")
@@ -103,7 +110,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0, metavar="S", help="rounds of a case (default 3)")
     parser.add_argument("--quick", action="store_true", help="small shapes: to see that it runs")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)  # in the process of a commit
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.measure:
         print(json.dumps(measure(arguments.only, arguments.seconds, arguments.quick)))
         return 0

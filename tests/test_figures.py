@@ -111,13 +111,10 @@ def test_a_plot_shows_every_ratio(project: Path) -> None:
 
 
 def test_the_newest_record_with_all_frameworks_is_taken(tmp_path: Path) -> None:
-    for name, date, versions in (
-        ("a", "2026-01-01", "jax torch"),
-        ("b", "2026-01-02", "jax torch"),
-        ("c", "2027-01-01", "jax"),
-    ):
-        (tmp_path / "machine").mkdir(exist_ok=True)
-        record = {"date": date, "measured": date, "versions": dict.fromkeys(versions.split(), "1")}
+    (tmp_path / "machine").mkdir()
+    whole, without = ["jax", "torch, 1 thread"], ["jax autodiff", "numpy, 1 thread"]
+    for name, date, labels in (("a", "2026-01-01", whole), ("b", "2026-01-02", whole), ("c", "2027-01-01", without)):
+        record = {"date": date, "measured": date, "cases": [{"medians": dict.fromkeys(labels, 1.0)}]}
         (tmp_path / "machine" / f"{name}.json").write_text(json.dumps(record))
     assert figures.newest(tmp_path).name == "b.json"
 
