@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fastbp.bench.report import duration
+from fastbp.bench.implementations import Configuration
+from fastbp.bench.report import duration, left_out
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -43,7 +44,7 @@ def newest(records: Path) -> Path:
 
 def own(case: dict[str, Any], threads: int) -> float:
     """Seconds of fastbp as its users get it, on all threads."""
-    return float(case["medians"][f"fastbp, {threads} thread{'s' if threads > 1 else ''}"])
+    return float(case["medians"][Configuration("fastbp", threads).label])
 
 
 def best(case: dict[str, Any], families: tuple[str, ...]) -> tuple[float, str]:
@@ -93,14 +94,11 @@ def machine(record: dict[str, Any]) -> str:
     names = {"numpy": "NumPy", "numba": "Numba", "torch": "PyTorch", "jax": "JAX", "python": "Python"}
     stated = ", ".join(f"{shown} {versions[name]}" for name, shown in names.items() if name in versions)
     blas = ", ".join(f"{names[library]} with {name}" for library, name in record["blas"].items())
-    left_out: dict[str, list[str]] = {}
-    for name, reason in record["missing"].items():
-        left_out.setdefault(reason, []).append(name)
-    reasons = "; ".join(f"{', '.join(each)}: {reason}" for reason, each in left_out.items())
     return (
         f"Commit {record['commit'][:8]} on {host['threads']} threads of {host['cpu']} ({host['microarchitecture']}, "
         f"{host['system']}), measured {record['measured'][:10]}: at most {peaks}, reading "
-        f"{limits['bandwidth'] / 1e9:.0f} GB/s, measured in the same run. {stated}; {blas}. Not compared: {reasons}."
+        f"{limits['bandwidth'] / 1e9:.0f} GB/s, measured in the same run. {stated}; {blas}. "
+        f"Not compared: {left_out(record['missing'])}."
     )
 
 

@@ -43,7 +43,7 @@ def measure(names: list[str] | None, seconds: float, quick: bool) -> dict[str, A
 
     from registry.cases import CASES, SCALING
     from registry.comparison import compare
-    from registry.implementations import IMPLEMENTATIONS, present
+    from registry.implementations import present
 
     def announce(case: Any) -> None:
         print(f"{case.name} {case.shape} {case.dtype} ...", file=sys.stderr)
@@ -58,7 +58,6 @@ def measure(names: list[str] | None, seconds: float, quick: bool) -> dict[str, A
     scaling = compare(scaled, seconds / 5, names=[n for n in names if n not in NOT_SCALED], announce=announce)
     limits = comparison.limits.or_better(scaling.limits)
     record = comparison._replace(limits=limits).record()
-    record["missing"] |= {name: "not asked for" for name in IMPLEMENTATIONS if name in set(present()) - set(names)}
     record["scaling"] = [
         {"axis": axis, "size": size, **measured.record(limits)}
         for (axis, size), measured in zip(sizes, scaling.measured, strict=True)

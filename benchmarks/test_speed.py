@@ -7,7 +7,6 @@ pytest benchmarks --benchmark-disable      only the check, on small shapes
 from __future__ import annotations
 
 import functools
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from fastbp.bench.agreement import TOLERANCE, Trained, deviation, trained, truth
 from fastbp.bench.cases import CASES, Case, Problem
 from fastbp.bench.implementations import IMPLEMENTATIONS, Configuration, configurations, missing
 from fastbp.bench.limits import THREADS, Limits, measure_limits
-from fastbp.bench.timing import WAKE_SECONDS, settle
+from fastbp.bench.timing import settle, wake
 
 pytestmark = pytest.mark.filterwarnings("default")  # peers warn on import
 
@@ -50,9 +49,7 @@ def test_step(case: Case, configuration: Configuration, benchmark: Any, request:
         assert deviation(trained(run), expected, problem) <= TOLERANCE[case.dtype]
         if timing:
             settle()
-            awake = perf_counter() + WAKE_SECONDS
-            while perf_counter() < awake:
-                run()
+            wake(run)
         benchmark(run)
     if timing:
         seconds, limit = benchmark.stats.stats.median, request.getfixturevalue("limits").seconds(case)

@@ -61,7 +61,7 @@ def test_the_machine_the_versions_and_what_was_not_compared_are_stated() -> None
     assert figures.machine(RECORD) == (
         "Commit 01234567 on 2 threads of A Processor (arch, Linux), measured 2026-01-03: at most 200 Gflop/s in "
         "float32 and 100 Gflop/s in float64, reading 30 GB/s, measured in the same run. NumPy 2.4.6, PyTorch 2.13.0, "
-        "JAX 0.10.2, Python 3.11.7; NumPy with openblas 1. Not compared: torch compile, other: no C++ compiler."
+        "JAX 0.10.2, Python 3.11.7; NumPy with openblas 1. Not compared: torch compile, other (no C++ compiler)."
     )
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 from contextlib import ExitStack
-from time import perf_counter
 
 from registry.cases import Case, Problem
 from registry.implementations import IMPLEMENTATIONS, missing
-from registry.timing import WAKE_SECONDS
+from registry.timing import wake
 
 # Implementations by the names of the registry; fastbp on one thread too.
 FASTBP = "fastbp"
@@ -47,9 +46,7 @@ class Timed:
         self.held.enter_context(IMPLEMENTATIONS[name].limited(1 if implementation == ALONE else None))
         self.run = IMPLEMENTATIONS[name].setup(problem_of(case))
         self.run()  # compiles
-        awake = perf_counter() + WAKE_SECONDS
-        while perf_counter() < awake:
-            self.run()
+        wake(self.run)
 
     def teardown(self, *parameters: object) -> None:
         self.held.close()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .agreement import TOLERANCE, deviation, trained, truth
 from .cases import Case
 from .host import blas, machine, versions
-from .implementations import IMPLEMENTATIONS, Configuration, configurations, missing, present
+from .implementations import IMPLEMENTATIONS, Configuration, configurations, missing, packages, present
 from .limits import THREADS, Limits, measure_limits
 from .timing import Candidate, settle, timed
 
@@ -64,14 +64,19 @@ class Comparison(NamedTuple):
     def errors(self) -> list[str]:
         return [error for each in self.measured for error in each.errors]
 
+    @property
+    def packages(self) -> set[str]:
+        """What took part."""
+        return packages(label for each in self.measured for label in each.times)
+
     def record(self) -> dict[str, Any]:
         """Everything, for a JSON file; times in seconds of a call."""
         return {
             "format": 1,
             "machine": machine(),
             "limits": self.limits._asdict(),
-            "versions": versions(),
-            "blas": blas(),
+            "versions": versions(self.packages),
+            "blas": blas(self.packages),
             "missing": self.missing,
             "errors": self.errors,
             "cases": [each.record(self.limits) for each in self.measured],
@@ -108,7 +113,8 @@ def compare(
     announce: Callable[[Case], None] = lambda case: None,
 ) -> Comparison:
     """All cases, some `seconds` each, with all that can run here, or the implementations of these `names`."""
-    candidates = configurations(present() if names is None else names, threads)
+    names = present() if names is None else list(names)
+    candidates = configurations(names, threads)
     limits = measure_limits()
     measured = []
     for case in cases:
@@ -116,4 +122,5 @@ def compare(
         measured.append(measure(case, candidates, seconds))
         settle()
         limits = limits.or_better(measure_limits())
-    return Comparison(measured, limits, missing())
+    not_asked_for = {name: "not asked for" for name in present() if name not in names}
+    return Comparison(measured, limits, missing() | not_asked_for)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,10 @@ def _processor() -> str:
     return found[1] if found else platform.processor() or "unknown"
 
 
-def versions() -> dict[str, str]:
-    """The versions of whatever took part."""
+def versions(packages: Collection[str]) -> dict[str, str]:
+    """The versions of Python, of what every comparison needs, and of the packages that took part."""
     found = {"python": platform.python_version()}
-    for package in ("fastbp", "numpy", "numba", "torch", "jax"):
+    for package in ("fastbp", "numpy", "numba", *sorted(set(packages) - {"fastbp", "numpy"})):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -50,14 +51,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def blas() -> dict[str, str]:
-    """Who multiplies matrices for whom; XLA brings its own."""
+def blas(packages: Collection[str]) -> dict[str, str]:
+    """Who multiplies matrices for which of the packages that took part; XLA brings its own."""
     build: Any = np.show_config(mode="dicts")
     numpy_blas = build["Build Dependencies"]["blas"]
     names = {"numpy": f"{numpy_blas['name']} {numpy_blas['version']}"}
-    try:
-        import torch
-    except ImportError:
+    if "torch" not in packages:
         return names
+    import torch
+
     mkl = re.search(r"Math Kernel Library Version ([\w.]+)", torch.__config__.show())
     return names | ({"torch": f"MKL {mkl[1]}"} if mkl else {})

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from threadpoolctl import ThreadpoolController
 
 from .cases import Problem
-from .training import Run
+from .training import Run, thread_count
 
 # What a block of rows of x may take: the second-level caches of two cores. From 1 to 4 MiB it makes little difference.
 BLOCK_BYTES = 2 * 2**20
@@ -52,7 +52,6 @@ numpy_step = partial(from_module, "numpy_steps", "numpy_step")
 torch_step = partial(from_module, "torch_steps", "torch_step")
 torch_autograd = partial(from_module, "torch_steps", "torch_autograd")
 torch_compile = partial(from_module, "torch_steps", "torch_compile")
-torch_threads = partial(from_module, "torch_steps", "torch_threads")
 jax_step = partial(from_module, "jax_steps", "jax_step")
 
 
@@ -61,15 +60,11 @@ def blas_threads(threads: int) -> AbstractContextManager[Any]:
     return limited
 
 
-@contextmanager
-def fastbp_threads(threads: int) -> Iterator[None]:
-    functions = import_module("fastbp")
-    before = functions.get_num_threads()
-    functions.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        functions.set_num_threads(before)
+def threads_of(package: str, threads: int) -> AbstractContextManager[None]:
+    return thread_count(import_module(package), threads)
+
+
+fastbp_threads, torch_threads = partial(threads_of, "fastbp"), partial(threads_of, "torch")
 
 
 class Implementation(NamedTuple):
@@ -106,6 +101,11 @@ NOT_THE_SAME_WORK = {
     "scikit-learn": "it has no sigmoid layer with a squared error: MLPRegressor's outputs are linear, and "
     "MLPClassifier's cost is the cross-entropy"
 }
+
+
+def packages(labels: Iterable[str]) -> set[str]:
+    """What the configurations of these labels are made of."""
+    return {IMPLEMENTATIONS[label.split(",")[0]].package for label in labels}
 
 
 def missing() -> dict[str, str]:

@@ -62,16 +62,20 @@ def footer(comparison: Comparison) -> str:
     """The machine, its limits, the versions, and what was left out."""
     host, limits = machine(), comparison.limits
     peaks = ", ".join(f"{peak / 1e9:.0f} Gflop/s {dtype}" for dtype, peak in limits.peak.items())
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in comparison.missing.items():
-        by_reason.setdefault(reason, []).append(name)
-    left_out = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
     lines = [
         f"{host['cpu']} ({host['microarchitecture']}, {host['system']}), {host['threads']} threads; "
         f"peak {peaks}; read bandwidth {limits.bandwidth / 1e9:.1f} GB/s",
-        "; ".join(f"{name} {number}" for name, number in versions().items()),
-        "BLAS: " + "; ".join(f"{library}: {name}" for library, name in blas().items()),
+        "; ".join(f"{name} {number}" for name, number in versions(comparison.packages).items()),
+        "BLAS: " + "; ".join(f"{library}: {name}" for library, name in blas(comparison.packages).items()),
         "thread pools: " + (" ".join(f"{k}={v}" for k, v in host["environment"].items()) or "no settings"),
-        "left out: " + left_out,
+        "left out: " + left_out(comparison.missing),
     ]
     return "\n".join(lines)
+
+
+def left_out(missing: dict[str, str]) -> str:
+    """What is missing, each reason said once."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        by_reason.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())

@@ -1,7 +1,6 @@
 """The clock: candidates take turns, round after round, so that a slow moment of the machine hits them all.
 
-Before its turn a candidate waits until the thread pools of the others have stopped spinning, and runs for a moment to
-wake its own: the system takes some milliseconds to spread sleeping threads over the cores.
+Before its turn a candidate waits until the thread pools of the others have stopped spinning, and wakes its own.
 """
 
 from __future__ import annotations
@@ -37,14 +36,19 @@ def settle() -> None:
             return
 
 
+def wake(run: Callable[[], Any]) -> None:
+    """Run for a moment: the system takes some milliseconds to spread sleeping threads over the cores."""
+    awake = perf_counter() + WAKE_SECONDS
+    while perf_counter() < awake:
+        run()
+
+
 def turn(candidate: Candidate, calls: int) -> float:
     """Seconds of one call, the mean of `calls`."""
     run = candidate.run
     with candidate.limited():
         settle()
-        awake = perf_counter() + WAKE_SECONDS
-        while perf_counter() < awake:
-            run()
+        wake(run)
         start = perf_counter()
         for _ in repeat(None, calls):
             run()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -100,13 +98,3 @@ def torch_compile(problem: Problem) -> Run:
         return result_w, b, update(x, y, w, b, -2 * problem.learning_rate).item()
 
     return repeated(step, problem.steps)
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,8 +1,9 @@
-"""What the implementations share: the form of a run, Python's loop over steps, and blocks of rows."""
+"""What the implementations share: the form of a run, Python's loop over steps, threads, and blocks of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import repeat
 from typing import Any
 
@@ -21,6 +22,17 @@ def repeated(step: Run, steps: int) -> Run:
         return result
 
     return train
+
+
+@contextmanager
+def thread_count(library: Any, threads: int) -> Iterator[None]:
+    """A library that has get_num_threads and set_num_threads, held to `threads` threads."""
+    before = library.get_num_threads()
+    library.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        library.set_num_threads(before)
 
 
 def row_blocks(rows: int, row_bytes: int, block_bytes: int | None) -> list[slice]:
