@@ -30,6 +30,19 @@ COLOURS = {"light": ("#0072B2", "#D55E00", "#009E73"), "dark": ("#56B4E9", "#E69
 INK = {"light": "#1f2328", "dark": "#e6edf3"}
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The record in a file."""
+    try:
+        record = json.loads(path.read_text())
+    except OSError as error:
+        raise SystemExit(f"{path}: {error.strerror}; a record that benchmarks/record.py wrote is wanted") from None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or not {"cases", "scaling", "commit"} <= record.keys():
+        raise SystemExit(f"{path} is no record; one that benchmarks/record.py wrote is wanted")
+    return record
+
+
 def newest(records: Path) -> Path:
     """The record of the newest commit, by its date, that PyTorch and JAX took part in."""
     found = []
@@ -183,12 +196,12 @@ def stale(record: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("record", nargs="?", type=Path, help="default: the newest one with PyTorch and JAX")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if something is stale")
-    arguments = parser.parse_args()
-    record = json.loads((arguments.record or newest(RECORDS)).read_text())
+    arguments = parser.parse_args(words)
+    record = read(arguments.record or newest(RECORDS))
     if arguments.check:
         for name in stale(record):
             print(f"{name} is not as the record of {record['commit'][:8]} says; run benchmarks/figures.py")

@@ -122,3 +122,19 @@ def test_the_newest_record_with_all_frameworks_is_taken(tmp_path: Path) -> None:
 def test_a_readme_without_markers_is_refused() -> None:
     with pytest.raises(SystemExit, match="has no <!-- figures"):
         figures.with_section("nothing here", RECORD)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, r"record\.json: No such file or directory; a record"), ("[1]", "is no record"), ("{", "is no record")],
+)
+def test_what_is_no_record_is_refused_in_one_line_and_nothing_is_written(
+    project: Path, content: str | None, message: str
+) -> None:
+    before = figures.README.read_text()
+    path = project / "record.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SystemExit, match=message):
+        figures.main([str(path)])
+    assert figures.README.read_text() == before
