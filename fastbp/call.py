@@ -94,15 +94,17 @@ class Call:
             cost=self.cost,
             state=state,
             desk=self._desk,
+            costs=costs,
+            learning_rate=learning_rate,
+            bias_rate=bias_rate,
         )
-        rates = learning_rate, bias_rate
         lines = len(self.program) + self._body * (steps - 1)
         line = 0
         try:
             while line < lines:
                 start = time.perf_counter()
                 last = min(lines, line + self._lines_at_once)
-                line = self._run(line, last, steps, arrays, rates, costs)
+                line = self._run(line, last, steps, arrays)
                 if progress is not None:
                     progress(int(state[STEP]), costs)
                 if line < last:
@@ -113,17 +115,13 @@ class Call:
         finally:
             # Ctrl-C may come after a kernel call and before its line is known: the state tells what was done.
             if line < lines and self.kind.closing == schedule.UPDATE and state[STEP] > 0:
-                self._run(lines - 1, lines, steps, arrays, rates, costs)  # SAVE
+                self._run(lines - 1, lines, steps, arrays)  # SAVE
         return costs
 
-    def _run(
-        self, first: int, last: int, steps: int, arrays: Arrays, rates: tuple[float, float], costs: FloatArray
-    ) -> int:
+    def _run(self, first: int, last: int, steps: int, arrays: Arrays) -> int:
         """Carry out some lines; the number of the line to go on with, or of the one that failed."""
         door = engage(self.plan.threads)
-        line: int = schedule.run(
-            team.LEADER, self.program, self._body, steps, first, last, arrays, self.plan, *rates, costs, door
-        )
+        line: int = schedule.run(team.LEADER, self.program, self._body, steps, first, last, arrays, self.plan, door)
         return line
 
 

@@ -177,18 +177,18 @@ def program_for(
         lines = []
         for first in range(0, rows, per_line):
             last = min(rows, first + per_line)
-            lines.append((schedule.ROWS, purpose, plan.parts * plan.groups, first, last))
+            lines.append((plan.parts * plan.groups, schedule.ROWS, purpose, first, last))
             if plan.stretch and purpose > schedule.COST:
-                lines.append((schedule.STRIPS, purpose, -(-inputs // plan.panel), first, last))
+                lines.append((-(-inputs // plan.panel), schedule.STRIPS, purpose, first, last))
         return lines
 
-    total = (schedule.TOTAL, 0, 0, 0, 0)
+    total = (0, schedule.TOTAL, 0, 0, 0)
     body = passing(purpose)
     if purpose != schedule.FORWARD:
-        body += [total, (closing, 0, plan.pieces, 0, 0)]
-    lines = [(schedule.LOAD, 0, plan.pieces, 0, 0), *body]
+        body += [total, (plan.pieces, closing, 0, 0, 0)]
+    lines = [(plan.pieces, schedule.LOAD, 0, 0, 0), *body]
     if last_cost:
         lines += [*passing(schedule.COST), total]
     if closing == schedule.UPDATE:
-        lines.append((schedule.SAVE, 0, plan.pieces, 0, 0))
+        lines.append((plan.pieces, schedule.SAVE, 0, 0, 0))
     return np.array(lines, np.int64), len(body)

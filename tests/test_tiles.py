@@ -120,17 +120,18 @@ CASES = {
     ),
     "sum_lanes": lambda a, out, count: op.store(out, 1, 2, op.fill(a, op.sum_lanes(op.load(a, 1, 3)))),
     # tiles
-    "load_tile, store_tile": lambda a, out, count: op.store_tile(out, 1, 2, op.load_tile(a, 2, 3, 3, 2)),
-    "a tile of one vector": lambda a, out, count: op.store_tile(out, 1, 2, op.load_tile(a, 2, 3, 1, 1)),
+    "load_tile, store_tile": lambda a, out, count: op.store_tile(out, 1, 2, op.load_tile(a, 2, 3, 3, 2, True)),
+    "a tile of one vector": lambda a, out, count: op.store_tile(out, 1, 2, op.load_tile(a, 2, 3, 1, 1, True)),
     "add_outer": lambda a, out, count: op.store_tile(
-        out, 1, 2, op.add_outer(op.load_tile(a, 2, 3, 5, 2), a, 3, a, 7, 6)
+        out, 1, 2, op.add_outer(op.load_tile(a, 2, 3, 5, 2, True), a, 3, a, 7, 6)
     ),
+    "load_tile of zeros": lambda a, out, count: op.store_tile(out, 1, 2, op.load_tile(a, 2, 3, 3, 2, False)),
     "zero_tile": lambda a, out, count: op.store_tile(out, 1, 2, op.zero_tile(a, 2, 3, 3, 2)),
     "add_dots": lambda a, out, count: op.store_tile(
-        out, 1, 2, op.add_dots(op.load_tile(a, 2, 3, 5, 2), a, 3, op.block(a, 1, 2, 9, 3 * op.lanes(a)), 4, 7)
+        out, 1, 2, op.add_dots(op.load_tile(a, 2, 3, 5, 2, True), a, 3, op.block(a, 1, 2, 9, 3 * op.lanes(a)), 4, 7)
     ),
-    "add_sums": lambda a, out, count: op.add_sums(out, 1, 2, op.load_tile(a, 2, 3, 3, 2)),
-    "add_sums of four vectors": lambda a, out, count: op.add_sums(out, 1, 2, op.load_tile(a, 2, 3, 2, 4)),
+    "add_sums": lambda a, out, count: op.add_sums(out, 1, 2, op.load_tile(a, 2, 3, 3, 2, True)),
+    "add_sums of four vectors": lambda a, out, count: op.add_sums(out, 1, 2, op.load_tile(a, 2, 3, 2, 4, True)),
     "narrow_lanes, is_gapless": _more_shapes,
     "transpose_square": lambda a, out, count: op.transpose_square(a, 1, 2, out),
 }
@@ -169,7 +170,7 @@ def test_compiled_operations_equal_their_twins_and_touch_nothing_beside(dtype, n
 
 def _add_right_edge(a, out, column):
     """The tile at the right edge of a: what is not in `a` adds nothing."""
-    op.store_tile(out, 1, 2, op.add_outer_some(op.load_tile(a, 2, 3, 3, 2), a, 3, a, column, 6))
+    op.store_tile(out, 1, 2, op.add_outer_some(op.load_tile(a, 2, 3, 3, 2, True), a, 3, a, column, 6))
 
 
 def test_an_outer_product_reads_nothing_behind_the_last_column(dtype):
@@ -183,7 +184,7 @@ def test_an_outer_product_reads_nothing_behind_the_last_column(dtype):
 def _add_lower_edge(a, out, rows):
     """A tile of four rows over the last `rows` rows of two blocks."""
     c, left = op.block(out, 1, 2, rows, out.shape[1] - 2), op.block(a, 3, 0, rows, a.shape[1])
-    op.store_tile(c, 0, 0, op.add_outer_some(op.load_tile(c, 0, 0, 4, 1), left, 0, a, 5, 6))
+    op.store_tile(c, 0, 0, op.add_outer_some(op.load_tile(c, 0, 0, 4, 1, True), left, 0, a, 5, 6))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
@@ -257,17 +258,17 @@ def test_memory_seen_as_a_matrix_and_as_one_row(dtype):
         assert_same_bits(got, wanted)
 
 
-def _add_squares(values, totals):
+def _add_products(values, totals):
     vector, total = op.block(values, 0, 0, 1, values.shape[1]), op.block(totals, 0, 0, 2, totals.shape[1])
-    op.store(total, 1, 0, op.add_squares(op.load(total, 0, 0), op.load(vector, 0, 0)))
+    op.store(total, 1, 0, op.add_products(op.load(total, 0, 0), op.load(vector, 0, 0), op.load(vector, 0, 0)))
 
 
-def test_squares_are_added_in_float64(dtype):
+def test_products_are_added_in_float64(dtype):
     """1 + 1e-6 squared needs more than the 24 bits of float32; 1e30 squared is no float32."""
     values = np.resize(np.array([1 + 2.0**-20, 1e30, -3.0, 2.0**-60], dtype), (1, LANES[dtype.name]))
     got, wanted = np.ones((2, 2, LANES["float64"]))
-    numba.njit(_add_squares)(values, got)
-    _add_squares(values, wanted)
+    numba.njit(_add_products)(values, got)
+    _add_products(values, wanted)
     np.testing.assert_allclose(got, wanted, rtol=2e-16, atol=0)
     assert got[1].sum() == pytest.approx(LANES["float64"] + np.sum(values.astype(np.float64) ** 2), rel=1e-15)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastbp.kernels.jit import entry
 from fastbp.tiles.functions import sigmoid
-from fastbp.tiles.operations import add_squares, block, fill, lanes, load_some, store_some, sum_lanes
+from fastbp.tiles.operations import add_products, block, fill, lanes, load_some, store_some, sum_lanes
 
 
 @entry
@@ -28,5 +28,6 @@ def sum_of_squares(y_pred, y, total):
     second = block(y, 0, 0, 1, size)
     squares = fill(block(total, 0, 0, 1, 1), 0.0)
     for i in range(0, size, lanes(first)):
-        squares = add_squares(squares, load_some(first, 0, i, size - i) - load_some(second, 0, i, size - i))
+        error = load_some(first, 0, i, size - i) - load_some(second, 0, i, size - i)
+        squares = add_products(squares, error, error)
     return sum_lanes(squares)

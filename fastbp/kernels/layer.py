@@ -17,7 +17,7 @@ from __future__ import annotations
 from fastbp.kernels.jit import kernel
 from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import (
-    add_squares,
+    add_products,
     as_row,
     broadcast,
     fill,
@@ -83,7 +83,7 @@ def cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient):
         for row in range(0, rows, lanes(y_t)):
             y_pred = load(y_pred_t, o, row)
             error = keep(y_pred - load(y_t, o, row), rows - row)
-            total = add_squares(total, error)
+            total = add_products(total, error, error)
             delta = keep(y_pred * (1.0 - y_pred) * (2.0 * error), rows - row)
             delta_sum = delta_sum + delta
             store(y_pred_t, o, row, delta)
@@ -98,7 +98,7 @@ def probe(matrix, cost):
     for row in range(matrix.shape[0]):
         for column in range(0, matrix.shape[1], lanes(matrix)):
             total = multiply_add(load_some(matrix, row, column, matrix.shape[1] - column), 0.0, total)
-    store(cost, 0, 0, add_squares(load(cost, 0, 0), total))
+    store(cost, 0, 0, add_products(load(cost, 0, 0), total, total))
 
 
 @kernel

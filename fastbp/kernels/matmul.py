@@ -1,8 +1,9 @@
-"""c += a b and c += a b^T for three blocks: the loops that all of the arithmetic goes through.
+"""c = a b, c += a b and c += a b^T for three blocks: the loops that all of the arithmetic goes through.
 
 c is cut into tiles. A tile stays in registers while k runs over the columns of a.
 
-    add_product        c += a b    For every k a tile takes in the outer product of a column of a and a row of b.
+    add_product        c += a b    For every k a tile takes in the outer product of a column of a and a row of b. If c
+                                   is not to be kept, c = a b.
     add_product_with_t c += a b^T  For every vector of k a tile takes in the products of rows of a with rows of b, lane
                                    by lane; its lanes are summed at the end. This spares the transposition of b, and
                                    wastes no lanes where b has few rows, but it pays for the sums.
@@ -34,8 +35,8 @@ def _tile(height, vectors, begin, take_in, end):
     """One tile of c, from its first k to its last. `height` and `vectors` are known while compiling."""
 
     @inlined
-    def multiply(c, a, b, row, column, depth, stride, ahead, at, pace):
-        tile = begin(c, row, column, height, vectors)
+    def multiply(c, a, b, kept, row, column, depth, stride, ahead, at, pace):
+        tile = begin(c, row, column, height, vectors, kept)
         for k in range(0, depth, stride):
             prefetch(ahead, at)
             at += pace
@@ -50,33 +51,41 @@ def _tiles(tallest, *operations):
     one, two, three, four, five, six = (_tile(height, TILE_VECTORS, *operations) for height in range(1, 7))
 
     @inlined
-    def multiply(rows, c, a, b, row, column, depth, stride, ahead, at, pace):
+    def multiply(rows, c, a, b, kept, row, column, depth, stride, ahead, at, pace):
         if tallest >= 6 and rows == 6:  # not compiled where `tallest` is less
-            six(c, a, b, row, column, depth, stride, ahead, at, pace)
+            six(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
         elif tallest >= 5 and rows == 5:
-            five(c, a, b, row, column, depth, stride, ahead, at, pace)
+            five(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
         elif rows == 4:
-            four(c, a, b, row, column, depth, stride, ahead, at, pace)
+            four(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
         elif rows == 3:
-            three(c, a, b, row, column, depth, stride, ahead, at, pace)
+            three(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
         elif rows == 2:
-            two(c, a, b, row, column, depth, stride, ahead, at, pace)
+            two(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
         else:
-            one(c, a, b, row, column, depth, stride, ahead, at, pace)
+            one(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
 
     return multiply
 
 
+@inlined
+def _zeros(c, row, column, height, vectors, kept):
+    """Where `add_sums` adds the tile to c."""
+    return zero_tile(c, row, column, height, vectors)
+
+
 _outer = _tiles(TILE_ROWS, load_tile, add_outer, store_tile)
-_dots = _tiles(TILE_ROWS_OF_DOTS, zero_tile, add_dots, add_sums)
-# One vector wide. A multiply-add waits four cycles for the one before it: four rows take no longer than one.
+_dots = _tiles(TILE_ROWS_OF_DOTS, _zeros, add_dots, add_sums)
+# At the edge two vectors wide, and one. A multiply-add waits four cycles for the one before it: four rows take no
+# longer than one.
+_six_by_two_at_edge = _tile(6, 2, load_tile, add_outer_some, store_tile)
 _six_at_edge = _tile(6, 1, load_tile, add_outer_some, store_tile)
 _four_at_edge = _tile(4, 1, load_tile, add_outer_some, store_tile)
 
 
 @kernel
-def add_product(c, a, b, ahead):
-    """c += a b, and meanwhile, evenly, ask for `ahead`: a row of numbers that will be needed next.
+def add_product(c, a, b, kept, ahead):
+    """c += a b if c is `kept`, else c = a b; meanwhile, evenly, ask for `ahead`, a row of numbers needed next.
 
     c (rows, columns), padded to whole vectors    a (rows, depth)    b (depth, columns)
     """
@@ -92,18 +101,21 @@ def add_product(c, a, b, ahead):
         row = 0
         for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
             rows = -(-(height - row) // strip)
-            _outer(rows, c, a, b, row, column, depth, 1, ahead, at, pace)
+            _outer(rows, c, a, b, kept, row, column, depth, 1, ahead, at, pace)
             row += rows
             at += depth * pace
         column += width
     while column < columns:
+        wide = TILE_VECTORS > 2 and columns - column > lanes(b)
         for row in range(0, height, 6):
-            if height - row > 4:
-                _six_at_edge(c, a, b, row, column, depth, 1, ahead, at, pace)
+            if TILE_VECTORS > 2 and wide:  # not compiled where a tile is no wider
+                _six_by_two_at_edge(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+            elif height - row > 4:
+                _six_at_edge(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
             else:
-                _four_at_edge(c, a, b, row, column, depth, 1, ahead, at, pace)
+                _four_at_edge(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
             at += depth * pace
-        column += lanes(b)
+        column += 2 * lanes(b) if wide else lanes(b)
 
 
 @kernel
@@ -120,12 +132,13 @@ def add_product_with_t(c, a, b, ahead):
     pace = -(-ahead.shape[1] // (turns * lanes(b))) * lanes(b)
     at = 0
     for k in range(0, depth, span):
-        some_of_a = block(a, 0, k, height, min(span, depth - k))
-        some_of_b = block(b, 0, k, columns, some_of_a.shape[1])
+        depth_here = min(span, depth - k)
+        some_of_a = block(a, 0, k, height, depth_here)
+        some_of_b = block(b, 0, k, columns, depth_here)
         for column in range(0, columns, TILE_VECTORS):
             row = 0
             for strip in range(strips, 0, -1):
                 rows = -(-(height - row) // strip)
-                _dots(rows, c, some_of_a, some_of_b, row, column, some_of_a.shape[1], lanes(b), ahead, at, pace)
+                _dots(rows, c, some_of_a, some_of_b, True, row, column, depth_here, lanes(b), ahead, at, pace)
                 row += rows
-                at += -(-some_of_a.shape[1] // lanes(b)) * pace
+                at += -(-depth_here // lanes(b)) * pace

@@ -1,9 +1,6 @@
-"""Whole steps of training: who does which rows, in which order, on which thread.
+"""Whole steps of training a layer: which rows, and which weights, are whose task.
 
-A step is a program: a table of phases, written by `fastbp.plan` from the shapes and carried out here. A phase is a
-number of tasks that do not depend on each other. Every worker has tasks of its own, and takes those of slower ones when
-they are done. What a task computes, and the order in which partial results are folded, is the same whoever does it: so
-are the bits, for any number of threads. How they find to each other is told in `team`.
+A step is a program: a table of phases, written by `fastbp.plan` from the shapes and carried out by `program`.
 
 ROWS, for few weights   Each shard of the rows goes through its panels, and each panel from x to the gradient while it
                         is in the level 2 cache, so that x is read from memory once. Every shard has its own gradient;
@@ -20,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.jit import entry, inlined
+from fastbp.kernels.jit import inlined
 from fastbp.kernels.layer import (
     activate,
     clear,
@@ -33,22 +30,7 @@ from fastbp.kernels.layer import (
     transpose,
 )
 from fastbp.kernels.matmul import add_product, add_product_with_t
-from fastbp.kernels.team import (
-    DONE,
-    LEADER,
-    OVER,
-    TASK,
-    await_tasks,
-    claim,
-    dismiss,
-    invite,
-    next_line,
-    open_line,
-    spare,
-    take,
-)
-from fastbp.tiles.atomics import add
-from fastbp.tiles.calls import lay_open
+from fastbp.kernels.program import TASKS, runner
 from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
 
 # The phases.
@@ -58,7 +40,7 @@ LOAD, ROWS, STRIPS, TOTAL, FOLD, UPDATE, SAVE = range(7)
 FORWARD, COST, BACKWARD, GRADIENTS = range(4)
 
 # The columns of a program.
-PHASE, PURPOSE, TASKS, FIRST_ROW, LAST_ROW = range(5)
+PHASE, PURPOSE, FIRST_ROW, LAST_ROW = range(TASKS + 1, TASKS + 5)
 
 # The elements of `state`: which of two copies of the weights is the present one, the updates done, and for each piece
 # of the weights whether its last update failed.
@@ -66,7 +48,7 @@ SIDE, STEP, FAILED = range(3)
 
 
 class Arrays(NamedTuple):
-    """The caller's arrays, C-contiguous and of one dtype, and the kernels' own memory."""
+    """The caller's arrays, C-contiguous and of one dtype, the kernels' own memory, and the numbers of a step."""
 
     x: Any  # (rows, inputs)
     y: Any  # (rows, outputs)
@@ -77,6 +59,9 @@ class Arrays(NamedTuple):
     cost: Any  # (parts * groups, lanes) float64
     state: Any  # (FAILED + pieces,) int64
     desk: Any  # (team.FIRST + threads, 8) int64: where the tasks are given out
+    costs: Any  # (steps,) or, with the last one, (steps + 1,) float64: costs[i] is the cost after i updates
+    learning_rate: float
+    bias_rate: float
 
 
 class Plan(NamedTuple):
@@ -136,7 +121,7 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
             x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel)
             if fresh:
                 transpose(x, x_t)
-            add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), ahead)
+            add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), True, ahead)
         activate(y_pred_t, outputs, rows)
     if purpose == FORWARD:
         probe(x, cost)
@@ -181,7 +166,7 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
         if purpose > COST and plan.stretch == 0:
             ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
-            add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), ahead)
+            add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), True, ahead)
 
 
 @inlined
@@ -200,7 +185,7 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
     if first_row == 0:
         clear(gradient_t)
     delta_t = matrix_at(memory, plan.y_pred_t, outputs, plan.stretch)
-    add_product(gradient_t, block(delta_t, 0, 0, outputs, rows), strip, block(strip, 0, 0, 1, 0))
+    add_product(gradient_t, block(delta_t, 0, 0, outputs, rows), strip, True, block(strip, 0, 0, 1, 0))
 
 
 @inlined
@@ -227,7 +212,7 @@ def _move(phase, arrays, plan, task):
 
 
 @inlined
-def _follow(phase, arrays, plan, task, learning_rate, bias_rate):
+def _follow(phase, arrays, plan, task):
     """The gradient of some outputs, folded; with UPDATE it is followed to the new weights."""
     outputs = arrays.w.shape[1]
     o = outputs * task // plan.pieces
@@ -244,21 +229,39 @@ def _follow(phase, arrays, plan, task, learning_rate, bias_rate):
         new_w_t, new_b = _weights(arrays, plan, 1 - side)
         w_t, new_w_t = block(w_t, o, 0, count, plan.width), block(new_w_t, o, 0, count, plan.width)
         b, new_b = block(b, 0, o, 1, count), block(new_b, 0, o, 1, count)
+        learning_rate, bias_rate = arrays.learning_rate, arrays.bias_rate
         good = descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b)
         arrays.state[FAILED + task] = 0 if good else 1
 
 
 @inlined
-def _close(phase, tasks, arrays, plan, costs):
+def _perform(program, index, task, worker, again, arrays, plan):
+    phase = program[index, PHASE]
+    if phase == ROWS:
+        # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only.
+        fresh = not again or plan.threads > 1 or arrays.x.shape[0] > plan.panel
+        first_row, last_row = program[index, FIRST_ROW], program[index, LAST_ROW]
+        _rows(program[index, PURPOSE], arrays, plan, task, worker, first_row, last_row, fresh)
+    elif phase == STRIPS:
+        _strip(arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW])
+    elif FOLD <= phase <= UPDATE:
+        _follow(phase, arrays, plan, task)
+    else:
+        _move(phase, arrays, plan, task)
+
+
+@inlined
+def _close(program, index, arrays, plan):
     """What is left to the leader at the end of a line. False if a cost or an update is not finite."""
     state = arrays.state
+    phase, tasks = program[index, PHASE], program[index, TASKS]
     failed = 0
     if phase == TOTAL:
         cost = block(arrays.cost, 0, 0, plan.parts * plan.groups, arrays.cost.shape[1])
         total = 0.0
         for row in range(cost.shape[0]):
             total += sum_lanes(load(cost, row, 0))
-        costs[state[STEP]] = total
+        arrays.costs[state[STEP]] = total
         failed = 0 if np.isfinite(total) else 1
     elif phase == UPDATE:
         for piece in range(tasks):
@@ -269,77 +272,4 @@ def _close(phase, tasks, arrays, plan, costs):
     return failed == 0
 
 
-@inlined
-def _unrolled(line, body, steps):
-    """The index in the program of a line: first the prologue, then `body` lines `steps` times, then the rest."""
-    if line == 0:
-        return 0
-    if line <= body * steps:
-        return 1 + (line - 1) % body
-    return line - body * (steps - 1)
-
-
-@entry
-def run(worker, program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs, door):
-    """Carry out the lines first_line ... last_line - 1 of a program, unrolled.
-
-    program[0] is the prologue; the next `body` lines are a step and are repeated `steps` times; the rest follows.
-    costs[i] is the cost after i updates. Returns the number of the line to go on with: last_line, or the line in which
-    a cost or an update was not finite. state[STEP] updates are done then, and state[SIDE] holds their weights.
-
-    Callers are the LEADER, with the `door` where helpers may be, or an empty one. Helpers call the same function with
-    their own number: one of theirs would be compiled twice, by itself and inside of this one (1.5 s of 7.6 s).
-    """
-    desk = arrays.desk
-    helped = worker == LEADER and take(door)
-    if helped:
-        again = (program, body, steps, first_line, last_line, arrays, plan, learning_rate, bias_rate, costs, door)
-        lay_open(door, TASK, run, again)
-        invite(door, desk, plan.threads)
-
-    line = first_line
-    while line < last_line:
-        if worker == LEADER:
-            open_line(desk, line, plan.threads)
-        else:
-            line = next_line(desk, line)
-            if line == OVER:
-                break
-        index = _unrolled(line, body, steps)
-        phase, purpose, tasks = program[index, PHASE], program[index, PURPOSE], program[index, TASKS]
-        first_row, last_row = program[index, FIRST_ROW], program[index, LAST_ROW]
-        # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only.
-        fresh = line <= body or plan.threads > 1 or arrays.x.shape[0] > plan.panel
-
-        workers = max(1, min(plan.threads, tasks))
-        turn = 0
-        while turn < plan.threads:
-            # A worker's own tasks are the same in every step, so that their rows lie in its core's cache already.
-            owner = (worker + turn) % plan.threads
-            first = tasks * min(owner, workers) // workers
-            count = tasks * min(owner + 1, workers) // workers - first
-            if turn > 0:
-                spare(desk, owner, line, count)
-            task = claim(desk, owner, line, count)
-            if task == count:
-                turn += 1
-                continue
-            if phase == ROWS:
-                _rows(purpose, arrays, plan, first + task, worker, first_row, last_row, fresh)
-            elif phase == STRIPS:
-                _strip(arrays, plan, first + task, worker, first_row, last_row)
-            elif FOLD <= phase <= UPDATE:
-                _follow(phase, arrays, plan, first + task, learning_rate, bias_rate)
-            else:
-                _move(phase, arrays, plan, first + task)
-            add(desk, DONE, 1)
-
-        if worker == LEADER:
-            await_tasks(desk, tasks)
-            if not _close(phase, tasks, arrays, plan, costs):
-                break
-        line += 1
-
-    if helped:
-        dismiss(door, desk)
-    return line
+run = runner("schedule.run", _perform, _close)

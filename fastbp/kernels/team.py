@@ -49,11 +49,12 @@ def _look_again(board, looks):
 
 @inlined
 def open_line(desk, line, workers):
-    """Give out the tasks of a line."""
+    """Give out the tasks of a line; a line for one worker is not announced, since it is the leader's."""
     write(desk, DONE, 0)
     for owner in range(workers):
         write(desk, FIRST + owner, line << 32)
-    write(desk, LINE, line)
+    if workers > 1:
+        write(desk, LINE, line)
 
 
 @inlined

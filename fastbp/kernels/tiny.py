@@ -15,7 +15,7 @@ from fastbp.kernels.jit import entry, inlined
 from fastbp.kernels.layer import clear, transpose
 from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import (
-    add_squares,
+    add_products,
     block,
     broadcast,
     fill,
@@ -40,7 +40,7 @@ def _step_of_output(o, x, x_t, y_t, w_t, b, delta_row, new_w_t, new_b, learning_
         a = multiply_add(broadcast(w_t, o, k), load(x_t, k, 0), a)  # eq. 4
     y_pred = sigmoid(a)  # eq. 9
     error = keep(y_pred - load(y_t, o, 0), rows)
-    squares = add_squares(squares, error)  # eq. 13
+    squares = add_products(squares, error, error)  # eq. 13
     delta = y_pred * (1.0 - y_pred) * (2.0 * error)  # eqs. 1 and 14
     store(delta_row, 0, 0, delta)
 

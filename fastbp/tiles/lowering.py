@@ -165,9 +165,9 @@ class Emitter:
         """a b + c, rounded once where the machine has FMA."""
         return self._call("llvm.fmuladd", vector.register, [a, b, c], _suffix(vector))
 
-    def unary(self, name, value, vector):
-        """An LLVM intrinsic of one vector."""
-        return self._call(f"llvm.{name}", vector.register, [value], _suffix(vector))
+    def intrinsic(self, name, values, vector):
+        """An LLVM intrinsic that works lane by lane."""
+        return self._call(f"llvm.{name}", vector.register, values, _suffix(vector))
 
     def prefetch(self, address):
         """Ask for the line at `address`, to be read, in the level 2 cache."""

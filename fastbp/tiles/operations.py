@@ -226,7 +226,56 @@ def absolute(vector):
 
 @lowers(absolute, _first_vector)
 def _(emitter, vector):
-    return emitter.unary("fabs", vector.ir, vector.kind)
+    return emitter.intrinsic("fabs", [vector.ir], vector.kind)
+
+
+def square_root(vector):
+    """The square root, lane by lane; nan below 0."""
+    return np.sqrt(vector)
+
+
+@lowers(square_root, _first_vector)
+def _(emitter, vector):
+    return emitter.intrinsic("sqrt", [vector.ir], vector.kind)
+
+
+def copy_sign(vector, sign):
+    """|vector| with the sign of the vector `sign`, lane by lane."""
+    return np.copysign(vector, sign)
+
+
+@lowers(copy_sign, lambda vector, sign: vector if isinstance(vector, Vector) and vector == sign else None)
+def _(emitter, vector, sign):
+    return emitter.intrinsic("copysign", [vector.ir, sign.ir], vector.kind)
+
+
+def maximum(a, b):
+    """The larger, lane by lane; a vector and a vector or a number. nan in either gives nan."""
+    return np.where((a < b) | (b != b), b, a).astype(_dtype_of(a, b))
+
+
+def minimum(a, b):
+    """The smaller, lane by lane; a vector and a vector or a number. nan in either gives nan."""
+    return np.where((a > b) | (b != b), b, a).astype(_dtype_of(a, b))
+
+
+def _dtype_of(*values):
+    return next(value.dtype for value in values if isinstance(value, np.ndarray))
+
+
+def _choose_second(comparison):
+    # Compare and select become one instruction if b is a constant; llvm.maximum would order 0 and -0 in five.
+    def emit(emitter, a, b):
+        vector = _first_vector(a.kind, b.kind)
+        a, b = (_as_register(emitter, value, vector) for value in (a, b))
+        chosen = emitter.builder.select(emitter.builder.fcmp_ordered(comparison, a, b), b, a)
+        return emitter.builder.select(emitter.builder.fcmp_unordered("uno", b, b), b, chosen)
+
+    return emit
+
+
+lowers(maximum, _first_vector)(_choose_second("<"))
+lowers(minimum, _first_vector)(_choose_second(">"))
 
 
 def where_negative(vector, a, b):
@@ -238,6 +287,17 @@ def where_negative(vector, a, b):
 def _(emitter, vector, a, b):
     negative = emitter.builder.fcmp_ordered("<", vector.ir, emitter.constant(0.0, vector.kind))
     return emitter.builder.select(negative, *(_as_register(emitter, value, vector.kind) for value in (a, b)))
+
+
+def where_equal(vector, wanted, a, b):
+    """a in the lanes where vector equals `wanted`, b in the others and where either is nan; vectors or numbers."""
+    return np.where(vector == wanted, a, b).astype(vector.dtype)
+
+
+@lowers(where_equal, lambda vector, *_: vector if isinstance(vector, Vector) else None)
+def _(emitter, vector, wanted, a, b):
+    wanted, a, b = (_as_register(emitter, value, vector.kind) for value in (wanted, a, b))
+    return emitter.builder.select(emitter.builder.fcmp_ordered("==", vector.ir, wanted), a, b)
 
 
 def power_of_two(shifted):
@@ -256,15 +316,62 @@ _FORMAT = {32: (23, 127, ir.IntType(32)), 64: (52, 1023, ir.IntType(64))}
 
 @lowers(power_of_two, lambda shifted: shifted if isinstance(shifted, Vector) else None)
 def _(emitter, shifted):
-    fraction, bias, integer = _FORMAT[shifted.kind.dtype.bitwidth]
-    integers = ir.VectorType(integer, shifted.kind.lanes)
-
-    def constant(value):
-        return ir.Constant(integers, [value] * shifted.kind.lanes)
-
-    bits = emitter.builder.bitcast(shifted.ir, integers)
+    fraction, bias, _ = _FORMAT[shifted.kind.dtype.bitwidth]
+    bits, constant = _as_integers(emitter, shifted)
     bits = emitter.builder.add(emitter.builder.shl(bits, constant(fraction)), constant(bias << fraction))
     return emitter.builder.bitcast(bits, shifted.kind.register)
+
+
+def exponent(vector):
+    """n + 1.5 * 2^m of positive normal numbers 2^n f, where f is in [sqrt(1/2), sqrt(2)); m as in `power_of_two`.
+
+    Without a conversion as there: what rounds log2(vector) to an integer is the carry into the bits of the exponent.
+    """
+    fraction, _, _ = _FORMAT[vector.dtype.itemsize * 8]
+    bits = vector.view(f"u{vector.dtype.itemsize}")
+    to_one, to_shifted = (bits.dtype.type(number) for number in _exponent_numbers(vector.dtype.itemsize * 8))
+    return (((bits + to_one) >> bits.dtype.type(fraction)) + to_shifted).view(vector.dtype)
+
+
+def _exponent_numbers(bitwidth):
+    """What moves the bits of sqrt(1/2) to those of 1, and a biased exponent to the bits of n + 1.5 * 2^m."""
+    fraction, bias, _ = _FORMAT[bitwidth]
+    half_root = int(np.array(0.5**0.5, f"f{bitwidth // 8}").view(f"u{bitwidth // 8}"))
+    return (bias << fraction) - half_root, (bias + fraction << fraction) + (1 << fraction - 1) - bias
+
+
+@lowers(exponent, lambda vector: vector if isinstance(vector, Vector) else None)
+def _(emitter, vector):
+    fraction, _, _ = _FORMAT[vector.kind.dtype.bitwidth]
+    to_one, to_shifted = _exponent_numbers(vector.kind.dtype.bitwidth)
+    bits, constant = _as_integers(emitter, vector)
+    bits = emitter.builder.lshr(emitter.builder.add(bits, constant(to_one)), constant(fraction))
+    return emitter.builder.bitcast(emitter.builder.add(bits, constant(to_shifted)), vector.kind.register)
+
+
+def without_exponent(vector, shifted):
+    """vector / 2^n for shifted = n + 1.5 * 2^m as in `power_of_two`; also where 2^-n is not a normal number."""
+    fraction, _, _ = _FORMAT[vector.dtype.itemsize * 8]
+    bits, n = (value.view(f"i{vector.dtype.itemsize}") for value in (vector, shifted))
+    return (bits - (n << fraction)).view(vector.dtype)
+
+
+@lowers(without_exponent, lambda vector, shifted: vector if isinstance(vector, Vector) and vector == shifted else None)
+def _(emitter, vector, shifted):
+    fraction, _, _ = _FORMAT[vector.kind.dtype.bitwidth]
+    (bits, constant), (n, _) = _as_integers(emitter, vector), _as_integers(emitter, shifted)
+    bits = emitter.builder.sub(bits, emitter.builder.shl(n, constant(fraction)))
+    return emitter.builder.bitcast(bits, vector.kind.register)
+
+
+def _as_integers(emitter, vector):
+    """The bits of the lanes, and what makes an integer constant of the same shape."""
+    integers = ir.VectorType(_FORMAT[vector.kind.dtype.bitwidth][2], vector.kind.lanes)
+
+    def constant(value):
+        return ir.Constant(integers, [value] * vector.kind.lanes)
+
+    return emitter.builder.bitcast(vector.ir, integers), constant
 
 
 def sum_lanes(vector):
@@ -284,22 +391,25 @@ def _(emitter, vector):
     return emitter.builder.extract_element(part, ir.Constant(INT64, 0))
 
 
-def add_squares(total, vector):
-    """The float64 vector `total` plus the squares of `vector`, squared and added in float64."""
-    wide = vector.astype(np.float64).reshape(-1, total.size)
-    for part in wide:
-        total = total + part * part
+def add_products(total, a, b):
+    """The float64 vector `total` plus the products of the vectors a and b, multiplied and added in float64."""
+    wide_a, wide_b = (vector.astype(np.float64).reshape(-1, total.size) for vector in (a, b))
+    for part_a, part_b in zip(wide_a, wide_b, strict=True):
+        total = total + part_a * part_b
     return total
 
 
-@lowers(add_squares, lambda total, vector: total if isinstance(vector, Vector) else None)
-def _(emitter, total, vector):
+@lowers(add_products, lambda total, a, b: total if isinstance(a, Vector) and a == b else None)
+def _(emitter, total, a, b):
     result = total.ir
-    for start in range(0, vector.kind.lanes, total.kind.lanes):
-        part = emitter.shuffle(vector.ir, vector.ir, list(range(start, start + total.kind.lanes)))
-        if vector.kind != total.kind:
-            part = emitter.builder.fpext(part, total.kind.register)
-        result = emitter.multiply_add(part, part, result, total.kind)
+    for start in range(0, a.kind.lanes, total.kind.lanes):
+        parts = []
+        for vector in (a, b):
+            part = emitter.shuffle(vector.ir, vector.ir, list(range(start, start + total.kind.lanes)))
+            if vector.kind != total.kind:
+                part = emitter.builder.fpext(part, total.kind.register)
+            parts.append(part)
+        result = emitter.multiply_add(*parts, result, total.kind)
     return result
 
 
@@ -335,19 +445,20 @@ def _(emitter, a):
 # ---- tiles
 
 
-def load_tile(matrix, row, column, rows, vectors):
-    """The tile of `rows` x `vectors` vectors from matrix[row, column] on; its size is known while compiling.
+def load_tile(matrix, row, column, rows, vectors, kept):
+    """The tile of `rows` x `vectors` vectors from matrix[row, column] on if it is `kept`, else zeros.
 
-    Rows behind the last one of the matrix are that one once more.
+    Its size is known while compiling. Rows behind the last one of the matrix are that one once more.
     """
-    return matrix[_rows_inside(matrix, row, rows), column : column + vectors * lanes(matrix)].copy()
+    tile = matrix[_rows_inside(matrix, row, rows), column : column + vectors * lanes(matrix)].copy()
+    return tile if kept else np.zeros_like(tile)
 
 
 def _rows_inside(matrix, row, rows):
     return np.minimum(np.arange(row, row + rows), matrix.shape[0] - 1)
 
 
-def _tile_of(matrix, row, column, rows, vectors):
+def _tile_of(matrix, row, column, rows, vectors, *_):
     if is_block(matrix) and isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral):
         return Tile(matrix.dtype, rows.literal_value, vectors.literal_value)
     return None
@@ -361,10 +472,13 @@ def _tile_addresses(emitter, matrix, row, column, tile):
 
 
 @lowers(load_tile, _tile_of)
-def _(emitter, matrix, row, column, rows, vectors):
+def _(emitter, matrix, row, column, rows, vectors, kept):
     tile = Tile(matrix.kind.dtype, rows.literal, vectors.literal)
     addresses = _tile_addresses(emitter, matrix, row, column, tile)
-    return emitter.pack([emitter.load(address, tile.vector) for address in addresses], tile)
+    loaded = [emitter.load(address, tile.vector) for address in addresses]
+    zeros = emitter.constant(0.0, tile.vector)
+    kept = emitter.builder.icmp_signed("!=", kept.index, emitter.number(0))
+    return emitter.pack([emitter.builder.select(kept, register, zeros) for register in loaded], tile)
 
 
 def store_tile(matrix, row, column, tile):
