@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
@@ -31,6 +32,18 @@ class Gradients(NamedTuple):
 
 def real_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> FloatArray:
     """`value` as an array of real numbers: of `dtype`, or else of its own float dtype (float64 if it has none)."""
+    array = _real(name, value)
+    if dtype is None:
+        native = array.dtype.newbyteorder("=")
+        dtype = native if native in FLOATS else np.dtype(np.float64)
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore", under="ignore"):  # what overflows the narrower type is inf, and is refused as inf
+        return array.astype(dtype, copy=False)
+
+
+def _real(name: str, value: Any) -> npt.NDArray[Any]:
+    """`value` as an array of real numbers of whatever dtype."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost; fill it first: {name}.filled(...)")
     try:
@@ -39,13 +52,7 @@ def real_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> Flo
         raise ValueError(f"{name} is ragged ({error}); a rectangular array of numbers is wanted") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}; real numbers are wanted (float, integer or bool)")
-    if dtype is None:
-        native = array.dtype.newbyteorder("=")
-        dtype = native if native in FLOATS else np.dtype(np.float64)
-    if array.dtype == dtype:
-        return array
-    with np.errstate(over="ignore", under="ignore"):  # what overflows the narrower type is inf, and is refused as inf
-        return array.astype(dtype, copy=False)
+    return array
 
 
 def finite(name: str, array: FloatArray) -> FloatArray:
@@ -125,6 +132,57 @@ def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
                 )
 
 
+def samples(x: Any, inputs: int, dtype: np.dtype[Any]) -> FloatArray:
+    """x (rows, inputs) of a network, converted to its dtype: from any layout, any real dtype, and from lists."""
+    array = matrix("x", x, dtype)
+    if array.shape[1] != inputs:
+        raise ValueError(f"x has shape {array.shape}; (rows, {inputs}) is wanted, as the network has {inputs} inputs")
+    return array
+
+
+def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], *, labels: bool) -> tuple[npt.NDArray[Any], bool]:
+    """y of a network: numbers (rows, outputs) in its dtype, or labels (rows,) of dtype intp; and whether it is labels.
+
+    Where `labels` are allowed, one dimension of integers or bools is labels, which must be in 0 ... outputs - 1.
+    For one output, numbers may also be (rows,).
+    """
+    array = _real("y", y)
+    is_labels = labels and array.ndim == 1 and array.dtype.kind in "iub" and array.size > 0
+    if not is_labels and outputs == 1 and array.ndim == 1:
+        array = array[:, np.newaxis]
+    if array.shape != ((rows,) if is_labels else (rows, outputs)):
+        wanted = f"{(rows, outputs)}"
+        if labels:
+            wanted += f", or {(rows,)} of integer dtype for labels,"
+        elif outputs == 1:
+            wanted += f" or {(rows,)}"
+        raise ValueError(
+            f"y has shape {np.shape(y)} and dtype {array.dtype}; {wanted} is wanted, "
+            f"as x has {rows} rows and the network {outputs} outputs"
+        )
+    if not is_labels:
+        return matrix("y", array, dtype), False
+    wrong = (array < 0) | (array >= outputs)
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise ValueError(f"y[{first}] is {array[first]}; a label in 0 ... {outputs - 1} is wanted")
+    return np.ascontiguousarray(array, np.intp), True
+
+
+def row_weights(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> FloatArray | None:
+    """sample_weight (rows,) of a network, in its dtype: finite and not negative; or None."""
+    if sample_weight is None:
+        return None
+    array = real_array("sample_weight", sample_weight, dtype)
+    if array.shape != (rows,):
+        raise ValueError(f"sample_weight has shape {array.shape}; ({rows},) is wanted, as x has {rows} rows")
+    finite("sample_weight", array)
+    if array.min() < 0:
+        first = int((array < 0).argmax())
+        raise ValueError(f"sample_weight[{first}] is {array[first]}; 0 or more is wanted")
+    return np.require(array, requirements=["C", "A"])
+
+
 def pair(y_pred: Any, y: Any) -> tuple[FloatArray, FloatArray]:
     """y_pred and y: finite, of one shape and one dtype (float64 if they differ)."""
     first, second = real_array("y_pred", y_pred), real_array("y", y)
@@ -148,6 +206,38 @@ def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
     if not smallest <= value <= largest:
         raise ValueError(f"learning_rate is {value!r}; a finite positive number in dtype {dtype} is wanted")
     return value
+
+
+def positive(name: str, value: Any, *, most: float = math.inf, wanted: str = "") -> float:
+    """A finite number above 0 and `most` at most; `wanted` says so, where the argument may be something else too."""
+    limit = f" of {most} at most" if most < math.inf else ""
+    return _number(name, value, lambda number: 0 < number <= most, wanted or f"a positive number{limit}")
+
+
+def not_negative(name: str, value: Any, *, below: float = math.inf) -> float:
+    """A finite number, 0 or more and `below` a limit."""
+    limit = f" and below {below}" if below < math.inf else ""
+    return _number(name, value, lambda number: 0 <= number < below, f"a number of 0 or more{limit}")
+
+
+def _number(name: str, value: Any, good: Callable[[float], bool], wanted: str) -> float:
+    message = f"{name} is {value!r}; {wanted} is wanted"
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(message)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number or a fraction beyond float64
+        number = math.inf
+    if not (good(number) and math.isfinite(number)):
+        raise ValueError(message)
+    return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; True or False is wanted")
+    return bool(value)
 
 
 def mean_of_bias(bias_reduction: Any) -> bool:
@@ -181,4 +271,15 @@ def diverged(step: int, x: FloatArray, y: FloatArray) -> NoReturn:
     raise FloatingPointError(
         f"training diverged in step {step}: its cost or its update is not finite; w and b hold the last finite "
         f"state (a smaller learning_rate may help)"
+    )
+
+
+def network_diverged(x: FloatArray, y: npt.NDArray[Any], step: int, epoch: int | None = None) -> NoReturn:
+    """Say why the loss or the update of `step` is not finite, as `diverged` does: all of x and y, and where it was."""
+    finite("x", x)
+    finite("y", y)
+    where = f"step {step}" if epoch is None else f"step {step}, in epoch {epoch}"
+    raise FloatingPointError(
+        f"training diverged in {where}: its loss or its update is not finite; weights and biases hold the last finite "
+        f"state (a smaller learning_rate or a clip_norm may help)"
     )

@@ -318,7 +318,7 @@ CHANGES = [  # a source, and whether machine code follows from it
     ("tiles/operations.py", True),
     ("tiles/functions.py", True),
     ("kernels/matmul.py", True),
-    ("reference.py", False),
+    ("reference/layer.py", False),
     ("layer.py", False),
 ]
 

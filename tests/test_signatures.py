@@ -52,8 +52,8 @@ def test_every_function_is_documented(engine, name):
     assert inspect.getdoc(getattr(engine, name))
 
 
-def test_reference_exports_this_api_and_no_more():
-    assert sorted(reference.__all__) == sorted(["Gradients", *API])
+def test_reference_exports_this_api_the_network_and_no_more():
+    assert sorted(reference.__all__) == sorted(["Gradients", "Network", *API])
 
 
 def test_fastbp_exports_all_of_the_reference():

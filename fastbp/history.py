@@ -1,0 +1,84 @@
+"""What `Network.fit` tells of its epochs, and when it may end before the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp import contract
+from fastbp.contract import FloatArray
+
+MONITORED = ("val_loss", "loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """End training when `monitor` has not fallen for `patience` epochs, and return to the best weights.
+
+    monitor: "val_loss", which wants validation rows, or "loss". patience: 1 or more. minimum_change: an epoch is better
+    if it is lower by more than this, 0 or more.
+    """
+
+    monitor: str = "val_loss"
+    patience: int = 10
+    minimum_change: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.monitor not in MONITORED:
+            raise ValueError(f"monitor is {self.monitor!r}; {' or '.join(map(repr, MONITORED))} is wanted")
+        vars(self).update(
+            patience=contract.count("patience", self.patience, 1),
+            minimum_change=contract.not_negative("minimum_change", self.minimum_change),
+        )
+
+
+class History(Mapping[str, FloatArray]):
+    """The metrics of each epoch, arrays (epochs,) by name.
+
+    loss: the mean over the rows of an epoch of the loss that each batch had before its update; learning_rate of its
+    first update; val_loss and, for a cross-entropy, val_accuracy after it, where there are validation rows.
+    best_epoch: the one whose weights were returned to, or None.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[float]] = {"loss": [], "learning_rate": []}
+        self.best_epoch: int | None = None
+
+    def append(self, metrics: Mapping[str, float]) -> None:
+        """The metrics of one more epoch."""
+        for name, value in metrics.items():
+            self._values.setdefault(name, []).append(value)
+
+    def __getitem__(self, name: str) -> FloatArray:
+        return np.array(self._values[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"History({len(self._values['loss'])} epochs: {', '.join(self)})"
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the losses into a Matplotlib Axes, or one of a new figure, and return it; wants fastbp[plot]."""
+        from matplotlib.ticker import MaxNLocator
+
+        if ax is None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(layout="constrained").subplots()
+        for name, label in (("loss", "training"), ("val_loss", "validation")):
+            if name in self:
+                ax.plot(np.arange(1, len(self[name]) + 1), self[name], label=label)
+        if self.best_epoch is not None:
+            ax.axvline(self.best_epoch + 1, color="0.6", linewidth=1, label="best")
+        ax.set(xlabel="epoch", ylabel="loss")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False)
+        return ax

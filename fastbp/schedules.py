@@ -1,0 +1,101 @@
+"""Learning rates that change from update to update: schedule(step), where step updates were done before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeVar
+
+from fastbp import contract
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """initial * factor^floor(step / every): the rate is multiplied by `factor` after each `every` updates.
+
+    initial: positive; every: at least 1; factor: above 0, at most 1.
+    warmup: over so many updates the rate first rises evenly, from initial / warmup to initial; then step counts from 0.
+    Raises TypeError or ValueError for anything else.
+    """
+
+    initial: float
+    every: int
+    factor: float = 0.1
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        vars(self).update(
+            initial=contract.positive("initial", self.initial),
+            every=contract.count("every", self.every, 1),
+            factor=contract.positive("factor", self.factor, most=1),
+            warmup=contract.count("warmup", self.warmup, 0),
+        )
+
+    def __call__(self, step: int) -> float:
+        """The rate of the update that comes after `step` others."""
+        if step < self.warmup:
+            return _rising(self.initial, step, self.warmup)
+        return self.initial * self.factor ** ((step - self.warmup) // self.every)
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """initial (1 + c) / 2 + final (1 - c) / 2, where c = cos(pi step / steps): from initial to final, which it keeps.
+
+    initial: positive; steps: at least 1; final: not negative (Loshchilov and Hutter 2017, eq. 5, without restarts).
+    warmup: over so many updates the rate first rises evenly, from initial / warmup to initial; then step counts from 0.
+    Raises TypeError or ValueError for anything else.
+    """
+
+    initial: float
+    steps: int
+    final: float = 0.0
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        vars(self).update(
+            initial=contract.positive("initial", self.initial),
+            steps=contract.count("steps", self.steps, 1),
+            final=contract.not_negative("final", self.final),
+            warmup=contract.count("warmup", self.warmup, 0),
+        )
+
+    def __call__(self, step: int) -> float:
+        """The rate of the update that comes after `step` others."""
+        if step < self.warmup:
+            return _rising(self.initial, step, self.warmup)
+        c = math.cos(math.pi * min((step - self.warmup) / self.steps, 1))
+        return self.initial * ((1 + c) / 2) + self.final * ((1 - c) / 2)
+
+
+Schedule = StepDecay | CosineDecay
+SCHEDULES = {kind.__name__: kind for kind in (StepDecay, CosineDecay)}
+
+
+def _rising(initial: float, step: int, warmup: int) -> float:
+    return initial * (step + 1) / warmup
+
+
+def to_dict(record: Any) -> dict[str, Any]:
+    """A dataclass as plain JSON values: its name, and its fields by their names."""
+    values = {name: to_dict(value) if is_dataclass(value) else value for name, value in vars(record).items()}
+    return {"name": type(record).__name__} | values
+
+
+def from_dict(argument: str, values: Any, kinds: Mapping[str, type[Record]]) -> Record:
+    """The dataclass, one of `kinds`, that `to_dict` made these values of; ValueError if none could be."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{argument} is {values!r}; a dictionary is wanted")
+    name = values.get("name")
+    if not isinstance(name, str) or name not in kinds:
+        raise ValueError(f"{argument} has the name {name!r}; {' or '.join(map(repr, kinds))} is wanted")
+    wanted = ["name", *(field.name for field in fields(kinds[name]))]  # type: ignore[arg-type]
+    if set(values) != set(wanted):
+        raise ValueError(f"{argument} has {', '.join(map(repr, values))}; {', '.join(map(repr, wanted))} are wanted")
+    try:
+        return kinds[name](**{key: value for key, value in values.items() if key != "name"})
+    except TypeError as error:  # the type of a value
+        raise ValueError(str(error)) from None
