@@ -2,15 +2,20 @@
 
     import fastbp
 
-    costs = fastbp.train(x, y, w, b, learning_rate=0.1, steps=1000)
+    network = fastbp.Network([784, 128, 10], loss="cross_entropy")
+    history = network.fit(x, labels, epochs=10, optimizer=fastbp.Adam())
 
-Every function of the layer has a twin of the same name, signature and errors in `fastbp.reference`, in plain NumPy.
+    costs = fastbp.train(x, y, w, b, learning_rate=0.1, steps=1000)  # one layer, on arrays of your own
+
+`Network` and the functions of the layer have twins of the same names, signatures and errors in `fastbp.reference`, in
+plain NumPy.
 """
 
 from __future__ import annotations
 
 from fastbp.configuration import show_config
 from fastbp.contract import Gradients
+from fastbp.history import EarlyStopping, History
 from fastbp.layer import (
     backward,
     cost,
@@ -22,12 +27,23 @@ from fastbp.layer import (
     step,
     train,
 )
+from fastbp.network import Network
+from fastbp.optimizers import SGD, Adam, AdamW
+from fastbp.schedules import CosineDecay, StepDecay
 from fastbp.threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "CosineDecay",
+    "EarlyStopping",
     "Gradients",
+    "History",
+    "Network",
+    "StepDecay",
     "__version__",
     "backward",
     "cost",

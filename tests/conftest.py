@@ -9,6 +9,7 @@ import fastbp
 from fastbp import reference
 
 ENGINES = {"reference": reference, "fastbp": fastbp}
+NETWORKS = {"reference": reference.Network, "fastbp": fastbp.Network}
 COMPILED = not numba.config.DISABLE_JIT
 
 # The same examples on every run and every machine; fewer of them where kernels run as plain Python.
@@ -64,6 +65,12 @@ LAYOUTS = {
 def engine(request):
     """Each engine in turn: what a test says of one, it says of both."""
     return ENGINES[request.param]
+
+
+@pytest.fixture(scope="session", params=NETWORKS)
+def network_class(request):
+    """Each class of network in turn."""
+    return NETWORKS[request.param]
 
 
 @pytest.fixture(scope="session", params=["float32", "float64"])

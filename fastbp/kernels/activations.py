@@ -1,0 +1,79 @@
+"""The activations of a layer and their slopes, on blocks that are held transposed: (outputs, rows).
+
+A slope is told from the output alone, so that no pre-activation is kept:
+
+    identity 1    sigmoid y (1 - y)    tanh 1 - y^2    relu 1 if y > 0    leaky_relu 1 if y > 0, else 0.01
+"""
+
+from __future__ import annotations
+
+from fastbp.kernels.jit import kernel
+from fastbp.tiles.functions import exp, sigmoid, tanh
+from fastbp.tiles.operations import fill, lanes, load, maximum, multiply_add, store, where_negative
+
+# The numbers of the activations, as `fastbp.architecture.ACTIVATIONS` names them.
+IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, SOFTMAX = range(6)
+
+LEAK = 0.01
+
+
+@kernel
+def activate(activation, y_t):
+    """y = g(a), in the place of a."""
+    outputs, rows = y_t.shape
+    if activation == SOFTMAX:
+        softmax(y_t, y_t)
+    elif activation == SIGMOID:
+        for o in range(outputs):
+            for row in range(0, rows, lanes(y_t)):
+                store(y_t, o, row, sigmoid(load(y_t, o, row)))
+    elif activation == TANH:
+        for o in range(outputs):
+            for row in range(0, rows, lanes(y_t)):
+                store(y_t, o, row, tanh(load(y_t, o, row)))
+    elif activation != IDENTITY:
+        for o in range(outputs):
+            for row in range(0, rows, lanes(y_t)):
+                a = load(y_t, o, row)
+                store(y_t, o, row, where_negative(a, 0.0, a) if activation == RELU else where_negative(a, LEAK * a, a))
+
+
+@kernel
+def softmax(a_t, y_t):
+    """y = e^(a - m) / the sum of e^(a - m) over the outputs, where m is the largest a of the row."""
+    outputs, rows = a_t.shape
+    for row in range(0, rows, lanes(a_t)):
+        largest = load(a_t, 0, row)
+        for o in range(1, outputs):
+            largest = maximum(largest, load(a_t, o, row))
+        total = fill(a_t, 0.0)
+        for o in range(outputs):
+            y = exp(load(a_t, o, row) - largest)
+            total = total + y
+            store(y_t, o, row, y)
+        for o in range(outputs):
+            store(y_t, o, row, load(y_t, o, row) / total)
+
+
+@kernel
+def times_slope(activation, y_t, delta_t):
+    """delta = g'(a) dC/dy, in the place of dC/dy."""
+    outputs, rows = y_t.shape
+    if activation == SOFTMAX:  # dy_i/da_j = y_i ((i = j) - y_j)
+        for row in range(0, rows, lanes(y_t)):
+            total = fill(y_t, 0.0)
+            for o in range(outputs):
+                total = multiply_add(load(y_t, o, row), load(delta_t, o, row), total)
+            for o in range(outputs):
+                store(delta_t, o, row, load(y_t, o, row) * (load(delta_t, o, row) - total))
+    elif activation != IDENTITY:
+        for o in range(outputs):
+            for row in range(0, rows, lanes(y_t)):
+                y, delta = load(y_t, o, row), load(delta_t, o, row)
+                if activation == SIGMOID:
+                    slope = y * (1.0 - y)
+                elif activation == TANH:
+                    slope = 1.0 - y * y
+                else:
+                    slope = where_negative(-y, 1.0, LEAK if activation == LEAKY_RELU else 0.0)
+                store(delta_t, o, row, slope * delta)

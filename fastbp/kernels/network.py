@@ -1,0 +1,369 @@
+"""Whole epochs of mini-batch training of a network of dense layers.
+
+Layer l takes its input (rows, inputs) to its output, which is the input of layer l + 1. In training, a batch goes
+through these operations; all that they hold, they hold transposed, the rows of the batch along the lanes of a vector:
+
+    GATHER    input_0^T = x^T                               the rows of the batch, in their order
+    FORWARD   output_l^T = g(w_l^T input_l^T)               eqs. 4 and 9
+    LOSS      C, and delta_l^T of the last layer            eqs. 13, 14 and 1
+    BACK      delta_(l-1)^T = w_l delta_l^T times g'        eq. 26, through one layer
+    GRADIENT  dC/dw_l^T = delta_l^T input_l                 eq. 26, and 27 in its last column
+    UPDATE    w_l^T moves against it, as the optimizer wants
+
+The bias is the weight of an input that is always 1: parameters of a layer are (outputs, width), where column `inputs`
+is the bias, and the columns behind it, up to whole vectors, stay 0. BACK wants w_l, not w_l^T: a `turned` copy is made
+after each update.
+
+A program (`fastbp.networks.plan`) says which operations make a task. Small networks go through all of them with a panel
+of rows that stays in the level 1 or 2 cache, a shard of the batch after the other; where the weights are many, every
+operation is a line of its own, and its tasks are groups of outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.kernels.activations import activate, times_slope
+from fastbp.kernels.jit import inlined, kernel
+from fastbp.kernels.layer import clear, copy, fold, transpose
+from fastbp.kernels.losses import (
+    BINARY_CROSS_ENTROPY,
+    CROSS_ENTROPY,
+    binary_cross_entropy,
+    cross_entropy,
+    squared_error,
+)
+from fastbp.kernels.matmul import add_product
+from fastbp.kernels.program import TASKS, runner
+from fastbp.kernels.updates import SCALE, update
+from fastbp.tiles.operations import add_products, block, lanes, load, matrix_at, store, sum_lanes
+
+# The operations.
+TURN, GATHER, FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(10)
+
+# The columns of a program: its tasks are parts of the rows x groups of the outputs; which rows of a batch they go
+# through, and which operations they do with them; and what the leader does at the end of a line.
+GROUPS, FIRST_ROW, LAST_ROW, FIRST_OPERATION, LAST_OPERATION, CLOSING = range(TASKS + 1, TASKS + 7)
+COLUMNS = TASKS + 7
+
+# What the leader does at the end of a line, as bits.
+TOTAL_LOSS, TOTAL_NORM, NEXT_BATCH = 1, 2, 4
+
+# The columns of the table of operations.
+KIND, LAYER = range(2)
+
+# The columns of the table of layers: sizes, activations, and where the matrices start: the parameters in theirs, the
+# others in memory. The last activation is the one that OUTPUT applies.
+INPUTS, OUTPUTS, WIDTH, TURNED_WIDTH, ACTIVATION, LAST_ACTIVATION, PARAMETERS, TURNED = range(8)
+INPUT, INPUT_T, OUTPUT_T, DELTA_T = range(8, 12)
+FIELDS = 12
+
+
+class Arrays(NamedTuple):
+    """The caller's arrays, C-contiguous and of one dtype, the network's, and the kernels' own memory."""
+
+    x: Any  # (all rows, inputs)
+    y: Any  # (all rows, targets)
+    sample_weight: Any  # (all rows,), or (0,): each counts 1
+    order: Any  # (rows,) int64: the rows of x in the order of the batches, or (0,): as they lie
+    y_pred: Any  # (rows, outputs): written by OUTPUT
+    parameters: Any  # (size,)
+    first: Any  # (size,) or (0,): what the optimizer keeps
+    second: Any  # (size,) or (0,)
+    numbers: Any  # (batches, updates.NUMBERS)
+    losses: Any  # (batches,) float64
+    memory: Any  # the matrices of the plan
+    gradient: Any  # (parts * size,), or a strip for each worker where the update is fused
+    cost: Any  # (parts, lanes) float64
+    norm: Any  # (groups, lanes) float64
+    layers: Any  # (layers, FIELDS) int64
+    operations: Any  # (operations, 2) int64
+    state: Any  # (2,) int64
+    desk: Any  # (team.FIRST + threads, 8) int64
+
+
+# The elements of `state`: the batches done in this call, and the rows of the call.
+BATCH, ROWS = range(2)
+
+
+class Plan(NamedTuple):
+    """How the work is cut. All of it follows from the shapes, except for the number of threads."""
+
+    threads: int
+    batch: int  # rows of a batch; the last one of a call may have less
+    panel: int  # rows that go through the operations together
+    parts: int  # shards of a batch, each with a gradient of its own
+    fused: int  # columns of the gradient that are computed and at once followed; 0 if all are computed before
+    strip: int  # elements of such columns, for each worker
+    loss: int
+    labels: int
+    training: int
+    rule: int
+    clip_norm: float  # 0: gradients are not clipped
+    size: int  # of the parameters
+    worker: int  # elements from the panels of one worker to those of the next; 0 if they share them
+    # Where the panels' own matrices start in memory.
+    y: int  # (panel, targets)
+    y_t: int  # (targets, panel)
+    weight: int  # (1, panel)
+
+
+@kernel
+def add_square_of(matrix, total):
+    """total += the sum of the squares of a matrix, in float64."""
+    squares = load(total, 0, 0)
+    for row in range(matrix.shape[0]):
+        for column in range(0, matrix.shape[1], lanes(matrix)):
+            vector = load(matrix, row, column)
+            squares = add_products(squares, vector, vector)
+    store(total, 0, 0, squares)
+
+
+@inlined
+def _at(arrays, plan, start, worker, rows, columns):
+    """A matrix of a panel."""
+    return matrix_at(arrays.memory, start + worker * plan.worker, rows, columns)
+
+
+@inlined
+def _share(count, group, groups, unit):
+    """The first of `count` things that belong to a group, in whole units, and their number."""
+    units = -(-count // unit)
+    first = min(units * group // groups * unit, count)
+    return first, min(units * (group + 1) // groups * unit, count) - first
+
+
+@inlined
+def _gather(arrays, plan, worker, at, rows, of_batch, first, count):
+    """`count` rows from `first` on of the panel: x, y and what a row counts for. `at` is where the panel begins."""
+    inputs, width, targets = arrays.layers[0, INPUTS], arrays.layers[0, WIDTH], arrays.y.shape[1]
+    x = _at(arrays, plan, arrays.layers[0, INPUT], worker, plan.panel, width)
+    y = _at(arrays, plan, plan.y, worker, plan.panel, targets)
+    start = plan.weight + worker * plan.worker
+    for i in range(first, first + count):
+        source = arrays.order[at + i] if arrays.order.shape[0] > 0 else at + i
+        copy(block(arrays.x, source, 0, 1, inputs), block(x, i, 0, 1, inputs))
+        copy(block(arrays.y, source, 0, 1, targets), block(y, i, 0, 1, targets))
+        share = arrays.sample_weight[source] if arrays.sample_weight.shape[0] > 0 else 1.0
+        arrays.memory[start + i] = share / of_batch
+    if first + count == rows:
+        for i in range(rows, -(-rows // lanes(x)) * lanes(x)):
+            arrays.memory[start + i] = 0.0
+    x_t = _at(arrays, plan, arrays.layers[0, INPUT_T], worker, inputs, plan.panel)
+    y_t = _at(arrays, plan, plan.y_t, worker, targets, plan.panel)
+    transpose(block(x, first, 0, count, inputs), block(x_t, 0, first, inputs, count))
+    transpose(block(y, first, 0, count, targets), block(y_t, 0, first, targets, count))
+
+
+@inlined
+def _output(arrays, plan, layer, field, worker, columns):
+    """OUTPUT_T or DELTA_T of a layer."""
+    outputs = arrays.layers[layer, OUTPUTS]
+    return block(_at(arrays, plan, arrays.layers[layer, field], worker, outputs, plan.panel), 0, 0, outputs, columns)
+
+
+@inlined
+def _loss(arrays, plan, layer, worker, part, columns, fresh):
+    """The cost of a panel, and delta^T of the last layer."""
+    cost = block(arrays.cost, part, 0, 1, arrays.cost.shape[1])
+    if fresh:
+        clear(cost)
+    output_t = _output(arrays, plan, layer, OUTPUT_T, worker, columns)
+    delta_t = _output(arrays, plan, layer, DELTA_T, worker, columns)
+    y_t = _at(arrays, plan, plan.y_t, worker, arrays.y.shape[1], plan.panel)
+    weight = _at(arrays, plan, plan.weight, worker, 1, plan.panel)
+    if plan.loss == CROSS_ENTROPY:
+        cross_entropy(output_t, y_t, plan.labels, weight, delta_t, cost)
+    elif plan.loss == BINARY_CROSS_ENTROPY:
+        binary_cross_entropy(output_t, y_t, weight, delta_t, cost)
+    else:
+        squared_error(output_t, y_t, weight, delta_t, cost)
+        times_slope(arrays.layers[layer, ACTIVATION], output_t, delta_t)
+
+
+@inlined
+def _forward(arrays, plan, layer, worker, o, count, rows, columns):
+    """Some outputs of a layer, and once more as the next one's input."""
+    inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
+    w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
+    input_t = _at(arrays, plan, arrays.layers[layer, INPUT_T], worker, inputs + 1, plan.panel)
+    output_t = block(_output(arrays, plan, layer, OUTPUT_T, worker, columns), o, 0, count, columns)
+    nothing = block(output_t, 0, 0, 1, 0)
+    add_product(
+        output_t, block(w_t, 0, 0, count, inputs + 1), block(input_t, 0, 0, inputs + 1, columns), False, nothing
+    )
+    activate(arrays.layers[layer, ACTIVATION], output_t)
+    if plan.training and layer + 1 < arrays.layers.shape[0]:
+        output = _at(arrays, plan, arrays.layers[layer + 1, INPUT], worker, plan.panel, arrays.layers[layer + 1, WIDTH])
+        transpose(block(output_t, 0, 0, count, rows), block(output, 0, o, rows, count))
+
+
+@inlined
+def _back(arrays, plan, layer, worker, k, count, columns):
+    """delta^T of some inputs of a layer, which are outputs of the one before."""
+    inputs, outputs = arrays.layers[layer, INPUTS], arrays.layers[layer, OUTPUTS]
+    w = matrix_at(arrays.memory, arrays.layers[layer, TURNED], inputs, arrays.layers[layer, TURNED_WIDTH])
+    delta_t = _output(arrays, plan, layer, DELTA_T, worker, columns)
+    target = block(_output(arrays, plan, layer - 1, DELTA_T, worker, columns), k, 0, count, columns)
+    output_t = block(_output(arrays, plan, layer - 1, OUTPUT_T, worker, columns), k, 0, count, columns)
+    add_product(target, block(w, k, 0, count, outputs), delta_t, False, block(delta_t, 0, 0, 1, 0))
+    times_slope(arrays.layers[layer - 1, ACTIVATION], output_t, target)
+
+
+@inlined
+def _follow(arrays, plan, start, rows, columns, stride, gradient):
+    """Update (rows, columns) of the parameters, from `start` on and `stride` from row to row."""
+    first = start if arrays.first.shape[0] > 0 else 0
+    second = start if arrays.second.shape[0] > 0 else 0
+    update(
+        plan.rule,
+        block(arrays.numbers, arrays.state[BATCH], 0, 1, arrays.numbers.shape[1]),
+        block(matrix_at(arrays.parameters, start, rows, stride), 0, 0, rows, columns),
+        gradient,
+        block(matrix_at(arrays.first, first, rows, stride), 0, 0, rows, columns),
+        block(matrix_at(arrays.second, second, rows, stride), 0, 0, rows, columns),
+    )
+
+
+@inlined
+def _turn(arrays, layer, o, count):
+    """The weights of some outputs of a layer, once more as (inputs, outputs)."""
+    if layer > 0:
+        inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
+        w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
+        turned = matrix_at(arrays.memory, arrays.layers[layer, TURNED], inputs, arrays.layers[layer, TURNED_WIDTH])
+        transpose(block(w_t, 0, 0, count, inputs), block(turned, 0, o, inputs, count))
+
+
+@inlined
+def _gradient(arrays, plan, layer, worker, part, o, count, rows, fresh):
+    """dC/dw^T of some outputs; where that is all of the batch, strip by strip of it, which is followed at once."""
+    width = arrays.layers[layer, WIDTH]
+    start = arrays.layers[layer, PARAMETERS] + o * width
+    delta_t = block(_output(arrays, plan, layer, DELTA_T, worker, rows), o, 0, count, rows)
+    input_ = _at(arrays, plan, arrays.layers[layer, INPUT], worker, plan.panel, width)
+    step = plan.fused if plan.fused > 0 else width
+    for column in range(0, width, step):
+        columns = min(step, width - column)
+        if plan.fused > 0:
+            target = matrix_at(arrays.gradient, worker * plan.strip, count, columns)
+        else:
+            target = matrix_at(arrays.gradient, part * plan.size + start, count, width)
+        some = block(input_, 0, column, rows, columns)
+        add_product(target, delta_t, some, not fresh, block(target, 0, 0, 1, 0))
+        if plan.fused > 0:
+            _follow(arrays, plan, start + column, count, columns, width, target)
+    if plan.fused > 0:
+        _turn(arrays, layer, o, count)
+
+
+@inlined
+def _fold(arrays, plan, layer, group, o, count, of_batch, with_norm):
+    """The gradient of some outputs, from all parts; and its square, summed."""
+    parts = min(plan.parts, -(-of_batch // plan.panel))
+    size = count * arrays.layers[layer, WIDTH]
+    start = arrays.layers[layer, PARAMETERS] + o * arrays.layers[layer, WIDTH]
+    gradients = block(matrix_at(arrays.gradient, 0, parts, plan.size), 0, start, parts, size)
+    total = block(gradients, 0, 0, 1, size)
+    fold(total, gradients, parts, 0, 1)
+    if with_norm:
+        norm = block(arrays.norm, group, 0, 1, arrays.norm.shape[1])
+        if layer == 0:
+            clear(norm)
+        add_square_of(total, norm)
+
+
+@inlined
+def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, rows, of_batch, fresh):
+    """One operation on the panel that begins `row` rows into a batch, or on the parameters; `at` is the batch's row."""
+    unit = lanes(block(arrays.x, 0, 0, 1, 1))
+    columns = -(-rows // unit) * unit
+    if kind == GATHER:
+        first, count = _share(rows, group, groups, unit)
+        _gather(arrays, plan, worker, at + row, rows, of_batch, first, count)
+        return
+    if kind == LOSS:
+        _loss(arrays, plan, layer, worker, part, columns, fresh)
+        return
+    if kind == BACK:
+        k, count = _share(arrays.layers[layer, INPUTS], group, groups, unit)
+        if count > 0:
+            _back(arrays, plan, layer, worker, k, count, columns)
+        return
+    o, count = _share(arrays.layers[layer, OUTPUTS], group, groups, unit)
+    if count == 0:
+        if kind == FOLD_WITH_NORM and layer == 0:
+            clear(block(arrays.norm, group, 0, 1, arrays.norm.shape[1]))
+    elif kind == FORWARD:
+        _forward(arrays, plan, layer, worker, o, count, rows, columns)
+    elif kind == OUTPUT:
+        output_t = block(_output(arrays, plan, layer, OUTPUT_T, worker, columns), o, 0, count, columns)
+        activate(arrays.layers[layer, LAST_ACTIVATION], output_t)
+        transpose(block(output_t, 0, 0, count, rows), block(arrays.y_pred, at + row, o, rows, count))
+    elif kind == GRADIENT:
+        _gradient(arrays, plan, layer, worker, part, o, count, rows, fresh)
+    elif kind in (FOLD, FOLD_WITH_NORM):
+        _fold(arrays, plan, layer, group, o, count, of_batch, kind == FOLD_WITH_NORM)
+    elif kind == UPDATE:
+        start, size = (
+            arrays.layers[layer, PARAMETERS] + o * arrays.layers[layer, WIDTH],
+            count * arrays.layers[layer, WIDTH],
+        )
+        _follow(arrays, plan, start, 1, size, size, matrix_at(arrays.gradient, start, 1, size))
+        _turn(arrays, layer, o, count)
+    else:
+        _turn(arrays, layer, o, count)
+
+
+@inlined
+def _rows_of_batch(arrays, plan):
+    """Where the batch begins in the rows of the call, and how many rows it has."""
+    at = arrays.state[BATCH] * plan.batch
+    return at, min(plan.batch, arrays.state[ROWS] - at)
+
+
+@inlined
+def _perform(program, index, task, worker, again, arrays, plan):
+    """The operations of a line on a part of its rows, panel by panel, for a group of the outputs."""
+    at, of_batch = _rows_of_batch(arrays, plan)
+    groups = program[index, GROUPS]
+    part, group = task // groups, task % groups
+    first_row, last_row = min(program[index, FIRST_ROW], of_batch), min(program[index, LAST_ROW], of_batch)
+    panels = -(-(last_row - first_row) // plan.panel)
+    parts = min(program[index, TASKS] // groups, panels)
+    if part < parts:
+        first = first_row + panels * part // parts * plan.panel
+        last = min(last_row, first_row + panels * (part + 1) // parts * plan.panel)
+        for row in range(first, last, plan.panel):
+            rows = min(plan.panel, last - row)
+            fresh = first_row == 0 and row == first
+            for operation in range(program[index, FIRST_OPERATION], program[index, LAST_OPERATION]):
+                kind, layer = arrays.operations[operation, KIND], arrays.operations[operation, LAYER]
+                _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, rows, of_batch, fresh)
+
+
+@inlined
+def _close(program, index, arrays, plan):
+    """What is left to the leader at the end of a line."""
+    closing, batch = program[index, CLOSING], arrays.state[BATCH]
+    _, of_batch = _rows_of_batch(arrays, plan)
+    if closing & TOTAL_LOSS:
+        cost = block(arrays.cost, 0, 0, min(plan.parts, -(-of_batch // plan.panel)), arrays.cost.shape[1])
+        total = 0.0
+        for part in range(cost.shape[0]):
+            total += sum_lanes(load(cost, part, 0))
+        arrays.losses[batch] = total
+    if closing & TOTAL_NORM:
+        norm = block(arrays.norm, 0, 0, arrays.norm.shape[0], arrays.norm.shape[1])
+        total = 0.0
+        for group in range(norm.shape[0]):
+            total += sum_lanes(load(norm, group, 0))
+        arrays.numbers[batch, SCALE] = min(1.0, plan.clip_norm / np.sqrt(total)) if total > 0.0 else 1.0
+    if closing & NEXT_BATCH:
+        arrays.state[BATCH] += 1
+    return True
+
+
+run = runner("network.run", _perform, _close)

@@ -1,0 +1,236 @@
+"""A network of dense layers, trained in mini-batches by the kernels; `fastbp.reference.Network` is one in NumPy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastbp import contract
+from fastbp.architecture import Architecture
+from fastbp.contract import FloatArray
+from fastbp.history import EarlyStopping, History
+from fastbp.optimizers import Optimizer
+
+if TYPE_CHECKING:
+    from fastbp.networks.engine import Rows
+    from fastbp.networks.fitting import Validation
+    from fastbp.networks.state import State
+
+
+class Network:
+    """A dense network.
+
+    sizes: inputs, hidden layers, outputs. activation: of the hidden layers, one name or one for each: "sigmoid",
+    "tanh", "relu", "leaky_relu" (slope 0.01) or "identity". output_activation: one of these or "softmax"; None is
+    "softmax" for the loss "cross_entropy", else "sigmoid". loss: "squared_error", "binary_cross_entropy" (of a
+    sigmoid) or "cross_entropy" (of a softmax), each summed over the outputs and averaged over the rows. dtype: float32
+    or float64. seed: of all random numbers, 0 or more: the same seed makes the same network, and the same training.
+
+    x and y may be anything that NumPy makes real numbers of; a C-contiguous x of the network's dtype is used in place.
+    y (rows, outputs), or (rows,) for one output; for "cross_entropy" also labels (rows,), integers in 0 ... outputs -
+    1. sample_weight (rows,): 0 or more. Whatever cannot be used is a TypeError or ValueError that names it, before
+    anything changes. Results are the same, bit for bit, for any number of threads.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        activation: str | Sequence[str] = "sigmoid",
+        output_activation: str | None = None,
+        loss: str = "squared_error",
+        dtype: Any = "float32",
+        seed: int = 0,
+    ) -> None:
+        architecture = Architecture.of(sizes, activation, output_activation, loss, dtype)
+        seed = contract.count("seed", seed, 0)
+        from fastbp.networks.state import State  # the kernels, and with them Numba
+
+        self._state: State = State(architecture, seed)
+
+    @property
+    def architecture(self) -> Architecture:
+        """Sizes, activations, loss and dtype."""
+        return self._state.architecture
+
+    @property
+    def weights(self) -> tuple[FloatArray, ...]:
+        """w (inputs, outputs) of each layer. Writing into it changes the network."""
+        return self._state.weights
+
+    @property
+    def biases(self) -> tuple[FloatArray, ...]:
+        """b (outputs,) of each layer. Writing into it changes the network."""
+        return self._state.biases
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The one that was used last, at first SGD()."""
+        return self._state.optimizer
+
+    def __repr__(self) -> str:
+        made = self.architecture
+        return f"Network({list(made.sizes)}, {', '.join(made.activations)}, {made.loss}, {made.dtype})"
+
+    def predict(self, x: Any) -> FloatArray:
+        """y_pred (rows, outputs)."""
+        from fastbp.networks import engine
+
+        x = contract.finite("x", contract.samples(x, self.architecture.inputs, self.architecture.dtype))
+        return engine.predict(self._state, x)
+
+    def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
+        """The class of each row, (rows,) int64: the largest output; of one output, whether it is above 1/2."""
+        from fastbp.networks import engine
+
+        return engine.classes(self.predict(x))
+
+    def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
+        """The "loss" and, for the cross-entropies, the "accuracy": the share of rows whose class is right.
+
+        The share is weighted by sample_weight, and nan where that is 0 throughout.
+        """
+        from fastbp.networks import engine
+
+        rows = self._rows(x, y, sample_weight)
+        contract.finite("x", rows.x)
+        contract.finite("y", rows.y)
+        return engine.evaluate(self._state, rows)
+
+    def gradients(
+        self, x: Any, y: Any, *, sample_weight: Any = None
+    ) -> tuple[float, list[tuple[FloatArray, FloatArray]]]:
+        """The loss, and (dC/dw, dC/db) of each layer; FloatingPointError if one is not finite."""
+        from fastbp.networks import engine
+
+        return engine.gradients(self._state, self._rows(x, y, sample_weight))
+
+    def step(self, x: Any, y: Any, *, optimizer: Optimizer | None = None, sample_weight: Any = None) -> float:
+        """One update from all rows; the loss before it.
+
+        optimizer: None is the one before, at first SGD(). One of another class, or that remembers more or less than
+        the one before, starts anew; else the step count and what was remembered are kept.
+        FloatingPointError if the loss or the update is not finite: all is left as it was before this update.
+        """
+        from fastbp.networks import engine
+        from fastbp.networks.session import AS_THEY_LIE
+
+        rows = self._rows(x, y, sample_weight)
+        self._state.use(optimizer)
+        return float(engine.train(self._state, rows, AS_THEY_LIE, len(rows.x))[0])
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int = 1,
+        batch_size: int | None = 32,
+        optimizer: Optimizer | None = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        validation_data: Sequence[Any] | None = None,
+        validation_fraction: float | None = None,
+        early_stopping: EarlyStopping | None = None,
+        callback: Callable[[int, dict[str, float]], Any] | None = None,
+        progress: bool = False,
+    ) -> History:
+        """Train for some more epochs; their metrics.
+
+        batch_size: rows of an update, None for all; the last of an epoch may have fewer. shuffle: take the rows of
+        each epoch in a new order, which follows from the seed. optimizer, FloatingPointError: as in `step`.
+        validation_data: (x, y) or (x, y, sample_weight) to judge each epoch by; validation_fraction: hold out so much
+        of the rows instead, 0 to below 1; which ones follows from the seed and their number. early_stopping: see
+        `EarlyStopping`. callback(epoch, metrics): called after each epoch; training ends if it returns True.
+        progress: show a bar. Ctrl-C ends training within 0.2 s, after a whole batch.
+        """
+        from fastbp.networks import fitting
+
+        rows = self._rows(x, y, sample_weight)
+        epochs = contract.count("epochs", epochs, 0)
+        batch = None if batch_size is None else contract.count("batch_size", batch_size, 1)
+        shuffle = contract.flag("shuffle", shuffle)
+        progress = contract.flag("progress", progress)
+        trained, validation = self._validation(rows, validation_data, validation_fraction)
+        if early_stopping is not None:
+            if not isinstance(early_stopping, EarlyStopping):
+                raise TypeError(f"early_stopping is {early_stopping!r}; EarlyStopping or None is wanted")
+            if validation is None and early_stopping.monitor != "loss":
+                raise ValueError(
+                    f"early_stopping monitors {early_stopping.monitor!r}, but there are no validation rows; "
+                    f"validation_data or validation_fraction is wanted"
+                )
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback is {callback!r}; a function (epoch, metrics) or None is wanted")
+        self._state.use(optimizer)
+        return fitting.fit(
+            self._state,
+            rows,
+            epochs=epochs,
+            batch=batch,
+            shuffle=shuffle,
+            trained=trained,
+            validation=validation,
+            stopping=early_stopping,
+            callback=callback,
+            progress=progress,
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that goes on with training needs to a safetensors file, whole or not at all."""
+        from fastbp.networks import storage
+
+        storage.save(self._state, Path(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """The network that `save` wrote; training goes on with the same bits. ValueError if the file is none."""
+        from fastbp.networks import storage
+
+        network = cls.__new__(cls)
+        network._state = storage.load(Path(path))
+        return network
+
+    def _rows(self, x: Any, y: Any, sample_weight: Any) -> Rows:
+        from fastbp.networks.engine import Rows
+
+        made = self.architecture
+        x = contract.samples(x, made.inputs, made.dtype)
+        y, labels = contract.targets(y, len(x), made.outputs, made.dtype, labels=made.loss == "cross_entropy")
+        if labels:
+            y = y.astype(made.dtype)[:, np.newaxis]
+        return Rows(x, y, labels, contract.row_weights(sample_weight, len(x), made.dtype))
+
+    def _validation(
+        self, rows: Rows, data: Any, fraction: Any
+    ) -> tuple[npt.NDArray[np.int64] | None, Validation | None]:
+        """The rows to train on, None for all, and those to judge by."""
+        from fastbp.networks import fitting
+        from fastbp.networks.session import AS_THEY_LIE
+
+        if data is not None and fraction is not None:
+            raise ValueError("validation_data and validation_fraction are both given; one of them is wanted")
+        if data is not None:
+            if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
+                raise TypeError("validation_data is not (x, y) or (x, y, sample_weight); one of these is wanted")
+            try:
+                checked = self._rows(*data, *(None,) * (3 - len(data)))
+                contract.finite("x", checked.x)
+                contract.finite("y", checked.y)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"validation_data: {error}") from None
+            return None, fitting.Validation(checked, AS_THEY_LIE)
+        if fraction is None:
+            return None, None
+        fraction = contract.not_negative("validation_fraction", fraction, below=1)
+        if fraction == 0:
+            return None, None
+        if len(rows.x) < 2:
+            raise ValueError(f"validation_fraction is {fraction}, but x has one row; two or more are wanted")
+        trained, held_out = fitting.split(self._state.seed, len(rows.x), fraction)
+        return trained, fitting.Validation(rows, held_out)

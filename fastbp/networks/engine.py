@@ -1,0 +1,130 @@
+"""The calls of a network on checked arrays: each is carried out by the kernels."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from fastbp import contract
+from fastbp.contract import FloatArray
+from fastbp.networks.plan import EVALUATE, GRADIENTS, PREDICT, TRAIN
+from fastbp.networks.session import AS_THEY_LIE, numbers_of
+from fastbp.networks.state import State
+
+# Multiply-adds of the rows that go forward in one call, and the bytes of their outputs, where these are not kept.
+CALL_WORK = 100_000_000
+CALL_BYTES = 1024 * 1024
+
+Order = npt.NDArray[np.int64]
+
+
+class Rows(NamedTuple):
+    """Checked rows: x (rows, inputs), y (rows, targets) in the network's dtype, labels (rows, 1); sample_weight."""
+
+    x: FloatArray
+    y: FloatArray
+    labels: bool
+    weight: FloatArray | None
+
+    def some(self, order: Order, first: int, last: int) -> tuple[Rows, Order]:
+        """The rows first ... last - 1 of an order, or as they lie."""
+        if order.size:
+            return self, order[first:last]
+        weight = None if self.weight is None else self.weight[first:last]
+        return Rows(self.x[first:last], self.y[first:last], self.labels, weight), order
+
+
+def _rows_of_call(state: State, rows: int) -> int:
+    sizes = state.architecture.sizes
+    work = sum(inputs * outputs + 30 * outputs for inputs, outputs in pairwise(sizes))
+    return max(1, min(rows, CALL_WORK // work + 1, CALL_BYTES // (sizes[-1] * state.parameters.itemsize) + 1))
+
+
+def predict(state: State, x: FloatArray) -> FloatArray:
+    """y_pred, new."""
+    y_pred = np.empty((len(x), state.architecture.outputs), state.parameters.dtype)
+    key, session = state.session(PREDICT, _rows_of_call(state, len(x)))
+    session.carry_out(state.parameters, x, y_pred=y_pred)
+    state.give_back(key, session)
+    return y_pred
+
+
+def classes(y: FloatArray) -> npt.NDArray[np.int64]:
+    """The class of each row: the largest output; of one output, whether it is above 1/2."""
+    return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1).astype(np.int64)
+
+
+def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, float]:
+    """The loss, and the accuracy for a cross-entropy; chunk by chunk, so that no outputs are kept."""
+    count = order.size or len(rows.x)
+    chunk = _rows_of_call(state, count)
+    y_pred = np.empty((chunk, state.architecture.outputs), state.parameters.dtype)
+    key, session = state.session(EVALUATE, chunk, rows.y.shape[1], labels=rows.labels)
+    classify = state.architecture.loss != "squared_error"
+    loss = right = all_weight = 0.0
+    for first in range(0, count, chunk):
+        some, some_order = rows.some(order, first, first + chunk)
+        number = some_order.size or len(some.x)
+        losses = session.carry_out(state.parameters, some.x, some.y, some.weight, some_order, y_pred)
+        loss += float(losses[0]) * number / count
+        if classify:
+            picked = some_order if some_order.size else slice(None)
+            y, weight = some.y[picked], 1.0 if some.weight is None else some.weight[picked]
+            wanted = y[:, 0].astype(np.int64) if rows.labels else classes(y)
+            right += float(np.sum(weight * (classes(y_pred[:number]) == wanted), dtype=np.float64))
+            all_weight += float(np.sum(np.broadcast_to(weight, number), dtype=np.float64))
+    state.give_back(key, session)
+    scores = {"loss": loss}
+    if classify:
+        scores["accuracy"] = right / all_weight if all_weight else float("nan")
+    return scores
+
+
+def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, FloatArray]]]:
+    """The loss and the gradients of each layer, new."""
+    key, session = state.session(GRADIENTS, len(rows.x), rows.y.shape[1], labels=rows.labels)
+    losses = session.carry_out(state.parameters, rows.x, rows.y, rows.weight)
+    weights, biases = state.views(session.gradient[: state.parameters.size])
+    result = [(np.array(w, order="C"), b.copy()) for w, b in zip(weights, biases, strict=True)]
+    state.give_back(key, session)
+    if not (np.isfinite(losses[0]) and all(np.isfinite(part).all() for pair in result for part in pair)):
+        contract.network_diverged(rows.x, rows.y, state.updates)
+    return float(losses[0]), result
+
+
+def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None = None) -> FloatArray:
+    """One update for each batch, and the loss before it. If one is not finite, all is as it was before that update."""
+    count = order.size or len(rows.x)
+    key, session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
+    before = state.moment()
+    arrays: dict[str, Any] = {"slots": state.slots}
+    numbers = numbers_of(state.optimizer, state.updates, -(-count // batch), state.parameters.dtype)
+
+    def good(losses: FloatArray) -> bool:
+        return bool(np.isfinite(losses).all()) and state.is_finite()
+
+    try:
+        losses = session.carry_out(
+            state.parameters, rows.x, rows.y, rows.weight, order, numbers=numbers, good=good, **arrays
+        )
+    finally:  # also if Ctrl-C ends it: the parameters are those after a whole batch
+        state.updates += session.batches
+    if session.batches * batch < count or not good(losses):
+        # What was not finite came about somewhere in these batches: go through them again, one by one. The same bits
+        # come again, so that nothing but time is lost.
+        state.return_to(before)
+        for i, first in enumerate(range(0, count, batch)):
+            before = state.moment()
+            some, some_order = rows.some(order, first, first + batch)
+            loss = session.carry_out(
+                state.parameters, some.x, some.y, some.weight, some_order, numbers=numbers[i : i + 1], **arrays
+            )
+            if not good(loss):
+                state.return_to(before)
+                contract.network_diverged(rows.x, rows.y, state.updates, epoch)
+            state.updates += 1
+    state.give_back(key, session)
+    return losses

@@ -1,0 +1,83 @@
+"""Epoch after epoch: the order of the rows, validation, and when to stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from fastbp.history import EarlyStopping, History
+from fastbp.networks import engine
+from fastbp.networks.engine import Order, Rows
+from fastbp.networks.session import AS_THEY_LIE
+from fastbp.networks.state import Moment, State
+
+Callback = Callable[[int, dict[str, float]], Any]
+
+
+class Validation(NamedTuple):
+    """The rows that an epoch is judged by: `order` of them, or all as they lie."""
+
+    rows: Rows
+    order: Order
+
+
+def split(seed: int, count: int, fraction: float) -> tuple[Order, Order]:
+    """The rows to train on and those to validate with; the same ones for every call with this seed and count."""
+    order = np.random.default_rng((seed, count)).permutation(count)
+    held_out = max(1, int(count * fraction))
+    return order[: count - held_out], order[count - held_out :]
+
+
+def fit(
+    state: State,
+    rows: Rows,
+    *,
+    epochs: int,
+    batch: int | None,
+    shuffle: bool,
+    trained: Order | None,
+    validation: Validation | None,
+    stopping: EarlyStopping | None,
+    callback: Callback | None,
+    progress: bool,
+) -> History:
+    """Train on the rows of `trained`, or on all."""
+    history = History()
+    count = len(rows.x) if trained is None else trained.size
+    batch = count if batch is None else min(batch, count)
+    best: Moment | None = None
+    lowest, waited = math.inf, 0
+    with tqdm(total=epochs, desc="fit", unit="epoch", disable=not progress) as bar:
+        for epoch in range(epochs):
+            if shuffle:
+                order = state.generator.permutation(count)
+                order = order if trained is None else trained[order]
+            else:
+                order = AS_THEY_LIE if trained is None else trained
+            rate = state.optimizer.rate(state.updates)
+            losses = engine.train(state, rows, order, batch, epoch)
+            last = count - batch * (losses.size - 1)  # rows of the last batch
+            loss = (float(losses[:-1].sum()) * batch + float(losses[-1]) * last) / count
+            metrics = {"loss": loss, "learning_rate": rate}
+            if validation is not None:
+                scores = engine.evaluate(state, *validation)
+                metrics |= {f"val_{name}": value for name, value in scores.items()}
+            history.append(metrics)
+            bar.set_postfix({name: f"{value:.4g}" for name, value in metrics.items() if name != "learning_rate"})
+            bar.update()
+            if stopping is not None:
+                if metrics[stopping.monitor] < lowest - stopping.minimum_change:
+                    lowest, waited, best, history.best_epoch = metrics[stopping.monitor], 0, state.moment(), epoch
+                else:
+                    waited += 1
+            if (callback is not None and callback(epoch, dict(metrics)) is True) or (
+                stopping is not None and waited >= stopping.patience
+            ):
+                break
+    if best is not None:
+        state.return_to(best)
+    return history

@@ -1,0 +1,154 @@
+"""A network's calls of the kernels: the workspace of one batch size, and how batches are carried out.
+
+That is some lines at a time, so that Ctrl-C is heard.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastbp.architecture import Architecture
+from fastbp.call import CALL_SECONDS, SLOWEST, aligned, read_only
+from fastbp.contract import FloatArray
+from fastbp.kernels import network, team, updates
+from fastbp.kernels.network import BATCH, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
+from fastbp.networks.plan import Work
+from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
+from fastbp.pool import engage
+from fastbp.tiles import atomics
+from fastbp.tiles.registers import lanes_of
+
+AS_THEY_LIE = np.empty(0, np.int64)
+
+
+def rule_of(optimizer: Optimizer) -> int:
+    """The rule of the kernels that an optimizer follows."""
+    if isinstance(optimizer, Adam):
+        return updates.ADAM
+    if not optimizer.momentum:
+        return updates.SGD
+    return updates.NESTEROV if optimizer.nesterov else updates.MOMENTUM
+
+
+def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any]) -> FloatArray:
+    """What the updates first ... first + count - 1 take, a row each."""
+    numbers = np.zeros((count, updates.NUMBERS), dtype)
+    if isinstance(optimizer.learning_rate, float):
+        rates = np.full(count, optimizer.learning_rate)
+    else:
+        rates = np.array([optimizer.rate(step) for step in range(first, first + count)])
+    numbers[:, updates.SCALE] = 1.0
+    numbers[:, updates.KEEP] = 1.0
+    if isinstance(optimizer, SGD):
+        numbers[:, updates.BETA1] = optimizer.momentum
+    else:
+        t = np.arange(first + 1, first + count + 1)
+        numbers[:, updates.BETA1], numbers[:, updates.BETA2] = optimizer.beta1, optimizer.beta2
+        numbers[:, updates.ROOT] = 1 / np.sqrt(1 - optimizer.beta2**t)
+        numbers[:, updates.EPSILON] = optimizer.epsilon
+    if isinstance(optimizer, AdamW):
+        numbers[:, updates.KEEP] = 1 - rates * optimizer.weight_decay
+    else:
+        numbers[:, updates.DECAY] = optimizer.weight_decay
+    if isinstance(optimizer, Adam):
+        rates = rates / (1 - optimizer.beta1**t)
+    numbers[:, updates.RATE] = rates
+    return numbers
+
+
+class Session:
+    """The workspace for batches of one size: allocated once, and used by any number of calls."""
+
+    def __init__(self, architecture: Architecture, work: Work) -> None:
+        dtype = architecture.dtype
+        self._work = work
+        self._dtype = dtype
+        plan = work.plan
+        self._memory = aligned(work.memory, dtype)
+        self._memory.fill(0)
+        for worker in range(work.holders):  # the bias is the weight of an input that is always 1
+            for layer in work.layers:
+                start = layer[INPUT_T] + worker * plan.worker + layer[INPUTS] * plan.panel
+                self._memory[start : start + plan.panel] = 1
+                if layer[INPUT] >= 0:
+                    start = layer[INPUT] + worker * plan.worker
+                    rows = self._memory[start : start + plan.panel * layer[WIDTH]].reshape(plan.panel, layer[WIDTH])
+                    rows[:, layer[INPUTS]] = 1
+        lanes = lanes_of(8)
+        self._gradient = aligned(work.gradient, dtype)
+        self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
+        self._norm = aligned(work.groups * lanes, np.dtype(np.float64)).reshape(work.groups, lanes)
+        self._state = np.zeros(2, np.int64)
+        self._desk = atomics.board(team.FIRST + plan.threads)
+        self._nothing = np.empty((1, 0), dtype)
+        self._none = np.empty(0, dtype)
+        self._numbers = np.zeros((1, updates.NUMBERS), dtype)
+        self._lines_at_once = max(1, int(CALL_SECONDS * SLOWEST * work.body / (work.cost + 1)))
+
+    @property
+    def gradient(self) -> FloatArray:
+        return self._gradient
+
+    @property
+    def batches(self) -> int:
+        """The batches that the last call has done."""
+        return int(self._state[BATCH])
+
+    def carry_out(
+        self,
+        parameters: FloatArray,
+        x: FloatArray,
+        y: FloatArray | None = None,
+        sample_weight: FloatArray | None = None,
+        order: npt.NDArray[np.int64] = AS_THEY_LIE,
+        y_pred: FloatArray | None = None,
+        slots: tuple[FloatArray, ...] = (),
+        numbers: FloatArray | None = None,
+        good: Callable[[FloatArray], bool] | None = None,
+    ) -> FloatArray:
+        """The loss of each batch. It ends early where the losses so far are not `good`, which is asked at times."""
+        plan, state = self._work.plan, self._state
+        rows = order.size or x.shape[0]
+        batches = math.ceil(rows / plan.batch)
+        losses = np.zeros(batches)
+        state[BATCH], state[ROWS] = 0, rows
+        first, second = (*slots, self._none, self._none)[:2]
+        arrays = Arrays(
+            x=read_only(x),
+            y=read_only(self._nothing if y is None else y),
+            sample_weight=read_only(self._none if sample_weight is None else sample_weight),
+            order=read_only(order),
+            y_pred=self._nothing if y_pred is None else y_pred,
+            parameters=parameters,
+            first=first,
+            second=second,
+            numbers=self._numbers if numbers is None else numbers,
+            losses=losses,
+            memory=self._memory,
+            gradient=self._gradient,
+            cost=self._cost,
+            norm=self._norm,
+            layers=self._work.layers,
+            operations=self._work.operations,
+            state=state,
+            desk=self._desk,
+        )
+        body = self._work.body
+        lines, line = 1 + body * batches, 0
+        while line < lines:
+            start = time.perf_counter()
+            last = min(lines, line + self._lines_at_once)
+            door = engage(plan.threads)
+            line = network.run(team.LEADER, self._work.program, body, batches, line, last, arrays, plan, door)
+            if good is not None and not good(losses[: self.batches]):
+                break
+            if line < lines:
+                pace = CALL_SECONDS / max(time.perf_counter() - start, 1e-9)
+                self._lines_at_once = max(1, int(self._lines_at_once * min(max(pace, 0.5), 2.0)))
+        return losses

@@ -1,0 +1,109 @@
+"""What a network is at a moment: parameters, what its optimizer remembers, how far it is, and random numbers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp import optimizers
+from fastbp.architecture import Architecture
+from fastbp.call import aligned
+from fastbp.contract import FloatArray
+from fastbp.networks.plan import layout_of, work_for
+from fastbp.networks.session import Session, rule_of
+from fastbp.optimizers import SGD, Optimizer
+from fastbp.threads import get_num_threads
+
+# Workspaces that a network keeps for the next call.
+MOST_KEPT = 4
+
+
+class Moment(NamedTuple):
+    """A copy of all that training changes, apart from the random numbers."""
+
+    parameters: FloatArray
+    slots: tuple[FloatArray, ...]
+    updates: int
+
+
+class State:
+    """All parameters lie in one vector, and so does each of the optimizer's slots.
+
+    weights[l] (inputs, outputs) and biases[l] (outputs,) are views into it.
+    """
+
+    def __init__(self, architecture: Architecture, seed: int) -> None:
+        self.architecture = architecture
+        self.seed = seed
+        self.generator = np.random.default_rng(seed)
+        self.parameters = self._zeros()
+        self.weights, self.biases = self.views(self.parameters)
+        for layer, (w, b) in enumerate(architecture.initial(self.generator)):
+            self.weights[layer][...], self.biases[layer][...] = w, b
+        self.start(SGD())
+        self._sessions: OrderedDict[tuple[Any, ...], Session] = OrderedDict()
+
+    def _zeros(self) -> FloatArray:
+        vector = aligned(layout_of(self.architecture).size, self.architecture.dtype)
+        vector.fill(0)
+        return vector
+
+    def views(self, vector: FloatArray) -> tuple[tuple[FloatArray, ...], tuple[FloatArray, ...]]:
+        """The weights and biases in a vector of the parameters' layout."""
+        layout, sizes = layout_of(self.architecture), self.architecture.sizes
+        matrices = [
+            vector[start : start + outputs * width].reshape(outputs, width)
+            for start, width, outputs in zip(layout.starts, layout.widths, sizes[1:], strict=True)
+        ]
+        return (
+            tuple(matrix[:, :inputs].T for matrix, inputs in zip(matrices, sizes, strict=False)),
+            tuple(matrix[:, inputs] for matrix, inputs in zip(matrices, sizes, strict=False)),
+        )
+
+    def start(self, optimizer: Optimizer) -> None:
+        """Use an optimizer that has done nothing yet."""
+        self.optimizer, self.updates = optimizer, 0
+        self.slots = tuple(self._zeros() for _ in range(optimizer.slots))
+
+    def use(self, optimizer: Any) -> None:
+        """Use another optimizer; one of the same kind goes on where the one before stopped."""
+        if optimizer is None:
+            return
+        same = type(optimizers.checked(optimizer)) is type(self.optimizer)
+        if same and optimizer.slots == self.optimizer.slots:
+            self.optimizer = optimizer
+        else:
+            self.start(optimizer)
+
+    def moment(self) -> Moment:
+        return Moment(self.parameters.copy(), tuple(slot.copy() for slot in self.slots), self.updates)
+
+    def return_to(self, moment: Moment) -> None:
+        self.parameters[...] = moment.parameters
+        for slot, kept in zip(self.slots, moment.slots, strict=True):
+            slot[...] = kept
+        self.updates = moment.updates
+
+    def is_finite(self) -> bool:
+        vectors = (self.parameters, *self.slots)
+        return all(np.isfinite(vector.min()) and np.isfinite(vector.max()) for vector in vectors)
+
+    def session(self, purpose: int, batch: int, targets: int = 0, *, labels: bool = False) -> tuple[Any, Session]:
+        """A workspace, and the key to give it back with; who has it has it alone."""
+        optimizer = self.optimizer
+        threads, rule, clip_norm = get_num_threads(), rule_of(optimizer), optimizer.clip_norm or 0.0
+        key = (purpose, batch, targets, labels, threads, rule, clip_norm)
+        session = self._sessions.pop(key, None)
+        if session is None:
+            work = work_for(
+                self.architecture, batch, targets, threads, purpose, labels=labels, rule=rule, clip_norm=clip_norm
+            )
+            session = Session(self.architecture, work)
+        return key, session
+
+    def give_back(self, key: Any, session: Session) -> None:
+        self._sessions[key] = session
+        if len(self._sessions) > MOST_KEPT:
+            self._sessions.popitem(last=False)

@@ -1,0 +1,110 @@
+"""A network in a safetensors file, without pickle.
+
+The parameters and what the optimizer remembers are its tensors; the architecture, the optimizer, how far it is and the
+state of its random numbers are its metadata, in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as tensors_to_bytes
+
+from fastbp import contract, optimizers
+from fastbp.architecture import Architecture
+from fastbp.atomic import replacing
+from fastbp.contract import FloatArray
+from fastbp.networks.state import State
+
+FORMAT = 1
+_KEY = "fastbp"
+_SLOTS = ("first", "second")
+
+
+def save(state: State, path: Path) -> None:
+    made = state.architecture
+    about = {
+        "format": FORMAT,
+        "sizes": made.sizes,
+        "activations": made.activations,
+        "loss": made.loss,
+        "dtype": made.dtype.name,
+        "seed": state.seed,
+        "optimizer": state.optimizer.to_dict(),
+        "updates": state.updates,
+        "random": state.generator.bit_generator.state,
+    }
+    tensors = dict(_tensors(state))
+    with replacing(path) as stream:
+        stream.write(tensors_to_bytes(tensors, {_KEY: json.dumps(about)}))
+
+
+def _tensors(state: State) -> list[tuple[str, FloatArray]]:
+    vectors = {"": state.parameters} | {f"{name}.": slot for name, slot in zip(_SLOTS, state.slots, strict=False)}
+    tensors = []
+    for prefix, vector in vectors.items():
+        for kind, arrays in zip(("weights", "biases"), state.views(vector), strict=True):
+            tensors += [(f"{prefix}{kind}.{layer}", np.ascontiguousarray(array)) for layer, array in enumerate(arrays)]
+    return tensors
+
+
+def load(path: Path) -> State:
+    """The state that `save` wrote; OSError if there is no such file, ValueError if it is not one of a network."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = _about(path, file.metadata())
+            return _state(path, about, file)
+    except SafetensorError as error:
+        path.open("rb").close()  # a file that cannot be read says so itself
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def _about(path: Path, metadata: Any) -> dict[str, Any]:
+    if not isinstance(metadata, dict) or _KEY not in metadata:
+        raise ValueError(f"{path} is a safetensors file, but not one of a fastbp network")
+    try:
+        about = json.loads(metadata[_KEY])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has damaged metadata: {error}") from None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else about
+        raise ValueError(
+            f"{path} has format {found!r}; {FORMAT} is wanted (another version of fastbp may have written it)"
+        )
+    return about
+
+
+def _state(path: Path, about: dict[str, Any], file: Any) -> State:
+    try:
+        *hidden, output = about["activations"]
+        made = Architecture.of(about["sizes"], hidden, output, about["loss"], about["dtype"])
+        seed, updates = contract.count("seed", about["seed"], 0), contract.count("updates", about["updates"], 0)
+        optimizer = optimizers.from_dict(about["optimizer"])
+        generator = np.random.default_rng()
+        generator.bit_generator.state = about["random"]
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ValueError(f"{path} has damaged metadata: {type(error).__name__}: {error}") from None
+    # What the file says it holds is compared with what it holds before memory is taken for it.
+    names = set(file.keys())
+    for layer, shape in enumerate(zip(made.sizes, made.sizes[1:], strict=False)):
+        for name, wanted in ((f"weights.{layer}", list(shape)), (f"biases.{layer}", [shape[1]])):
+            for tensor in (name, *(f"{slot}.{name}" for slot in _SLOTS[: optimizer.slots])):
+                found = file.get_slice(tensor).get_shape() if tensor in names else None
+                if found != wanted:
+                    raise ValueError(f"{path} has {tensor} of shape {found}; {wanted} is wanted")
+    state = State(made, seed)
+    state.start(optimizer)
+    state.updates, state.generator = updates, generator
+    for prefix, vector in zip(("", *(f"{slot}." for slot in _SLOTS)), (state.parameters, *state.slots), strict=False):
+        for kind, arrays in zip(("weights", "biases"), state.views(vector), strict=True):
+            for layer, array in enumerate(arrays):
+                name = f"{prefix}{kind}.{layer}"
+                tensor = file.get_tensor(name)
+                if tensor.dtype != made.dtype:
+                    raise ValueError(f"{path} has {name} of dtype {tensor.dtype}; {made.dtype} is wanted")
+                array[...] = contract.finite(f"{path}: {name}", tensor)
+    return state

@@ -1,0 +1,239 @@
+"""Whatever a network cannot use is refused by name, before anything changes; and divergence leaves it as it was."""
+
+import re
+
+import numpy as np
+import pytest
+from test_network import EVERY_ACTIVATION, SIZES, assert_same_bits, fitted, made, parameters, problem
+
+from fastbp.optimizers import SGD, Adam
+
+NO_NETWORK = [  # arguments besides sizes = [4, 3, 2], and what is said of them
+    ({"sizes": 4}, TypeError, "sizes is 4; a list of whole numbers is wanted"),
+    ({"sizes": "4,3"}, TypeError, "sizes is '4,3'"),
+    ({"sizes": []}, ValueError, "sizes is []; at least two are wanted"),
+    ({"sizes": [4]}, ValueError, "sizes is [4]; at least two are wanted"),
+    ({"sizes": [4, 0, 2]}, ValueError, "sizes[1] is 0; 1 or more is wanted"),
+    ({"sizes": [4, 2.0]}, TypeError, "sizes[1] is 2.0; a whole number is wanted"),
+    ({"sizes": [True, 2]}, TypeError, "sizes[0] is True"),
+    (
+        {"activation": "swish"},
+        ValueError,
+        "activation is 'swish'; 'sigmoid', 'tanh', 'relu', 'leaky_relu' or 'identity'",
+    ),
+    ({"activation": "softmax"}, ValueError, "activation is 'softmax'; 'sigmoid'"),
+    ({"activation": None}, TypeError, "activation is None"),
+    ({"activation": ["relu", "relu"]}, ValueError, "activation has 2 names; one for all hidden layers is wanted, or 1"),
+    ({"activation": ["ReLU"]}, ValueError, "activation[0] is 'ReLU'"),
+    ({"activation": [None]}, TypeError, "activation[0] is None"),
+    ({"output_activation": "linear"}, ValueError, "output_activation is 'linear'; 'sigmoid'"),
+    ({"output_activation": 1}, TypeError, "output_activation is 1"),
+    (
+        {"loss": "mse"},
+        ValueError,
+        "loss is 'mse'; 'squared_error', 'binary_cross_entropy' or 'cross_entropy' is wanted",
+    ),
+    ({"loss": None}, TypeError, "loss is None"),
+    (
+        {"loss": "cross_entropy", "output_activation": "sigmoid"},
+        ValueError,
+        "output_activation is 'sigmoid'; 'softmax' is wanted, as loss is 'cross_entropy'",
+    ),
+    (
+        {"loss": "binary_cross_entropy", "output_activation": "softmax"},
+        ValueError,
+        "output_activation is 'softmax'; 'sigmoid' is wanted, as loss is 'binary_cross_entropy'",
+    ),
+    *(
+        ({"dtype": dtype}, TypeError, f"dtype is {dtype!r}; float32 or float64 is wanted")
+        for dtype in ("float16", None, int, ">f4", "nonsense", 3)
+    ),
+    *(({"seed": seed}, TypeError, f"seed is {seed!r}; a whole number is wanted") for seed in (None, 1.0, "1", True)),
+    ({"seed": -1}, ValueError, "seed is -1; 0 or more is wanted"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), NO_NETWORK)
+def test_what_is_no_network_is_refused(network_class, arguments, error, message):
+    with pytest.raises(error, match="^" + re.escape(message)):
+        network_class(**{"sizes": [4, 3, 2]} | arguments)
+
+
+def test_all_but_the_sizes_goes_by_name_alone(network_class):
+    with pytest.raises(TypeError, match="positional"):
+        network_class([4, 2], "relu")
+    network = network_class([4, 3])
+    for method in (network.step, network.fit, network.gradients, network.evaluate):
+        with pytest.raises(TypeError, match="positional"):
+            method(*problem()[:2], 1)
+
+
+def with_one(array, value):
+    array = array.copy()
+    array.flat[-1] = value
+    return array
+
+
+X, Y, _ = problem()
+LABELS = problem("labels")[1]
+BAD_X = [
+    (X[0], ValueError, "x has shape (4,); two dimensions are wanted"),
+    (X[:, :3], ValueError, "x has shape (9, 3); (rows, 4) is wanted, as the network has 4 inputs"),
+    (X[:0], ValueError, "x has shape (0, 4), which is empty"),
+    (X.astype(complex), TypeError, "x has dtype complex128; real numbers are wanted"),
+    (None, TypeError, "x has dtype object"),
+    ([[1, 2], [3]], ValueError, "x is ragged"),
+    (np.ma.masked_less(X, 0), TypeError, "x is a masked array"),
+    (with_one(X, np.nan), ValueError, "x must be finite in dtype float64, but x[8, 3] is nan"),
+    (with_one(X, -np.inf), ValueError, "x must be finite in dtype float64, but x[8, 3] is -inf"),
+]
+BAD_Y = [
+    (Y[:8], ValueError, "y has shape (8, 3) and dtype float64; (9, 3) is wanted, as x has 9 rows"),
+    (Y[:, :2], ValueError, "y has shape (9, 2) and dtype float64; (9, 3) is wanted"),
+    (Y[:, 0], ValueError, "y has shape (9,) and dtype float64; (9, 3) is wanted"),
+    (LABELS, ValueError, "y has shape (9,) and dtype int64; (9, 3) is wanted"),
+    (Y.astype(str), TypeError, "y has dtype <U"),
+    (None, TypeError, "y has dtype object"),
+    (0.5, ValueError, "y has shape () and dtype float64; (9, 3) is wanted"),
+    (np.ma.masked_less(Y, 0), TypeError, "y is a masked array"),
+    (with_one(Y, np.nan), ValueError, "y must be finite in dtype float64, but y[8, 2] is nan"),
+    (with_one(Y, np.inf), ValueError, "y must be finite in dtype float64, but y[8, 2] is inf"),
+]
+BAD_LABELS = [
+    (LABELS - 4, ValueError, f"y[0] is {LABELS[0] - 4}; a label in 0 ... 2 is wanted"),
+    (with_one(LABELS, 3), ValueError, "y[8] is 3; a label in 0 ... 2 is wanted"),
+    (with_one(LABELS, -1), ValueError, "y[8] is -1; a label in 0 ... 2 is wanted"),
+    (with_one(LABELS.astype(np.uint64), 2**64 - 1), ValueError, "y[8] is 18446744073709551615"),
+    (
+        LABELS.astype(float),
+        ValueError,
+        "y has shape (9,) and dtype float64; (9, 3), or (9,) of integer dtype for labels",
+    ),
+    (LABELS[:8], ValueError, "y has shape (8,) and dtype int64; (9, 3), or (9,) of integer dtype for labels"),
+    (LABELS[:, None], ValueError, "y has shape (9, 1) and dtype int64"),
+    (with_one(Y, np.nan), ValueError, "y must be finite in dtype float64, but y[8, 2] is nan"),
+]
+BAD_WEIGHT = [
+    (np.ones(8), ValueError, "sample_weight has shape (8,); (9,) is wanted, as x has 9 rows"),
+    (np.ones((9, 1)), ValueError, "sample_weight has shape (9, 1); (9,) is wanted"),
+    (1.0, ValueError, "sample_weight has shape (); (9,) is wanted"),
+    (with_one(np.ones(9), -1), ValueError, "sample_weight[8] is -1.0; 0 or more is wanted"),
+    (with_one(np.ones(9), np.nan), ValueError, "sample_weight must be finite in dtype float64, but sample_weight[8]"),
+    (with_one(np.ones(9), np.inf), ValueError, "sample_weight must be finite in dtype float64, but sample_weight[8]"),
+    ("balanced", TypeError, "sample_weight has dtype <U8; real numbers are wanted"),
+]
+WRONG_OPTIMIZER = [
+    ("adam", TypeError, "optimizer is 'adam'; SGD or Adam or AdamW is wanted"),
+    (SGD, TypeError, "optimizer is <class 'fastbp.optimizers.SGD'>; SGD or Adam or AdamW is wanted"),
+    (0.1, TypeError, "optimizer is 0.1; SGD or Adam or AdamW is wanted"),
+]
+OF_FIT = [
+    ("epochs", -1, ValueError, "epochs is -1; 0 or more is wanted"),
+    ("epochs", 2.0, TypeError, "epochs is 2.0; a whole number is wanted"),
+    ("epochs", None, TypeError, "epochs is None"),
+    ("batch_size", 0, ValueError, "batch_size is 0; 1 or more is wanted"),
+    ("batch_size", "32", TypeError, "batch_size is '32'; a whole number is wanted"),
+    ("shuffle", 1, TypeError, "shuffle is 1; True or False is wanted"),
+]
+BOTH, TRAINING = ("gradients", "evaluate", "step", "fit"), ("step", "fit")
+REFUSED = [
+    *((("predict", "predict_classes", *BOTH), "squared_error", "x", *case) for case in BAD_X),
+    *((BOTH, "squared_error", "y", *case) for case in BAD_Y),
+    *((BOTH, "cross_entropy", "y", *case) for case in BAD_LABELS),
+    *((BOTH, "squared_error", "sample_weight", *case) for case in BAD_WEIGHT),
+    *((TRAINING, "squared_error", "optimizer", *case) for case in WRONG_OPTIMIZER),
+    *((("fit",), "squared_error", *case) for case in OF_FIT),
+]
+
+
+@pytest.mark.parametrize(("methods", "loss", "argument", "value", "error", "message"), REFUSED)
+def test_refused_by_name_before_anything_changes(network_class, methods, loss, argument, value, error, message):
+    network, untouched = (made(network_class, loss=loss) for _ in range(2))
+    for method in methods:
+        arguments = {"x": X} if method.startswith("predict") else {"x": X, "y": Y}
+        if method in TRAINING and argument != "optimizer":
+            arguments["optimizer"] = Adam()  # which must not be taken over either
+        if method == "fit" and argument not in {"x", "y"}:
+            arguments["batch_size"] = None
+        with pytest.raises(error, match="^" + re.escape(message)):
+            getattr(network, method)(**arguments | {argument: value})
+    assert_same_bits(parameters(network), parameters(untouched))
+    arguments = {"x": X, "y": Y, "epochs": 2, "batch_size": 2}
+    if "finite" not in message:  # which is seen after the rows were shuffled
+        assert_same_bits([fitted(network, **arguments)], [fitted(untouched, **arguments)])
+
+
+def test_float32_sees_what_overflows_it_as_infinite(network_class):
+    network = network_class(SIZES)
+    with pytest.raises(ValueError, match=re.escape("x must be finite in dtype float32, but x[8, 3] is inf")):
+        network.step(with_one(X, 1e300), Y)
+
+
+# A nan or inf meets relus that are off and sigmoids that are flat, where only 0 * inf = nan can tell.
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("weight", [0.0, 50.0, -50.0])
+@EVERY_ACTIVATION
+def test_no_activation_hides_an_infinite_x(network_class, dtype, value, weight, hidden):
+    network = network_class([3, 4, 2], activation=hidden, dtype=dtype)
+    for w in network.weights:
+        w[:] = weight
+    x, y = np.ones((5, 3)), np.zeros((5, 2))
+    x[3, 1] = value
+    for method in (network.gradients, network.step, network.fit, network.evaluate):
+        with pytest.raises(ValueError, match=re.escape(f"x[3, 1] is {value}")):
+            method(x, y)
+
+
+# ---------------------------------------------------------------------------------------------------------- divergence
+
+
+def test_divergence_names_the_step_and_keeps_the_last_finite_state(network_class, dtype):
+    """Each step multiplies the weights by some 1e30, or more: no dtype holds that for long."""
+    network, kept = (
+        made(network_class, activation="identity", output_activation="identity", dtype=dtype) for _ in "12"
+    )
+    steps, message = 0, ""
+    while not message:
+        try:
+            network.step(X, Y, optimizer=SGD(learning_rate=1e30))
+            steps += 1
+        except FloatingPointError as error:
+            message = str(error)
+    assert message.startswith(f"training diverged in step {steps}: its loss or its update is not finite")
+    assert 1 <= steps < 20
+    for _ in range(steps):
+        kept.step(X, Y, optimizer=SGD(learning_rate=1e30))
+    assert_same_bits(parameters(network), parameters(kept))
+    assert all(np.isfinite(array).all() for array in parameters(network))
+
+
+@pytest.mark.parametrize("method", ["gradients", "step", "fit"])
+def test_a_loss_that_overflows_is_divergence(network_class, method):
+    """(y_pred - y)^2 is beyond float64, though the gradients and the update are not."""
+    network, untouched = made(network_class), made(network_class)
+    with pytest.raises(FloatingPointError, match=r"step 0\b"):
+        getattr(network, method)(X, with_one(Y, 1e200))
+    assert_same_bits(parameters(network), parameters(untouched))
+
+
+def test_divergence_in_fit_names_the_epoch_too(network_class, dtype):
+    network = made(network_class, dtype=dtype)
+    network.fit(X, Y, epochs=2, batch_size=4)  # 6 steps
+    network.biases[0][0] = np.nan
+    with pytest.raises(FloatingPointError, match=r"^training diverged in step 6, in epoch 0: "):
+        network.fit(X, Y, epochs=2, batch_size=4)
+
+
+def test_what_is_remembered_outlives_divergence(network_class):
+    network, kept = made(network_class), made(network_class)
+    for one in (network, kept):
+        one.step(X, Y, optimizer=Adam())
+    held = float(network.biases[-1][0])
+    network.biases[-1][0] = np.nan
+    for failing in (network.step, network.fit, network.gradients):
+        with pytest.raises(FloatingPointError, match=r"step 1\b"):
+            failing(X, Y)
+    network.biases[-1][0] = held
+    for one in (network, kept):
+        one.step(X, Y)
+    assert_same_bits(parameters(network), parameters(kept))

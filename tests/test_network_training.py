@@ -1,0 +1,554 @@
+"""What the fused network promises beyond its numbers: bits, memory, compilation, files, and when it ends."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+
+import hypothesis
+import hypothesis.strategies as st
+import matplotlib
+import numpy as np
+import pytest
+from test_tiles import in_a_process
+from test_training import assert_same_bits
+
+import fastbp
+from fastbp import reference
+from fastbp.networks.plan import TRAIN, work_for
+
+matplotlib.use("Agg")
+
+# name: sizes, rows, batch_size, options of the network, optimizer
+CASES = {
+    "one panel": ([8, 16, 16, 1], 100, 32, {}, fastbp.SGD(learning_rate=0.1)),
+    "shards": ([4, 32, 16, 4], 10_000, None, {"activation": "tanh"}, fastbp.Adam()),
+    "ragged shards": ([7, 33, 5], 3001, 1000, {"activation": "leaky_relu"}, fastbp.SGD(momentum=0.9, clip_norm=0.1)),
+    "layer by layer": ([300, 128, 10], 500, 32, {"loss": "cross_entropy"}, fastbp.SGD(learning_rate=0.1)),
+    "ragged layers": ([301, 129, 65, 11], 203, 67, {"activation": "relu"}, fastbp.AdamW()),
+    "clipped layers": ([300, 128, 10], 500, 64, {"loss": "cross_entropy"}, fastbp.Adam(clip_norm=0.5)),
+    "stretches": (
+        [200, 300, 20],
+        3000,
+        None,
+        {"loss": "binary_cross_entropy"},
+        fastbp.SGD(momentum=0.9, nesterov=True),
+    ),
+}
+EVERY_CASE = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    before = fastbp.get_num_threads()
+    yield
+    fastbp.set_num_threads(before)
+
+
+def problem(sizes, rows, loss="squared_error", seed=4):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 1, (rows, sizes[0]))
+    if loss == "cross_entropy":
+        return x, rng.integers(0, sizes[-1], rows)
+    return x, rng.uniform(0, 1, (rows, sizes[-1]))
+
+
+def made(sizes, dtype="float64", engine=fastbp, **options):
+    return engine.Network(sizes, dtype=dtype, seed=3, **options)
+
+
+def parameters(network):
+    return [np.array(part, order="C") for part in (*network.weights, *network.biases)]
+
+
+# --------------------------------------------------------------------------------------------------------------- bits
+
+
+@pytest.mark.jit_only
+@EVERY_CASE
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_same_bits_for_any_number_of_threads(case, dtype):
+    sizes, rows, batch, options, optimizer = case
+    x, y = problem(sizes, rows, options.get("loss"))
+    results = []
+    for threads in (1, 2, 3, 7):
+        fastbp.set_num_threads(threads)
+        network = made(sizes, dtype, **options)
+        history = network.fit(x, y, epochs=2, batch_size=batch, optimizer=optimizer, validation_fraction=0.3)
+        loss, gradients = network.gradients(x, y)
+        flat = [part for pair in gradients for part in pair]
+        results.append([*history.values(), network.predict(x), np.float64(loss), *flat, *parameters(network)])
+    for other in results[1:]:
+        for one, wanted in zip(other, results[0], strict=True):
+            assert_same_bits(one, wanted)
+
+
+def test_the_cases_take_every_way_through_the_kernels():
+    """(layer by layer, fused update, shards, lines of a batch) of each case."""
+    ways = {}
+    for name, (sizes, rows, batch, options, optimizer) in CASES.items():
+        architecture = made(sizes, "float32", **options).architecture
+        clip_norm = optimizer.clip_norm or 0.0
+        work = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm)
+        ways[name] = (work.plan.worker == 0, work.plan.fused > 0, work.plan.parts > 1, work.body > 9)
+    assert ways == {
+        "one panel": (False, False, False, False),
+        "shards": (False, False, True, False),
+        "ragged shards": (False, False, True, False),
+        "layer by layer": (True, True, False, False),
+        "ragged layers": (True, True, False, False),
+        "clipped layers": (True, False, False, False),
+        "stretches": (True, False, False, True),
+    }
+
+
+@EVERY_CASE
+def test_every_way_gives_what_the_reference_gives(case):
+    sizes, rows, batch, options, optimizer = case
+    x, y = problem(sizes, rows, options.get("loss"))
+    ours, theirs = made(sizes, **options), made(sizes, engine=reference, **options)
+    got = ours.fit(x, y, epochs=2, batch_size=batch, optimizer=optimizer)["loss"]
+    wanted = theirs.fit(x, y, epochs=2, batch_size=batch, optimizer=optimizer)["loss"]
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
+    for one, other in zip(parameters(ours), parameters(theirs), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-11)
+    assert ours.evaluate(x, y)["loss"] == pytest.approx(theirs.evaluate(x, y)["loss"], rel=1e-12)
+
+
+@hypothesis.given(
+    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=4),
+    rows=st.integers(1, 90),
+    batch=st.integers(1, 90),
+    dtype=st.sampled_from(["float32", "float64"]),
+    activation=st.sampled_from(["sigmoid", "tanh", "relu", "leaky_relu", "identity"]),
+    loss=st.sampled_from(["squared_error", "binary_cross_entropy", "cross_entropy"]),
+    seed=st.integers(0, 99),
+)
+def test_every_residue_of_every_size_gives_what_the_reference_gives(sizes, rows, batch, dtype, activation, loss, seed):
+    x, y = problem(sizes, rows, loss, seed)
+    weight = np.random.default_rng(seed).uniform(0, 2, rows)
+    ours, theirs = (made(sizes, dtype, engine, activation=activation, loss=loss) for engine in (fastbp, reference))
+    options = {"batch_size": batch, "optimizer": fastbp.SGD(learning_rate=0.01), "sample_weight": weight}
+    tolerance = {"rtol": 1e-3, "atol": 2e-5} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x), **tolerance)
+    np.testing.assert_allclose(ours.fit(x, y, **options)["loss"], theirs.fit(x, y, **options)["loss"], **tolerance)
+    for one, other in zip(parameters(ours), parameters(theirs), strict=True):
+        np.testing.assert_allclose(one, other, **tolerance)
+
+
+def test_back_propagation_goes_through_the_weights_that_were_written():
+    x, y = problem([5, 4, 3, 2], 40)
+    ours, theirs = made([5, 4, 3, 2]), made([5, 4, 3, 2], engine=reference)
+    for network in (ours, theirs):
+        network.step(x, y)
+        network.weights[1][...] *= -2
+        network.step(x, y)
+    for one, other in zip(parameters(ours), parameters(theirs), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_many_rows_go_forward_in_pieces_that_leave_no_seam():
+    sizes, rows = [30, 70, 20], 40_001
+    x, y = problem(sizes, rows, "cross_entropy")
+    ours, theirs = (made(sizes, "float32", engine, loss="cross_entropy") for engine in (fastbp, reference))
+    weight = np.linspace(0, 2, rows)
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-4)
+    got, wanted = (network.evaluate(x, y, sample_weight=weight) for network in (ours, theirs))
+    assert got["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
+    assert got["accuracy"] == pytest.approx(wanted["accuracy"], abs=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------------------- memory
+
+SMALL_CHANGE = 64 * 1024
+
+
+def peak_of(call):
+    """The most bytes that were allocated during a call beyond those before it."""
+    call()  # compiles, and makes the workspace
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.jit_only
+@EVERY_CASE
+def test_an_epoch_allocates_its_order_rates_and_losses_and_nothing_for_a_step(case):
+    sizes, rows, batch, options, optimizer = case
+    rows *= 20
+    x, y = problem(sizes, rows, options.get("loss"))
+    x = x.astype("float32")
+    y = y if y.ndim == 1 else y.astype("float32")
+    network = made(sizes, "float32", **options)
+    updates = -(-rows // (batch or rows))
+    copies = (1 + network.optimizer.slots + 2) * network._state.parameters.nbytes  # to return to
+    labels = 4 * rows if y.ndim == 1 else 0
+    allowed = 2 * 8 * rows + labels + updates * (8 * 4 + 8 + 8 * 8) + copies + SMALL_CHANGE
+    peak = peak_of(lambda: network.fit(x, y, batch_size=batch, optimizer=optimizer))
+    assert peak < allowed
+
+
+@pytest.mark.jit_only
+def test_forward_needs_no_memory_beyond_its_output_and_takes_x_in_place():
+    network = made([50, 300, 2], "float32")
+    x = np.random.default_rng(1).normal(0, 1, (100_000, 50)).astype("float32")
+    assert peak_of(lambda: network.predict(x)) < 100_000 * 2 * 4 + SMALL_CHANGE
+    y = np.ones((100_000, 2), "float32")
+    assert peak_of(lambda: network.evaluate(x, y)) < 2 * SMALL_CHANGE + 1024 * 1024
+
+
+# -------------------------------------------------------------------------------------------------------- compilation
+
+COMPILING = """
+import json
+import numpy as np
+from numba.core import event
+recorder = event.RecordingListener()
+event.register("numba:compile", recorder)
+import fastbp
+
+def run(sizes, rows, batch, dtype="float32", optimizer=None, **options):
+    network = fastbp.Network(sizes, dtype=dtype, **options)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(rows, sizes[0])), rng.uniform(size=(rows, sizes[-1]))
+    network.fit(x, y, batch_size=batch, optimizer=optimizer, validation_fraction=0.5, sample_weight=np.ones(rows))
+    network.predict(np.asfortranarray(x)), network.gradients(x, y), network.step(x[:1], y[:1])
+
+counts = []
+for args in [
+    dict(sizes=[3, 2], rows=5, batch=2),
+    dict(sizes=[784, 128, 10], rows=500, batch=32, loss="cross_entropy", optimizer=fastbp.Adam(clip_norm=1.0)),
+    dict(sizes=[4, 32, 16, 4], rows=9000, batch=None, activation="tanh", output_activation="identity",
+         optimizer=fastbp.SGD(momentum=0.9, nesterov=True)),
+    dict(sizes=[3, 2], rows=5, batch=2, dtype="float64"),
+    dict(sizes=[64, 32, 10], rows=900, batch=32, dtype="float64", activation="relu", loss="binary_cross_entropy"),
+]:
+    run(**args)
+    counts.append(sum(e.is_start for _, e in recorder.buffer))
+    recorder.buffer.clear()
+print(json.dumps(counts))
+"""
+
+
+@pytest.mark.jit_only
+def test_one_compilation_for_each_dtype_serves_every_network(tmp_path):
+    first, second, third, other_dtype, last = json.loads(in_a_process("-c", COMPILING, FASTBP_CACHE_DIR=str(tmp_path)))
+    assert first > 0
+    assert (second, third) == (0, 0)
+    assert other_dtype > 0
+    assert last == 0
+    assert json.loads(in_a_process("-c", COMPILING, FASTBP_CACHE_DIR=str(tmp_path))) == [0] * 5
+
+
+# -------------------------------------------------------------------------------------------------------------- files
+
+RESUMING = """
+import sys, numpy as np, fastbp
+network = fastbp.Network.load(sys.argv[1])
+data = np.load(sys.argv[2])
+network.fit(data["x"], data["y"], epochs=5, batch_size=19)
+network.save(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        fastbp.SGD(learning_rate=0.1, momentum=0.9),
+        fastbp.Adam(learning_rate=fastbp.CosineDecay(0.01, steps=60, warmup=10)),
+        fastbp.AdamW(learning_rate=fastbp.StepDecay(0.01, every=7), clip_norm=0.5),
+        fastbp.SGD(learning_rate=0.1),
+    ],
+    ids=["momentum", "Adam", "AdamW", "SGD"],
+)
+def test_ten_epochs_are_five_saved_and_five_in_another_process(tmp_path, optimizer):
+    x, y = problem([6, 9, 4], 100, "cross_entropy")
+    network, whole = (made([6, 9, 4], loss="cross_entropy", activation="relu") for _ in range(2))
+    path, data = tmp_path / "network.safetensors", tmp_path / "data.npz"
+    np.savez(data, x=x, y=y)
+    network.fit(x, y, epochs=5, batch_size=19, optimizer=optimizer)
+    network.save(path)
+    in_a_process("-c", RESUMING, str(path), str(data))
+    whole.fit(x, y, epochs=10, batch_size=19, optimizer=optimizer)
+    resumed = fastbp.Network.load(path)
+    assert resumed.optimizer == optimizer
+    for one, other in zip(parameters(resumed), parameters(whole), strict=True):
+        assert_same_bits(one, other)
+    for one, other in zip(resumed._state.slots, whole._state.slots, strict=True):
+        assert_same_bits(one, other)
+    assert (resumed.step(x, y), resumed.fit(x, y)["loss"]) == (whole.step(x, y), whole.fit(x, y)["loss"])
+
+
+def test_the_file_is_one_that_safetensors_reads(tmp_path):
+    from safetensors.numpy import load_file
+
+    network = made([3, 4, 2], "float32")
+    network.step(*problem([3, 4, 2], 9), optimizer=fastbp.Adam())
+    network.save(tmp_path / "n")
+    tensors = load_file(tmp_path / "n")
+    assert sorted(tensors) == sorted(
+        f"{slot}{kind}.{layer}"
+        for slot in ("", "first.", "second.")
+        for kind in ("weights", "biases")
+        for layer in (0, 1)
+    )
+    assert_same_bits(tensors["weights.1"], np.ascontiguousarray(network.weights[1]))
+
+
+def changed_metadata(path, **changes):
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(path)
+    with safe_open(path, framework="numpy") as file:
+        about = json.loads(file.metadata()["fastbp"]) | changes
+    save_file(tensors, path, {"fastbp": json.dumps(about)})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 99}, "format 99; 1 is wanted"),
+        ({"sizes": [3, 10**12, 2]}, r"weights\.0 of shape \[3, 4\]; \[3, 1000000000000\] is wanted"),
+        ({"sizes": [3, 4, 2, 5], "activations": ["relu"] * 3}, r"weights\.2 of shape None; \[2, 5\] is wanted"),
+        ({"sizes": "many"}, "damaged metadata"),
+        ({"activations": []}, "damaged metadata"),
+        ({"loss": "hinge"}, "loss is 'hinge'"),
+        ({"dtype": "float64"}, "dtype float32; float64 is wanted"),
+        ({"optimizer": {"name": "Rprop"}}, "'Rprop'"),
+        ({"optimizer": None}, "damaged metadata"),
+        ({"updates": -1}, "updates is -1"),
+        ({"random": {}}, "damaged metadata"),
+        ({"random": 5}, "damaged metadata"),
+    ],
+)
+def test_a_file_that_says_what_cannot_be_is_refused(tmp_path, changes, message):
+    path = tmp_path / "network"
+    made([3, 4, 2], "float32").save(path)
+    changed_metadata(path, **changes)
+    with pytest.raises(ValueError, match=message):
+        fastbp.Network.load(path)
+
+
+def test_any_cut_and_any_changed_byte_is_refused_or_harmless(tmp_path):
+    path = tmp_path / "network"
+    made([3, 4, 2], "float32").save(path)
+    whole = path.read_bytes()
+    for end in range(0, len(whole), 7):
+        path.write_bytes(whole[:end])
+        with pytest.raises(ValueError, match="network"):
+            fastbp.Network.load(path)
+    rng = np.random.default_rng(0)
+    for at in rng.integers(0, len(whole), 300):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ int(rng.integers(1, 256))]) + whole[at + 1 :])
+        with contextlib.suppress(ValueError):
+            fastbp.Network.load(path)
+
+
+def test_what_is_no_network_file_says_so(tmp_path):
+    from safetensors.numpy import save_file
+
+    with pytest.raises(FileNotFoundError):
+        fastbp.Network.load(tmp_path / "nowhere")
+    save_file({"a": np.zeros(3)}, tmp_path / "other")
+    with pytest.raises(ValueError, match="not one of a fastbp network"):
+        fastbp.Network.load(tmp_path / "other")
+    save_file({"a": np.zeros(3)}, tmp_path / "nested", {"fastbp": "[" * 100_000})
+    with pytest.raises(ValueError, match="damaged metadata"):
+        fastbp.Network.load(tmp_path / "nested")
+
+
+# --------------------------------------------------------------------------------------------------- validation, ends
+
+
+def test_held_out_rows_do_not_train_and_are_the_same_in_every_call():
+    sizes = [4, 5, 1]
+    x, y = problem(sizes, 50)
+    network, blind = made(sizes), made(sizes)
+    order = np.random.default_rng((3, 50)).permutation(50)  # of the seed and the number of rows
+    spoiled = y.copy()
+    spoiled[order[-10:]] = 1e3
+    histories = [
+        one.fit(x, targets, epochs=3, validation_fraction=0.2, batch_size=7)
+        for one, targets in ((network, y), (blind, spoiled))
+    ]
+    for one, other in zip(parameters(network), parameters(blind), strict=True):
+        assert_same_bits(one, other)
+    assert histories[0]["val_loss"][-1] == pytest.approx(network.evaluate(x[order[-10:]], y[order[-10:]])["loss"])
+    again = network.fit(x, y, epochs=1, validation_fraction=0.2)
+    assert again["val_loss"][-1] == pytest.approx(network.evaluate(x[order[-10:]], y[order[-10:]])["loss"])
+
+
+def test_validation_data_is_evaluated_after_each_epoch():
+    sizes = [4, 5, 3]
+    x, y = problem(sizes, 60, "cross_entropy")
+    network = made(sizes, loss="cross_entropy")
+    scores = []
+    history = network.fit(
+        x[:40],
+        y[:40],
+        epochs=4,
+        validation_data=(x[40:], y[40:]),
+        callback=lambda epoch, metrics: scores.append(network.evaluate(x[40:], y[40:])),
+    )
+    assert list(history) == ["loss", "learning_rate", "val_loss", "val_accuracy"]
+    assert_same_bits(history["val_loss"], np.array([score["loss"] for score in scores]))
+    assert_same_bits(history["val_accuracy"], np.array([score["accuracy"] for score in scores]))
+
+
+def test_training_ends_when_validation_no_longer_gets_better_with_the_best_weights():
+    """Every epoch makes the rows that are held out worse: their targets are the opposite."""
+    x = np.repeat([[1.0, -1.0]], 40, axis=0)
+    network = made([2, 1])
+    before = parameters(network)[0]
+    stopping = fastbp.EarlyStopping(patience=3)
+    history = network.fit(
+        x, np.ones(40), epochs=50, validation_data=(x, np.zeros(40)), early_stopping=stopping, batch_size=None
+    )
+    assert (len(history["loss"]), history.best_epoch) == (4, 0)
+    once = made([2, 1])
+    once.fit(x, np.ones(40), batch_size=None)
+    assert (parameters(once)[0] != before).all()
+    for one, other in zip(parameters(network), parameters(once), strict=True):
+        assert_same_bits(one, other)
+
+
+def test_small_changes_are_no_progress_where_more_is_wanted():
+    x, y = problem([3, 1], 30)
+    stopping = fastbp.EarlyStopping(monitor="loss", patience=2, minimum_change=10.0)
+    assert len(made([3, 1]).fit(x, y, epochs=9, early_stopping=stopping)["loss"]) == 3
+
+
+def test_a_callback_sees_each_epoch_and_may_end_training():
+    x, y = problem([3, 1], 30)
+    seen = []
+
+    def callback(epoch, metrics):
+        seen.append((epoch, metrics["loss"]))
+        return epoch == 2
+
+    history = made([3, 1]).fit(x, y, epochs=9, callback=callback)
+    assert seen == list(enumerate(history["loss"].tolist()))
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"validation_fraction": 1.0}, ValueError, "validation_fraction is 1.0; a number of 0 or more and below 1"),
+        ({"validation_fraction": "half"}, TypeError, "validation_fraction is 'half'"),
+        ({"validation_data": 5}, TypeError, r"validation_data is not \(x, y\)"),
+        ({"validation_data": ([[1, 2]], [[1]])}, ValueError, r"validation_data: x has shape \(1, 2\); \(rows, 3\)"),
+        ({"validation_data": ([[1, 2, np.nan]], [[1]])}, ValueError, "validation_data: x must be finite"),
+        ({"validation_data": ([[1, 2, 3]], [[1]]), "validation_fraction": 0.5}, ValueError, "are both given"),
+        ({"early_stopping": 5}, TypeError, "early_stopping is 5; EarlyStopping or None"),
+        ({"early_stopping": fastbp.EarlyStopping()}, ValueError, "there are no validation rows"),
+        ({"callback": 5}, TypeError, "callback is 5; a function"),
+        ({"progress": 1}, TypeError, "progress is 1; True or False"),
+        ({"epochs": -1}, ValueError, "epochs is -1; 0 or more"),
+    ],
+)
+def test_options_of_fit_are_refused_by_name_before_anything_changes(options, error, message):
+    network = made([3, 1])
+    before = parameters(network)
+    with pytest.raises(error, match=message):
+        network.fit(*problem([3, 1], 30), optimizer=fastbp.Adam(), **options)
+    for one, other in zip(parameters(network), before, strict=True):
+        assert_same_bits(one, other)
+    assert network.optimizer == fastbp.SGD()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"monitor": "accuracy"}, "monitor is 'accuracy'; 'val_loss' or 'loss'"),
+        ({"patience": 0}, "patience is 0; 1 or more"),
+        ({"minimum_change": -1}, "minimum_change is -1"),
+    ],
+)
+def test_early_stopping_wants_sense(options, message):
+    with pytest.raises(ValueError, match=message):
+        fastbp.EarlyStopping(**options)
+
+
+def test_a_history_is_drawn_with_what_it_has():
+    x, y = problem([3, 1], 30)
+    stopping = fastbp.EarlyStopping(monitor="loss", patience=1)
+    history = made([3, 1]).fit(x, y, epochs=3, validation_fraction=0.5, early_stopping=stopping)
+    ax = history.plot()
+    assert [line.get_label() for line in ax.get_lines()] == ["training", "validation", "best"]
+    assert_same_bits(np.asarray(ax.get_lines()[1].get_ydata()), history["val_loss"])
+    assert history.plot(ax) is ax
+    assert repr(history).startswith("History(3 epochs: loss, learning_rate, val_loss)")
+
+
+# ------------------------------------------------------------------------------------------------------------- Ctrl-C
+
+# As in test_limits: trains until SIGINT comes, then finds, epoch by epoch and batch by batch, where it was.
+INTERRUPTED = """
+import time
+import numpy as np
+import fastbp
+sizes, rows, batch = {case}
+rng = np.random.default_rng(5)
+x, y = rng.normal(size=(rows, sizes[0])).astype("float32"), rng.uniform(size=(rows, sizes[-1])).astype("float32")
+optimizer = fastbp.Adam(learning_rate=1e-5)
+made = lambda: fastbp.Network(sizes, seed=1)
+made().fit(x[: 2 * batch], y[: 2 * batch], batch_size=batch, optimizer=optimizer)  # compiled
+network = made()
+print("ready", flush=True)
+try:
+    network.fit(x, y, epochs=10**6, batch_size=batch, optimizer=optimizer)
+except KeyboardInterrupt:
+    print(time.monotonic(), flush=True)
+again, per_epoch = made(), -(-rows // batch)
+done = network._state.updates
+epochs, batches = divmod(done, per_epoch)
+if epochs:
+    again.fit(x, y, epochs=epochs, batch_size=batch, optimizer=optimizer)
+order = again._state.generator.permutation(rows)
+for i in range(batches):
+    some = order[i * batch : (i + 1) * batch]
+    again.step(x[some], y[some], optimizer=optimizer)
+assert all((a == b).all() for a, b in zip(network.weights + network.biases, again.weights + again.biases)), done
+network.fit(x[:batch], y[:batch], batch_size=batch)  # and it can go on
+print(done)
+"""
+
+
+@pytest.mark.jit_only
+@pytest.mark.skipif(os.name != "posix", reason="SIGINT cannot be sent to one process here")
+@pytest.mark.parametrize(
+    "case",
+    [
+        ([8, 16, 1], 2000, 32),
+        ([300, 200, 10], 20_000, 128),
+        ([4, 32, 16, 4], 30_000, 30_000),
+        ([500, 900, 9], 9000, 9000),
+    ],
+    ids=str,
+)
+def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_batches(case):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", INTERRUPTED.format(case=case)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stdout.readline() == "ready\n", child.stderr.read()
+            time.sleep(np.random.default_rng(sum(case[0])).uniform(0.2, 0.6))
+            sent = time.monotonic()
+            child.send_signal(signal.SIGINT)
+            said, errors = child.communicate(timeout=120)
+        finally:
+            child.kill()
+    assert child.returncode == 0, errors
+    came, done = said.split()
+    print(f"{case}: {1000 * (float(came) - sent):.0f} ms, {done} updates")
+    assert float(came) - sent < 0.5  # 0.2 s is promised; a test machine that does other things as well is given more
+    assert int(done) > 0
