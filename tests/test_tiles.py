@@ -18,7 +18,7 @@ from test_training import assert_same_bits
 
 import fastbp
 from fastbp.tiles import operations as op
-from fastbp.tiles.functions import exp, sigmoid
+from fastbp.tiles.functions import exp, log, sigmoid, tanh
 from fastbp.tiles.registers import REGISTER_BITS, WIDTHS, lanes_of
 
 LANES = {"float32": lanes_of(4), "float64": lanes_of(8)}
@@ -88,6 +88,38 @@ def _more_shapes(a, out, count):
     op.store(out, 0, 0, op.fill(out, kinds + 1000 * op.narrow_lanes(inner)))
 
 
+def _each_pair(operation):
+    """operation(u, v) of the special numbers, for 13 ways to pair them."""
+
+    def pairs(a, out, count):
+        for i in range(13):
+            op.store(out, i, 2, operation(op.load(a, 0, i), op.load(a, 0, 2 * i + 1)))
+
+    return pairs
+
+
+def _selections(a, out, count):
+    u, v, w = op.load(a, 0, 0), op.load(a, 1, 0), op.load(a, 2, 0)
+    op.store(out, 0, 2, op.where_equal(u, 1.5, v, w))
+    op.store(out, 1, 2, op.where_equal(u, 0, 0.1, -2))
+    op.store(out, 2, 2, op.where_equal(u, u, v, 7.0))
+    op.store(out, 3, 2, op.where_equal(u, np.inf, 1.0, u))
+    op.store(out, 4, 2, op.where_equal(v, count, 1.0, 0.0))
+    op.store(out, 5, 2, op.maximum(u, 0.1))
+    op.store(out, 6, 2, op.maximum(-2, u))
+    op.store(out, 7, 2, op.maximum(np.nan, v))
+    op.store(out, 8, 2, op.minimum(u, 0.1))
+    op.store(out, 9, 2, op.minimum(-2, u))
+
+
+def _exponents(a, out, count):
+    u = op.absolute(op.load(a, 1, 0)) * 1e30
+    op.store(out, 0, 2, op.exponent(u))
+    op.store(out, 1, 2, op.without_exponent(u, op.exponent(u)))
+    op.store(out, 2, 2, op.exponent(op.load(a, 0, 0)))
+    op.store(out, 3, 2, op.without_exponent(op.load(a, 0, 0), op.exponent(op.load(a, 0, 0))))
+
+
 def _prefetches(a, out, count):
     op.prefetch(a, 0)
     op.prefetch(a, 1 << 30)
@@ -111,6 +143,12 @@ CASES = {
     "clamp": lambda a, out, count: op.store(out, 1, 2, op.clamp(op.load(a, 0, 0), -104.0, 89.0)),
     "clamp from below": lambda a, out, count: op.store(out, 1, 2, op.clamp(op.load(a, 0, 0), 0.0, np.inf)),
     "absolute": lambda a, out, count: op.store(out, 1, 2, op.absolute(op.load(a, 0, 0))),
+    "square_root": lambda a, out, count: op.store(out, 1, 2, op.square_root(op.load(a, 0, 0))),
+    "copy_sign": _each_pair(op.copy_sign),
+    "maximum": _each_pair(op.maximum),
+    "minimum": _each_pair(op.minimum),
+    "maximum, minimum, where_equal with numbers": _selections,
+    "exponent, without_exponent": _exponents,
     "- of specials": lambda a, out, count: op.store(out, 1, 2, -op.load(a, 0, 0)),
     "where_negative": lambda a, out, count: op.store(
         out, 1, 2, op.where_negative(op.load(a, 0, 0), op.load(a, 1, 0), op.load(a, 2, 0))
@@ -157,7 +195,7 @@ def left_behind(call, a, out, count):
     return target.tobytes()
 
 
-@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
 @pytest.mark.parametrize("name", CASES)
 def test_compiled_operations_equal_their_twins_and_touch_nothing_beside(dtype, name):
     lanes = LANES[dtype.name]
@@ -187,14 +225,20 @@ def _add_lower_edge(a, out, rows):
     op.store_tile(c, 0, 0, op.add_outer_some(op.load_tile(c, 0, 0, 4, 1, True), left, 0, a, 5, 6))
 
 
+def _add_lower_edge_of_whole_vectors(a, out, rows):
+    c, left = op.block(out, 1, 2, rows, out.shape[1] - 2), op.block(a, 3, 0, rows, a.shape[1])
+    op.store_tile(c, 0, 0, op.add_outer_of_some_rows(op.load_tile(c, 0, 0, 4, 1, True), left, 0, a, 5, 6))
+
+
+@pytest.mark.parametrize("edge", [_add_lower_edge, _add_lower_edge_of_whole_vectors])
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
-def test_an_outer_product_changes_nothing_below_the_last_row(dtype, rows):
+def test_an_outer_product_changes_nothing_below_the_last_row(dtype, rows, edge):
     lanes = LANES[dtype.name]
     a, out = numbers(9, 2 * lanes + 5, dtype), np.full((6, lanes + 4), 0.5, dtype)
     wanted = out.copy()
     wanted[1 : 1 + rows, 2 : 2 + lanes] += np.outer(a[3 : 3 + rows, 6], a[6, 5 : 5 + lanes])  # exact, in 64ths
     for jit in (numba.njit, as_it_is):
-        assert left_behind(on_blocks(_add_lower_edge, jit), a, out, rows) == surrounded(wanted, 1, 5, GUARD).tobytes()
+        assert left_behind(on_blocks(edge, jit), a, out, rows) == surrounded(wanted, 1, 5, GUARD).tobytes()
 
 
 def _add_dots_at_edge(a, out, count):
@@ -290,18 +334,42 @@ def test_power_of_two_is_exact_for_every_normal_exponent(dtype):
         assert_same_bits(got, wanted)
 
 
-def _functions(values, out):
+def _splits(values, out):
     a, target = op.block(values, 0, 0, 1, values.shape[1]), op.block(out, 0, 0, 2, values.shape[1])
+    for i in range(0, values.shape[1], op.lanes(a)):
+        vector, count = op.load_some(a, 0, i, values.shape[1] - i), values.shape[1] - i
+        shifted = op.exponent(vector)
+        op.store_some(target, 0, i, shifted, count)
+        op.store_some(target, 1, i, op.without_exponent(vector, shifted), count)
+
+
+def test_every_normal_number_is_split_at_the_square_root_of_two(dtype):
+    info, root = np.finfo(dtype), dtype.type(0.5**0.5)
+    n = np.arange(info.minexp + 1, info.maxexp)
+    fractions = np.array([root, 0.75, 1.0, 1.25, np.nextafter(2 * root, dtype.type(0))], dtype)
+    values = np.append(np.ldexp(fractions[:, None], n), [info.tiny, info.max]).astype(dtype)[None]
+    n = np.append(np.tile(n, fractions.size), [info.minexp, info.maxexp])
+    wanted = np.stack([(n + 1.5 * 2.0**info.nmant).astype(dtype), np.ldexp(values[0], -n)])
+    for call in (numba.njit(_splits), _splits):
+        got = np.zeros_like(wanted)
+        call(values, got)
+        assert_same_bits(got, wanted)
+
+
+def _functions(values, out):
+    a, target = op.block(values, 0, 0, 1, values.shape[1]), op.block(out, 0, 0, 4, values.shape[1])
     for i in range(0, values.shape[1], op.lanes(a)):
         op.store(target, 0, i, exp(op.load(a, 0, i)))
         op.store(target, 1, i, sigmoid(op.load(a, 0, i)))
+        op.store(target, 2, i, tanh(op.load(a, 0, i)))
+        op.store(target, 3, i, log(op.load(a, 0, i)))
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
 def test_compiled_functions_equal_their_twins_but_for_fused_roundings(dtype):
     """Where the twin rounds r = x - n ln 2 twice it is off by |r| units more than the machine code."""
     values = np.concatenate([np.linspace(-60, 60, 2032), np.resize(SPECIALS, 16)])[None].astype(dtype)
-    got, wanted = np.zeros((2, 2, values.size), dtype)
+    got, wanted = np.zeros((2, 4, values.size), dtype)
     numba.njit(_functions)(values, got)
     _functions(values, wanted)
     np.testing.assert_allclose(got, wanted, rtol=4 * np.finfo(dtype).eps, atol=2 * np.finfo(dtype).smallest_subnormal)

@@ -7,7 +7,6 @@ class of each row, (1, rows), if they are `labels`. The costs of the rows are su
 
 from __future__ import annotations
 
-from fastbp.kernels.activations import softmax
 from fastbp.kernels.jit import inlined, kernel
 from fastbp.tiles.functions import exp, log, sigmoid
 from fastbp.tiles.operations import absolute, add_products, fill, lanes, load, maximum, multiply_add, store, where_equal
@@ -68,7 +67,6 @@ def cross_entropy(a_t, y_t, labels, weight, delta_t, cost):
     """
     outputs, rows = a_t.shape
     total = load(cost, 0, 0)
-    softmax(a_t, delta_t)
     for row in range(0, rows, lanes(y_t)):
         share = load(weight, 0, row)
         largest = load(a_t, 0, row)
@@ -79,11 +77,14 @@ def cross_entropy(a_t, y_t, labels, weight, delta_t, cost):
         targets = fill(a_t, 0.0)
         for o in range(outputs):
             a, y = load(a_t, o, row) - largest, _target(y_t, labels, o, row)
-            exps = exps + exp(a)
+            e = exp(a)
+            exps = exps + e
             value = multiply_add(-a, y, value)
             targets = targets + y
+            store(delta_t, o, row, e)
         total = add_products(total, share, multiply_add(log(exps), targets, value))
+        scale = targets / exps
         for o in range(outputs):
-            p = load(delta_t, o, row)
-            store(delta_t, o, row, share * (p * targets - _target(y_t, labels, o, row)))
+            delta = multiply_add(scale, load(delta_t, o, row), -_target(y_t, labels, o, row))
+            store(delta_t, o, row, share * delta)
     store(cost, 0, 0, total)

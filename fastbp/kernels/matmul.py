@@ -15,6 +15,7 @@ from fastbp.kernels.jit import inlined, kernel
 from fastbp.tiles.operations import (
     add_dots,
     add_outer,
+    add_outer_of_some_rows,
     add_outer_some,
     add_sums,
     block,
@@ -76,11 +77,12 @@ def _zeros(c, row, column, height, vectors, kept):
 
 _outer = _tiles(TILE_ROWS, load_tile, add_outer, store_tile)
 _dots = _tiles(TILE_ROWS_OF_DOTS, _zeros, add_dots, add_sums)
-# At the edge two vectors wide, and one. A multiply-add waits four cycles for the one before it: four rows take no
-# longer than one.
-_six_by_two_at_edge = _tile(6, 2, load_tile, add_outer_some, store_tile)
-_six_at_edge = _tile(6, 1, load_tile, add_outer_some, store_tile)
-_four_at_edge = _tile(4, 1, load_tile, add_outer_some, store_tile)
+# At the edge: two vectors wide, one, and a part of one. Only that has masks, for which LLVM compares lanes in every turn
+# of the loop. A multiply-add waits four cycles for the one before it: four rows of one vector take no longer than one.
+_six_by_two = _tile(6, 2, load_tile, add_outer_of_some_rows, store_tile)
+_six_by_one = _tile(6, 1, load_tile, add_outer_of_some_rows, store_tile)
+_six_by_some = _tile(6, 1, load_tile, add_outer_some, store_tile)
+_four_by_some = _tile(4, 1, load_tile, add_outer_some, store_tile)
 
 
 @kernel
@@ -106,16 +108,18 @@ def add_product(c, a, b, kept, ahead):
             at += depth * pace
         column += width
     while column < columns:
-        wide = TILE_VECTORS > 2 and columns - column > lanes(b)
+        left = columns - column
         for row in range(0, height, 6):
-            if TILE_VECTORS > 2 and wide:  # not compiled where a tile is no wider
-                _six_by_two_at_edge(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+            if TILE_VECTORS > 2 and left >= 2 * lanes(b):  # not compiled where a tile is no wider
+                _six_by_two(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+            elif left >= lanes(b):
+                _six_by_one(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
             elif height - row > 4:
-                _six_at_edge(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+                _six_by_some(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
             else:
-                _four_at_edge(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+                _four_by_some(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
             at += depth * pace
-        column += 2 * lanes(b) if wide else lanes(b)
+        column += 2 * lanes(b) if TILE_VECTORS > 2 and left >= 2 * lanes(b) else lanes(b)
 
 
 @kernel

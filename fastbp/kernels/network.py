@@ -9,10 +9,10 @@ through these operations; all that they hold, they hold transposed, the rows of 
     BACK      delta_(l-1)^T = w_l delta_l^T times g'        eq. 26, through one layer
     GRADIENT  dC/dw_l^T = delta_l^T input_l                 eq. 26, and 27 in its last column
     UPDATE    w_l^T moves against it, as the optimizer wants
+    TURN      w_l, for the next BACK
 
 The bias is the weight of an input that is always 1: parameters of a layer are (outputs, width), where column `inputs`
-is the bias, and the columns behind it, up to whole vectors, stay 0. BACK wants w_l, not w_l^T: a `turned` copy is made
-after each update.
+is the bias, and the columns behind it, up to whole vectors, stay 0.
 
 A program (`fastbp.networks.plan`) says which operations make a task. Small networks go through all of them with a panel
 of rows that stays in the level 1 or 2 cache, a shard of the batch after the other; where the weights are many, every
@@ -27,7 +27,7 @@ import numpy as np
 
 from fastbp.kernels.activations import activate, times_slope
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer import clear, copy, fold, transpose
+from fastbp.kernels.layer import clear, fold, transpose
 from fastbp.kernels.losses import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -38,7 +38,19 @@ from fastbp.kernels.losses import (
 from fastbp.kernels.matmul import add_product
 from fastbp.kernels.program import TASKS, runner
 from fastbp.kernels.updates import SCALE, update
-from fastbp.tiles.operations import add_products, block, lanes, load, matrix_at, store, sum_lanes
+from fastbp.tiles.operations import (
+    add_products,
+    block,
+    fill,
+    keep,
+    lanes,
+    load,
+    load_some,
+    matrix_at,
+    store,
+    store_some,
+    sum_lanes,
+)
 
 # The operations.
 TURN, GATHER, FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(10)
@@ -121,6 +133,17 @@ def add_square_of(matrix, total):
     store(total, 0, 0, squares)
 
 
+@kernel
+def gather_rows(source, order, at, target):
+    """target = the rows order[at], order[at + 1] ... of the source; at, at + 1 ... where there is no order."""
+    rows, columns = target.shape
+    for row in range(rows):
+        place = order[at + row] if order.shape[0] > 0 else at + row
+        for column in range(0, columns, lanes(target)):
+            count = columns - column
+            store_some(target, row, column, load_some(source, place, column, count), count)
+
+
 @inlined
 def _at(arrays, plan, start, worker, rows, columns):
     """A matrix of a panel."""
@@ -139,22 +162,22 @@ def _share(count, group, groups, unit):
 def _gather(arrays, plan, worker, at, rows, of_batch, first, count):
     """`count` rows from `first` on of the panel: x, y and what a row counts for. `at` is where the panel begins."""
     inputs, width, targets = arrays.layers[0, INPUTS], arrays.layers[0, WIDTH], arrays.y.shape[1]
-    x = _at(arrays, plan, arrays.layers[0, INPUT], worker, plan.panel, width)
-    y = _at(arrays, plan, plan.y, worker, plan.panel, targets)
-    start = plan.weight + worker * plan.worker
-    for i in range(first, first + count):
-        source = arrays.order[at + i] if arrays.order.shape[0] > 0 else at + i
-        copy(block(arrays.x, source, 0, 1, inputs), block(x, i, 0, 1, inputs))
-        copy(block(arrays.y, source, 0, 1, targets), block(y, i, 0, 1, targets))
-        share = arrays.sample_weight[source] if arrays.sample_weight.shape[0] > 0 else 1.0
-        arrays.memory[start + i] = share / of_batch
-    if first + count == rows:
-        for i in range(rows, -(-rows // lanes(x)) * lanes(x)):
-            arrays.memory[start + i] = 0.0
-    x_t = _at(arrays, plan, arrays.layers[0, INPUT_T], worker, inputs, plan.panel)
-    y_t = _at(arrays, plan, plan.y_t, worker, targets, plan.panel)
-    transpose(block(x, first, 0, count, inputs), block(x_t, 0, first, inputs, count))
-    transpose(block(y, first, 0, count, targets), block(y_t, 0, first, targets, count))
+    x = block(_at(arrays, plan, arrays.layers[0, INPUT], worker, plan.panel, width), first, 0, count, inputs)
+    y = block(_at(arrays, plan, plan.y, worker, plan.panel, targets), first, 0, count, targets)
+    x_t = block(_at(arrays, plan, arrays.layers[0, INPUT_T], worker, inputs, plan.panel), 0, first, inputs, count)
+    y_t = block(_at(arrays, plan, plan.y_t, worker, targets, plan.panel), 0, first, targets, count)
+    weight = block(_at(arrays, plan, plan.weight, worker, 1, plan.panel), 0, first, 1, plan.panel - first)
+    gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), arrays.order, at + first, x)
+    gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), arrays.order, at + first, y)
+    transpose(x, x_t)
+    transpose(y, y_t)
+    for row in range(0, count, lanes(x)):
+        store(weight, 0, row, keep(fill(x, 1.0 / of_batch), count - row))
+    if arrays.sample_weight.shape[0] > 0:
+        start = plan.weight + worker * plan.worker + first
+        for i in range(count):
+            source = arrays.order[at + first + i] if arrays.order.shape[0] > 0 else at + first + i
+            arrays.memory[start + i] *= arrays.sample_weight[source]
 
 
 @inlined
@@ -230,11 +253,10 @@ def _follow(arrays, plan, start, rows, columns, stride, gradient):
 @inlined
 def _turn(arrays, layer, o, count):
     """The weights of some outputs of a layer, once more as (inputs, outputs)."""
-    if layer > 0:
-        inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
-        w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
-        turned = matrix_at(arrays.memory, arrays.layers[layer, TURNED], inputs, arrays.layers[layer, TURNED_WIDTH])
-        transpose(block(w_t, 0, 0, count, inputs), block(turned, 0, o, inputs, count))
+    inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
+    w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
+    turned = matrix_at(arrays.memory, arrays.layers[layer, TURNED], inputs, arrays.layers[layer, TURNED_WIDTH])
+    transpose(block(w_t, 0, 0, count, inputs), block(turned, 0, o, inputs, count))
 
 
 @inlined
@@ -255,8 +277,6 @@ def _gradient(arrays, plan, layer, worker, part, o, count, rows, fresh):
         add_product(target, delta_t, some, not fresh, block(target, 0, 0, 1, 0))
         if plan.fused > 0:
             _follow(arrays, plan, start + column, count, columns, width, target)
-    if plan.fused > 0:
-        _turn(arrays, layer, o, count)
 
 
 @inlined
@@ -312,7 +332,6 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
             count * arrays.layers[layer, WIDTH],
         )
         _follow(arrays, plan, start, 1, size, size, matrix_at(arrays.gradient, start, 1, size))
-        _turn(arrays, layer, o, count)
     else:
         _turn(arrays, layer, o, count)
 

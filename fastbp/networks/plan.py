@@ -15,12 +15,15 @@ import numpy.typing as npt
 from fastbp.architecture import Architecture
 from fastbp.kernels import activations, losses, network
 from fastbp.kernels.network import FIELDS, Plan
+from fastbp.kernels.program import TASKS
 from fastbp.plan import PAGE, padded, power_of_two_below
 from fastbp.tiles.registers import CACHE_LINE, TILE_VECTORS, lanes_of
 
 # Parameters beyond this size are not copied for every shard of a batch: all threads work on one layer after the other.
 MOST_COPIED_BYTES = 128 * 1024
-# Multiply-adds of a task: for less, a second thread does not pay.
+# Multiply-adds of a batch below which a second thread does not pay, of a shard, and of the task of a line.
+PARALLEL_WORK = 800_000
+WORK_OF_SHARD = 200_000
 WORK_OF_TASK = 100_000
 MOST_GROUPS = 16
 MOST_SHARDS = 32
@@ -75,13 +78,47 @@ class Work(NamedTuple):
     plan: Plan
     layers: Table
     program: Table
-    body: int  # lines of a batch
     operations: Table
+    body: int  # lines of a batch
+    cost: int  # multiply-adds of a batch
+    groups: int  # in which the parameters are followed
     holders: int  # of panels: each worker, or one for all
     memory: int  # elements
     gradient: int
-    groups: int  # the most of a line
-    cost: int  # multiply-adds of a batch
+
+
+class Cut(NamedTuple):
+    """How a batch is divided."""
+
+    by_layer: bool  # all threads work on one layer after the other; else each shard goes through all of them
+    panel: int  # rows
+    panels: int
+    shards: int
+    fused: int  # columns of the gradient that are computed and followed at once; 0 if all are computed before
+    cost: int  # multiply-adds
+
+
+def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: float) -> Cut:
+    """By shards if the weights are few, so that each can have a gradient of its own, or if there is little to do."""
+    sizes, itemsize = architecture.sizes, architecture.dtype.itemsize
+    lanes, layout = lanes_of(itemsize), layout_of(architecture)
+    training = purpose in (TRAIN, GRADIENTS)
+    passes = 3 if training else 1
+    weights, outputs = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), sum(sizes[1:])
+    cost = batch * (passes * weights + 15 * outputs + 2 * sizes[0])
+
+    whole = -(-batch // lanes) * lanes
+    tile = TILE_VECTORS * lanes
+    row_bytes = (sum(layout.widths) + sum(sizes) + 2 * outputs) * itemsize
+    panel = min(max(1, min(MOST_ROWS_OF_PANEL, PANEL_BYTES // row_bytes) // tile) * tile, whole)
+    shards = power_of_two_below(max(1, min(-(-batch // panel), cost // WORK_OF_SHARD, MOST_SHARDS)))
+    copied = layout.size * itemsize <= MOST_COPIED_BYTES and shards > 1
+    if not training or copied or cost < PARALLEL_WORK:
+        return Cut(False, panel, -(-batch // panel), shards, 0, cost)
+    panel = min(whole, MOST_ROWS_OF_STRETCH // lanes * lanes)
+    panels = -(-batch // panel)
+    fused = STRIP_VECTORS * lanes if purpose == TRAIN and panels == 1 and not clip_norm else 0
+    return Cut(True, panel, panels, 1, fused, cost)
 
 
 def work_for(
@@ -95,150 +132,102 @@ def work_for(
     rule: int = 0,
     clip_norm: float = 0.0,
 ) -> Work:
-    """The cut of batches of `batch` rows."""
-    sizes, dtype = architecture.sizes, architecture.dtype
-    lanes = lanes_of(dtype.itemsize)
-    layout = layout_of(architecture)
-    training = purpose in (TRAIN, GRADIENTS)
-    weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
-    rows_padded = -(-batch // lanes) * lanes
+    """What batches of `batch` rows with so many targets are gone through with."""
+    cut = cut_of(architecture, batch, purpose, clip_norm)
+    lines = _program(architecture, batch, purpose, clip_norm, cut)
+    program, operations = np.array(lines.lines, np.int64), np.array(lines.operations, np.int64).reshape(-1, 2)
+    workers = max(1, min(threads, int(program[:, TASKS].max())))
 
-    # By shards if the weights are few, so that each can have a gradient of its own; else layer by layer.
-    of_row = sum(layout.widths) + sum(sizes) + 2 * sum(sizes[1:])
-    tile = TILE_VECTORS * lanes
-    panel = max(tile, min(MOST_ROWS_OF_PANEL, PANEL_BYTES // (of_row * dtype.itemsize)) // tile * tile)
-    panel = min(panel, rows_padded)
-    work = batch * (6 * sum(weights) + 30 * sum(sizes[1:]) + 4 * sizes[0]) // (2 if training else 6)
-    shards = min(-(-batch // panel), max(1, work // (2 * WORK_OF_TASK)), MOST_SHARDS)
-    by_layer = (
-        training and (layout.size * dtype.itemsize > MOST_COPIED_BYTES or shards == 1) and work > 8 * WORK_OF_TASK
-    )
-    if by_layer:
-        panel = min(rows_padded, MOST_ROWS_OF_STRETCH // lanes * lanes)
-        shards = 1
-    else:
-        shards = power_of_two_below(shards)
-    stretches = -(-batch // panel) if by_layer else 1
-    fused = STRIP_VECTORS * lanes if by_layer and purpose == TRAIN and stretches == 1 and not clip_norm else 0
-
-    def groups_for(multiply_adds: int, outputs: int) -> int:
-        """Tasks of a line of so much work on so many outputs."""
-        if not by_layer:
-            return 1
-        return power_of_two_below(max(1, min(MOST_GROUPS, multiply_adds // WORK_OF_TASK, -(-outputs // lanes))))
-
-    lines = _Lines()
-    all_weights = sum(weights)
-    parameter_groups = groups_for(all_weights * (panel if fused else 8), max(sizes[1:]))
-    most_groups = parameter_groups
-    lines.add(parameter_groups, parameter_groups, (0, 1), [(network.TURN, layer) for layer in range(len(weights))], 0)
-    last = len(weights) - 1
-    forward = [(network.FORWARD, layer) for layer in range(len(weights))]
-    ending = [] if purpose == PREDICT else [(network.LOSS, last)]
-    if not training:
-        ending.append((network.OUTPUT, last))
-    back = [(network.BACK, layer) for layer in range(last, 0, -1)] if training else []
-    gradients = [(network.GRADIENT, layer) for layer in range(len(weights))] if training else []
-    total = network.TOTAL_LOSS if purpose != PREDICT else 0
-    done = network.NEXT_BATCH
-
-    if by_layer:
-        for first in range(0, batch, panel):
-            rows = (first, min(first + panel, batch))
-            count = rows[1] - rows[0]
-            is_last = rows[1] == batch
-            steps = [(network.GATHER, 0), *forward, *ending, *back]
-            groups_of = [
-                groups_for(count * sizes[0] * 8, count),
-                *(groups_for(count * weights[layer], sizes[layer + 1]) for layer in range(len(weights))),
-                1,
-                *(groups_for(count * weights[layer], sizes[layer]) for layer in range(last, 0, -1)),
-            ]
-            if architecture.activations[-1] == "softmax":  # over all outputs
-                groups_of[last + 1] = 1
-            for operation, groups in zip(steps, groups_of, strict=True):
-                closing = total if operation[0] == network.LOSS and is_last else 0
-                lines.join(groups, rows, operation, closing)
-            closing = done if fused else 0
-            lines.add(parameter_groups, parameter_groups, rows, gradients, closing)
-    else:
-        lines.add(
-            shards,
-            1,
-            (0, batch),
-            [(network.GATHER, 0), *forward, *ending, *back, *gradients],
-            total | (0 if training else done),
-        )
-    if training and not fused:
-        parameters = range(len(weights))
-        if purpose == GRADIENTS:
-            updates = [(network.FOLD, layer) for layer in parameters]
-        elif clip_norm:
-            folds = [(network.FOLD_WITH_NORM, layer) for layer in parameters]
-            lines.add(parameter_groups, parameter_groups, (0, 1), folds, network.TOTAL_NORM)
-            updates = [(network.UPDATE, layer) for layer in parameters]
-        else:
-            updates = [(kind, layer) for layer in parameters for kind in (network.FOLD, network.UPDATE)]
-        lines.add(parameter_groups, parameter_groups, (0, 1), updates, done)
-
-    memory = _Memory(dtype)
-    turned = [memory.take(inputs * padded(outputs, lanes, dtype)) for inputs, outputs in pairwise(sizes)]
-    shared = memory.end
-    layers = np.zeros((len(weights), FIELDS), np.int64)
-    for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
-        activation = _ACTIVATIONS[architecture.activations[layer]]
-        from_sums = layer == last and (architecture.loss != "squared_error") and purpose != PREDICT
-        layers[layer, network.INPUTS], layers[layer, network.OUTPUTS] = inputs, outputs
-        layers[layer, network.WIDTH], layers[layer, network.PARAMETERS] = layout.widths[layer], layout.starts[layer]
-        layers[layer, network.TURNED], layers[layer, network.TURNED_WIDTH] = (
-            turned[layer],
-            padded(outputs, lanes, dtype),
-        )
-        layers[layer, network.ACTIVATION] = activations.IDENTITY if from_sums else activation
-        layers[layer, network.LAST_ACTIVATION] = activation if from_sums else activations.IDENTITY
-        layers[layer, network.INPUT] = memory.take(panel * layout.widths[layer]) if training or layer == 0 else -1
-        layers[layer, network.INPUT_T] = memory.take((inputs + 1) * panel)
-        if layer > 0:
-            layers[layer - 1, network.OUTPUT_T] = layers[layer, network.INPUT_T]
-        layers[layer, network.DELTA_T] = memory.take(outputs * panel) if training or layer == last else -1
-    layers[last, network.OUTPUT_T] = memory.take(sizes[-1] * panel)
-    y, y_t, weight = memory.take(panel * targets), memory.take(targets * panel), memory.take(panel)
-    own = memory.end - shared
-    program = np.array(lines.lines, np.int64)
-    workers = max(1, min(threads, int(program[:, 0].max())))
-    strip = max(-(-outputs // lanes) * lanes for outputs in sizes[1:]) * fused
-    strip += PAGE // dtype.itemsize if strip else 0
+    memory = _Memory(architecture.dtype)
+    layers = _layers(architecture, purpose, cut, memory)
+    y, y_t, weight = (memory.take(cut.panel * columns) for columns in (targets, targets, 1))
+    own = memory.end_page() - memory.shared
+    size = layout_of(architecture).size
+    lanes = lanes_of(architecture.dtype.itemsize)
+    strip = max(-(-outputs // lanes) * lanes for outputs in architecture.sizes[1:]) * cut.fused
+    gradient = cut.shards * size if purpose in (TRAIN, GRADIENTS) else 0
+    holders = 1 if cut.by_layer else workers
     plan = Plan(
         threads=workers,
         batch=batch,
-        panel=panel,
-        parts=shards,
-        fused=fused,
+        panel=cut.panel,
+        parts=cut.shards,
+        fused=cut.fused,
         strip=strip,
         loss=_LOSSES[architecture.loss],
         labels=int(labels),
-        training=int(training),
+        training=int(purpose in (TRAIN, GRADIENTS)),
         rule=rule,
         clip_norm=clip_norm,
-        size=layout.size,
-        worker=0 if by_layer else own,
+        size=size,
+        worker=0 if cut.by_layer else own,
         y=y,
         y_t=y_t,
         weight=weight,
     )
-    holders = 1 if by_layer else workers
     return Work(
-        plan,
-        layers,
-        program,
-        len(program) - 1,
-        np.array(lines.operations, np.int64),
-        holders,
-        shared + holders * own,
-        workers * strip if fused else shards * layout.size if training else 0,
-        most_groups,
-        work,
+        plan=plan,
+        layers=layers,
+        program=program,
+        operations=operations,
+        body=len(program) - 1,
+        cost=cut.cost,
+        groups=int(program[0, network.GROUPS]),
+        holders=holders,
+        memory=memory.shared + holders * own,
+        gradient=workers * strip if cut.fused else gradient,
     )
+
+
+def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: float, cut: Cut) -> _Lines:
+    sizes = architecture.sizes
+    lanes = lanes_of(architecture.dtype.itemsize)
+    training = purpose in (TRAIN, GRADIENTS)
+    layers = range(len(sizes) - 1)
+    weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
+
+    def groups(cost: int, outputs: int) -> int:
+        """Tasks of a line of so many multiply-adds on so many outputs."""
+        if not cut.by_layer:
+            return 1
+        return power_of_two_below(max(1, min(MOST_GROUPS, cost // WORK_OF_TASK, -(-outputs // lanes))))
+
+    forward = [(network.FORWARD, layer) for layer in layers]
+    loss = [] if purpose == PREDICT else [(network.LOSS, layers[-1])]
+    output = [] if training else [(network.OUTPUT, layers[-1])]
+    back = [(network.BACK, layer) for layer in reversed(layers[1:])] if training else []
+    gradient = [(network.GRADIENT, layer) for layer in layers] if training else []
+    fold = [(network.FOLD_WITH_NORM if clip_norm else network.FOLD, layer) for layer in layers]
+    update = [(network.UPDATE, layer) for layer in layers] if purpose == TRAIN else []
+    turn = [(network.TURN, layer) for layer in layers[1:]] if training else []
+    of_loss = 0 if purpose == PREDICT else network.TOTAL_LOSS
+
+    lines = _Lines()
+    on_parameters = groups(sum(weights) * (batch if cut.fused else 8), max(sizes[1:]))
+    lines.add(on_parameters, 1, (0, 1), turn)
+    if not cut.by_layer:
+        lines.add(1, cut.shards, (0, batch), [(network.GATHER, 0), *forward, *loss, *output, *back, *gradient])
+        lines.close(of_loss)
+    else:
+        for first in range(0, batch, cut.panel):
+            rows = (first, min(first + cut.panel, batch))
+            count = rows[1] - rows[0]
+            lines.add(groups(8 * count * sizes[0], count), 1, rows, [(network.GATHER, 0)])
+            for operation in (*forward, *loss, *back):
+                kind, layer = operation
+                whole = kind == network.LOSS or (layer == layers[-1] and architecture.activations[layer] == "softmax")
+                outputs = sizes[layer] if kind == network.BACK else sizes[layer + 1]
+                lines.join(1 if whole else groups(count * weights[layer], outputs), rows, operation)
+            lines.add(on_parameters, 1, rows, [*gradient, *turn] if cut.fused else gradient)
+        lines.close(of_loss)
+    if training and not cut.fused:
+        if clip_norm and update:
+            lines.add(on_parameters, 1, (0, 1), fold)
+            lines.close(network.TOTAL_NORM)
+            fold = []
+        lines.add(on_parameters, 1, (0, 1), [*fold, *update, *turn])
+    lines.close(network.NEXT_BATCH)
+    return lines
 
 
 class _Lines:
@@ -248,31 +237,69 @@ class _Lines:
         self.lines: list[tuple[int, ...]] = []
         self.operations: list[tuple[int, int]] = []
 
-    def add(
-        self, tasks: int, groups: int, rows: tuple[int, int], operations: list[tuple[int, int]], closing: int
-    ) -> None:
+    def add(self, groups: int, parts: int, rows: tuple[int, int], operations: list[tuple[int, int]]) -> None:
         first = len(self.operations)
         self.operations += operations
-        self.lines.append((tasks, groups, *rows, first, len(self.operations), closing))
+        self.lines.append((groups * parts, groups, *rows, first, len(self.operations), 0))
 
-    def join(self, groups: int, rows: tuple[int, int], operation: tuple[int, int], closing: int) -> None:
-        """One more operation: in the last line if that has the same rows and both are a single task."""
-        tasks, _, first, last, begin, _, closed = self.lines[-1]
-        if len(self.lines) > 1 and tasks == groups == 1 and (first, last) == rows:
+    def join(self, groups: int, rows: tuple[int, int], operation: tuple[int, int]) -> None:
+        """One more operation: in the last line, if that has the same rows and both are a single task."""
+        tasks, _, *last_rows, first, _, closing = self.lines[-1]
+        if len(self.lines) > 1 and tasks == groups == 1 and last_rows == list(rows):
             self.operations.append(operation)
-            self.lines[-1] = (1, 1, *rows, begin, len(self.operations), closed | closing)
+            self.lines[-1] = (1, 1, *rows, first, len(self.operations), closing)
         else:
-            self.add(groups, groups, rows, [operation], closing)
+            self.add(groups, 1, rows, [operation])
+
+    def close(self, closing: int) -> None:
+        """Have the leader do something at the end of the last line."""
+        self.lines[-1] = (*self.lines[-1][:-1], self.lines[-1][-1] | closing)
+
+
+def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory) -> Table:
+    """The table of layers, with a place in memory for all that they need."""
+    sizes, dtype, layout = architecture.sizes, architecture.dtype, layout_of(architecture)
+    lanes = lanes_of(dtype.itemsize)
+    training = purpose in (TRAIN, GRADIENTS)
+    last = len(sizes) - 2
+    table = np.full((last + 1, FIELDS), -1, np.int64)
+    for row, inputs, outputs in zip(table, sizes, sizes[1:], strict=False):
+        row[network.INPUTS], row[network.OUTPUTS] = inputs, outputs
+        row[network.TURNED_WIDTH] = padded(outputs, lanes, dtype)
+        row[network.TURNED] = memory.take(inputs * int(row[network.TURNED_WIDTH]) if training else 0)
+    memory.shared = memory.end_page()
+    for layer, row in enumerate(table):
+        inputs, outputs = sizes[layer], sizes[layer + 1]
+        row[network.WIDTH], row[network.PARAMETERS] = layout.widths[layer], layout.starts[layer]
+        row[network.ACTIVATION] = _ACTIVATIONS[architecture.activations[layer]]
+        row[network.LAST_ACTIVATION] = activations.IDENTITY
+        if layer == 0 or training:
+            row[network.INPUT] = memory.take(cut.panel * layout.widths[layer])
+        row[network.INPUT_T] = memory.take((inputs + 1) * cut.panel)
+        if layer == last or training:
+            row[network.DELTA_T] = memory.take(outputs * cut.panel)
+    table[:-1, network.OUTPUT_T] = table[1:, network.INPUT_T]
+    table[-1, network.OUTPUT_T] = memory.take(sizes[-1] * cut.panel)
+    if architecture.loss != "squared_error" and purpose != PREDICT:  # which LOSS wants before the activation
+        table[-1, network.LAST_ACTIVATION] = table[-1, network.ACTIVATION]
+        table[-1, network.ACTIVATION] = activations.IDENTITY
+    return table
 
 
 class _Memory:
-    """Matrices one after the other, each from a cache line on."""
+    """Matrices one after the other, each from a cache line on: first what all workers share, then a panel's own."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._line = CACHE_LINE // dtype.itemsize
-        self.end = 0
+        self._line, self._page = CACHE_LINE // dtype.itemsize, PAGE // dtype.itemsize
+        self._end = 0
+        self.shared = 0
 
     def take(self, size: int) -> int:
-        start = self.end
-        self.end += -(-size // self._line) * self._line
+        start = self._end
+        self._end += -(-size // self._line) * self._line
         return start
+
+    def end_page(self) -> int:
+        """The end, moved on to a page of its own: what one core writes lies away from what another does."""
+        self._end = -(-self._end // self._page) * self._page + self._page
+        return self._end
