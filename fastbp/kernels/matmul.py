@@ -87,7 +87,7 @@ _four_by_some = _tile(4, 1, load_tile, add_outer_some, store_tile)
 
 @kernel
 def add_product(c, a, b, kept, ahead):
-    """c += a b if c is `kept`, else c = a b; meanwhile, evenly, ask for `ahead`, a row of numbers needed next.
+    """c += a b if c is `kept` (1), else (0) c = a b; meanwhile, evenly, ask for `ahead`, a row of numbers needed next.
 
     c (rows, columns), padded to whole vectors    a (rows, depth)    b (depth, columns)
     """
@@ -143,6 +143,6 @@ def add_product_with_t(c, a, b, ahead):
             row = 0
             for strip in range(strips, 0, -1):
                 rows = -(-(height - row) // strip)
-                _dots(rows, c, some_of_a, some_of_b, True, row, column, depth_here, lanes(b), ahead, at, pace)
+                _dots(rows, c, some_of_a, some_of_b, 1, row, column, depth_here, lanes(b), ahead, at, pace)
                 row += rows
                 at += -(-depth_here // lanes(b)) * pace

@@ -82,8 +82,8 @@ class Arrays(NamedTuple):
     order: Any  # (rows,) int64: the rows of x in the order of the batches, or (0,): as they lie
     y_pred: Any  # (rows, outputs): written by OUTPUT
     parameters: Any  # (size,)
-    first: Any  # (size,) or (0,): what the optimizer keeps
-    second: Any  # (size,) or (0,)
+    first: Any  # (size,): what the optimizer remembers; the parameters once more, if it does not
+    second: Any  # (size,)
     numbers: Any  # (batches, updates.NUMBERS)
     losses: Any  # (batches,) float64
     memory: Any  # the matrices of the plan
@@ -215,7 +215,7 @@ def _forward(arrays, plan, layer, worker, o, count, rows, columns):
     output_t = block(_output(arrays, plan, layer, OUTPUT_T, worker, columns), o, 0, count, columns)
     nothing = block(output_t, 0, 0, 1, 0)
     add_product(
-        output_t, block(w_t, 0, 0, count, inputs + 1), block(input_t, 0, 0, inputs + 1, columns), False, nothing
+        output_t, block(w_t, 0, 0, count, inputs + 1), block(input_t, 0, 0, inputs + 1, columns), 0, nothing
     )
     activate(arrays.layers[layer, ACTIVATION], output_t)
     if plan.training and layer + 1 < arrays.layers.shape[0]:
@@ -231,22 +231,20 @@ def _back(arrays, plan, layer, worker, k, count, columns):
     delta_t = _output(arrays, plan, layer, DELTA_T, worker, columns)
     target = block(_output(arrays, plan, layer - 1, DELTA_T, worker, columns), k, 0, count, columns)
     output_t = block(_output(arrays, plan, layer - 1, OUTPUT_T, worker, columns), k, 0, count, columns)
-    add_product(target, block(w, k, 0, count, outputs), delta_t, False, block(delta_t, 0, 0, 1, 0))
+    add_product(target, block(w, k, 0, count, outputs), delta_t, 0, block(delta_t, 0, 0, 1, 0))
     times_slope(arrays.layers[layer - 1, ACTIVATION], output_t, target)
 
 
 @inlined
 def _follow(arrays, plan, start, rows, columns, stride, gradient):
     """Update (rows, columns) of the parameters, from `start` on and `stride` from row to row."""
-    first = start if arrays.first.shape[0] > 0 else 0
-    second = start if arrays.second.shape[0] > 0 else 0
     update(
         plan.rule,
         block(arrays.numbers, arrays.state[BATCH], 0, 1, arrays.numbers.shape[1]),
         block(matrix_at(arrays.parameters, start, rows, stride), 0, 0, rows, columns),
         gradient,
-        block(matrix_at(arrays.first, first, rows, stride), 0, 0, rows, columns),
-        block(matrix_at(arrays.second, second, rows, stride), 0, 0, rows, columns),
+        block(matrix_at(arrays.first, start, rows, stride), 0, 0, rows, columns),
+        block(matrix_at(arrays.second, start, rows, stride), 0, 0, rows, columns),
     )
 
 
@@ -274,7 +272,7 @@ def _gradient(arrays, plan, layer, worker, part, o, count, rows, fresh):
         else:
             target = matrix_at(arrays.gradient, part * plan.size + start, count, width)
         some = block(input_, 0, column, rows, columns)
-        add_product(target, delta_t, some, not fresh, block(target, 0, 0, 1, 0))
+        add_product(target, delta_t, some, 0 if fresh else 1, block(target, 0, 0, 1, 0))
         if plan.fused > 0:
             _follow(arrays, plan, start + column, count, columns, width, target)
 

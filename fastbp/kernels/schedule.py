@@ -121,7 +121,7 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
             x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel)
             if fresh:
                 transpose(x, x_t)
-            add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), True, ahead)
+            add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), 1, ahead)
         activate(y_pred_t, outputs, rows)
     if purpose == FORWARD:
         probe(x, cost)
@@ -166,7 +166,7 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
         if purpose > COST and plan.stretch == 0:
             ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
-            add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), True, ahead)
+            add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), 1, ahead)
 
 
 @inlined
@@ -185,7 +185,7 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
     if first_row == 0:
         clear(gradient_t)
     delta_t = matrix_at(memory, plan.y_pred_t, outputs, plan.stretch)
-    add_product(gradient_t, block(delta_t, 0, 0, outputs, rows), strip, True, block(strip, 0, 0, 1, 0))
+    add_product(gradient_t, block(delta_t, 0, 0, outputs, rows), strip, 1, block(strip, 0, 0, 1, 0))
 
 
 @inlined

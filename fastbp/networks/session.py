@@ -118,7 +118,7 @@ class Session:
         batches = math.ceil(rows / plan.batch)
         losses = np.zeros(batches)
         state[BATCH], state[ROWS] = 0, rows
-        first, second = (*slots, self._none, self._none)[:2]
+        first, second = (*slots, parameters, parameters)[:2]
         arrays = Arrays(
             x=read_only(x),
             y=read_only(self._nothing if y is None else y),
