@@ -144,29 +144,30 @@ def gather_rows(source, order, at, target):
             store_some(target, row, column, load_some(source, place, column, count), count)
 
 
-@inlined
-def _at(arrays, plan, start, worker, rows, columns):
-    """A matrix of a panel."""
-    return matrix_at(arrays.memory, start + worker * plan.worker, rows, columns)
-
-
-@inlined
-def _share(count, group, groups, unit):
+@kernel
+def share(count, group, groups, unit):
     """The first of `count` things that belong to a group, in whole units, and their number."""
     units = -(-count // unit)
     first = min(units * group // groups * unit, count)
     return first, min(units * (group + 1) // groups * unit, count) - first
 
 
+@kernel
+def output_of(memory, layers, layer, field, base, panel, columns):
+    """OUTPUT_T or DELTA_T of a layer, (outputs, columns); `base` is where the worker's own matrices begin."""
+    outputs = layers[layer, OUTPUTS]
+    return block(matrix_at(memory, base + layers[layer, field], outputs, panel), 0, 0, outputs, columns)
+
+
 @inlined
-def _gather(arrays, plan, worker, at, rows, of_batch, first, count):
+def _gather(arrays, plan, base, at, rows, of_batch, first, count):
     """`count` rows from `first` on of the panel: x, y and what a row counts for. `at` is where the panel begins."""
     inputs, width, targets = arrays.layers[0, INPUTS], arrays.layers[0, WIDTH], arrays.y.shape[1]
-    x = block(_at(arrays, plan, arrays.layers[0, INPUT], worker, plan.panel, width), first, 0, count, inputs)
-    y = block(_at(arrays, plan, plan.y, worker, plan.panel, targets), first, 0, count, targets)
-    x_t = block(_at(arrays, plan, arrays.layers[0, INPUT_T], worker, inputs, plan.panel), 0, first, inputs, count)
-    y_t = block(_at(arrays, plan, plan.y_t, worker, targets, plan.panel), 0, first, targets, count)
-    weight = block(_at(arrays, plan, plan.weight, worker, 1, plan.panel), 0, first, 1, plan.panel - first)
+    x = block(matrix_at(arrays.memory, base + arrays.layers[0, INPUT], plan.panel, width), first, 0, count, inputs)
+    y = block(matrix_at(arrays.memory, base + plan.y, plan.panel, targets), first, 0, count, targets)
+    x_t = block(matrix_at(arrays.memory, base + arrays.layers[0, INPUT_T], inputs, plan.panel), 0, first, inputs, count)
+    y_t = block(matrix_at(arrays.memory, base + plan.y_t, targets, plan.panel), 0, first, targets, count)
+    weight = block(matrix_at(arrays.memory, base + plan.weight, 1, plan.panel), 0, first, 1, plan.panel - first)
     gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), arrays.order, at + first, x)
     gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), arrays.order, at + first, y)
     transpose(x, x_t)
@@ -174,29 +175,22 @@ def _gather(arrays, plan, worker, at, rows, of_batch, first, count):
     for row in range(0, count, lanes(x)):
         store(weight, 0, row, keep(fill(x, 1.0 / of_batch), count - row))
     if arrays.sample_weight.shape[0] > 0:
-        start = plan.weight + worker * plan.worker + first
+        start = base + plan.weight + first
         for i in range(count):
             source = arrays.order[at + first + i] if arrays.order.shape[0] > 0 else at + first + i
             arrays.memory[start + i] *= arrays.sample_weight[source]
 
 
 @inlined
-def _output(arrays, plan, layer, field, worker, columns):
-    """OUTPUT_T or DELTA_T of a layer."""
-    outputs = arrays.layers[layer, OUTPUTS]
-    return block(_at(arrays, plan, arrays.layers[layer, field], worker, outputs, plan.panel), 0, 0, outputs, columns)
-
-
-@inlined
-def _loss(arrays, plan, layer, worker, part, columns, fresh):
+def _loss(arrays, plan, layer, base, part, columns, fresh):
     """The cost of a panel, and delta^T of the last layer."""
     cost = block(arrays.cost, part, 0, 1, arrays.cost.shape[1])
     if fresh:
         clear(cost)
-    output_t = _output(arrays, plan, layer, OUTPUT_T, worker, columns)
-    delta_t = _output(arrays, plan, layer, DELTA_T, worker, columns)
-    y_t = _at(arrays, plan, plan.y_t, worker, arrays.y.shape[1], plan.panel)
-    weight = _at(arrays, plan, plan.weight, worker, 1, plan.panel)
+    output_t = output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.panel, columns)
+    delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.panel, columns)
+    y_t = matrix_at(arrays.memory, base + plan.y_t, arrays.y.shape[1], plan.panel)
+    weight = matrix_at(arrays.memory, base + plan.weight, 1, plan.panel)
     if plan.loss == CROSS_ENTROPY:
         cross_entropy(output_t, y_t, plan.labels, weight, delta_t, cost)
     elif plan.loss == BINARY_CROSS_ENTROPY:
@@ -207,30 +201,36 @@ def _loss(arrays, plan, layer, worker, part, columns, fresh):
 
 
 @inlined
-def _forward(arrays, plan, layer, worker, o, count, rows, columns):
+def _forward(arrays, plan, layer, base, o, count, rows, columns):
     """Some outputs of a layer, and once more as the next one's input."""
     inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
-    input_t = _at(arrays, plan, arrays.layers[layer, INPUT_T], worker, inputs + 1, plan.panel)
-    output_t = block(_output(arrays, plan, layer, OUTPUT_T, worker, columns), o, 0, count, columns)
-    nothing = block(output_t, 0, 0, 1, 0)
-    add_product(
-        output_t, block(w_t, 0, 0, count, inputs + 1), block(input_t, 0, 0, inputs + 1, columns), 0, nothing
+    input_t = matrix_at(arrays.memory, base + arrays.layers[layer, INPUT_T], inputs + 1, plan.panel)
+    output_t = block(
+        output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.panel, columns), o, 0, count, columns
     )
+    nothing = block(output_t, 0, 0, 1, 0)
+    add_product(output_t, block(w_t, 0, 0, count, inputs + 1), block(input_t, 0, 0, inputs + 1, columns), 0, nothing)
     activate(arrays.layers[layer, ACTIVATION], output_t)
     if plan.training and layer + 1 < arrays.layers.shape[0]:
-        output = _at(arrays, plan, arrays.layers[layer + 1, INPUT], worker, plan.panel, arrays.layers[layer + 1, WIDTH])
+        output = matrix_at(
+            arrays.memory, base + arrays.layers[layer + 1, INPUT], plan.panel, arrays.layers[layer + 1, WIDTH]
+        )
         transpose(block(output_t, 0, 0, count, rows), block(output, 0, o, rows, count))
 
 
 @inlined
-def _back(arrays, plan, layer, worker, k, count, columns):
+def _back(arrays, plan, layer, base, k, count, columns):
     """delta^T of some inputs of a layer, which are outputs of the one before."""
     inputs, outputs = arrays.layers[layer, INPUTS], arrays.layers[layer, OUTPUTS]
     w = matrix_at(arrays.memory, arrays.layers[layer, TURNED], inputs, arrays.layers[layer, TURNED_WIDTH])
-    delta_t = _output(arrays, plan, layer, DELTA_T, worker, columns)
-    target = block(_output(arrays, plan, layer - 1, DELTA_T, worker, columns), k, 0, count, columns)
-    output_t = block(_output(arrays, plan, layer - 1, OUTPUT_T, worker, columns), k, 0, count, columns)
+    delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.panel, columns)
+    target = block(
+        output_of(arrays.memory, arrays.layers, layer - 1, DELTA_T, base, plan.panel, columns), k, 0, count, columns
+    )
+    output_t = block(
+        output_of(arrays.memory, arrays.layers, layer - 1, OUTPUT_T, base, plan.panel, columns), k, 0, count, columns
+    )
     add_product(target, block(w, k, 0, count, outputs), delta_t, 0, block(delta_t, 0, 0, 1, 0))
     times_slope(arrays.layers[layer - 1, ACTIVATION], output_t, target)
 
@@ -258,12 +258,12 @@ def _turn(arrays, layer, o, count):
 
 
 @inlined
-def _gradient(arrays, plan, layer, worker, part, o, count, rows, fresh):
+def _gradient(arrays, plan, layer, worker, base, part, o, count, rows, fresh):
     """dC/dw^T of some outputs; where that is all of the batch, strip by strip of it, which is followed at once."""
     width = arrays.layers[layer, WIDTH]
     start = arrays.layers[layer, PARAMETERS] + o * width
-    delta_t = block(_output(arrays, plan, layer, DELTA_T, worker, rows), o, 0, count, rows)
-    input_ = _at(arrays, plan, arrays.layers[layer, INPUT], worker, plan.panel, width)
+    delta_t = block(output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.panel, rows), o, 0, count, rows)
+    input_ = matrix_at(arrays.memory, base + arrays.layers[layer, INPUT], plan.panel, width)
     step = plan.fused if plan.fused > 0 else width
     for column in range(0, width, step):
         columns = min(step, width - column)
@@ -298,30 +298,33 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
     """One operation on the panel that begins `row` rows into a batch, or on the parameters; `at` is the batch's row."""
     unit = lanes(block(arrays.x, 0, 0, 1, 1))
     columns = -(-rows // unit) * unit
+    base = worker * plan.worker
     if kind == GATHER:
-        first, count = _share(rows, group, groups, unit)
-        _gather(arrays, plan, worker, at + row, rows, of_batch, first, count)
+        first, count = share(rows, group, groups, unit)
+        _gather(arrays, plan, base, at + row, rows, of_batch, first, count)
         return
     if kind == LOSS:
-        _loss(arrays, plan, layer, worker, part, columns, fresh)
+        _loss(arrays, plan, layer, base, part, columns, fresh)
         return
     if kind == BACK:
-        k, count = _share(arrays.layers[layer, INPUTS], group, groups, unit)
+        k, count = share(arrays.layers[layer, INPUTS], group, groups, unit)
         if count > 0:
-            _back(arrays, plan, layer, worker, k, count, columns)
+            _back(arrays, plan, layer, base, k, count, columns)
         return
-    o, count = _share(arrays.layers[layer, OUTPUTS], group, groups, unit)
+    o, count = share(arrays.layers[layer, OUTPUTS], group, groups, unit)
     if count == 0:
         if kind == FOLD_WITH_NORM and layer == 0:
             clear(block(arrays.norm, group, 0, 1, arrays.norm.shape[1]))
     elif kind == FORWARD:
-        _forward(arrays, plan, layer, worker, o, count, rows, columns)
+        _forward(arrays, plan, layer, base, o, count, rows, columns)
     elif kind == OUTPUT:
-        output_t = block(_output(arrays, plan, layer, OUTPUT_T, worker, columns), o, 0, count, columns)
+        output_t = block(
+            output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.panel, columns), o, 0, count, columns
+        )
         activate(arrays.layers[layer, LAST_ACTIVATION], output_t)
         transpose(block(output_t, 0, 0, count, rows), block(arrays.y_pred, at + row, o, rows, count))
     elif kind == GRADIENT:
-        _gradient(arrays, plan, layer, worker, part, o, count, rows, fresh)
+        _gradient(arrays, plan, layer, worker, base, part, o, count, rows, fresh)
     elif kind in (FOLD, FOLD_WITH_NORM):
         _fold(arrays, plan, layer, group, o, count, of_batch, kind == FOLD_WITH_NORM)
     elif kind == UPDATE:
