@@ -1,19 +1,25 @@
-"""The trained layer: what a target is taken for, the standardisation, and a model file that gives the same answers."""
+"""The trained network: what a target is taken for, the standardisation, a model file that gives the same answers."""
 
 import contextlib
 import json
 import os
 import stat
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
-from fastbp.command.atomic import check_writable, replacing
+import fastbp
+from fastbp.atomic import check_writable, replacing
 from fastbp.command.datasets import digits
 from fastbp.command.fitting import fit, prepare
 from fastbp.command.model import Model
+from fastbp.command.readers import contents
+from fastbp.command.recipe import Recipe
 from fastbp.command.tables import Table
-from fastbp.command.targets import Classes, Values, read_target
+from fastbp.command.targets import Classes, Values, read_target, read_test_target
 
 
 def table_of(values, names=None, text=None):
@@ -29,10 +35,14 @@ def sample(rows=60, inputs=4, target="classes", **options):
     return table_of(np.column_stack([x, y]), **options)
 
 
-def trained(table, **options):
-    settings = {"task": "auto", "test_fraction": 0.25, "seed": 1, "dtype": "float32"} | options
-    problem = prepare(table, len(table.names) - 1, **settings)
-    fit(problem, learning_rate=1.0, steps=50, progress=False)
+def prepared(table, task="auto", test_fraction=0.25, **options):
+    return prepare(table, read_target(table, None, task), Recipe(**options), test_fraction=test_fraction)
+
+
+def trained(table, test_fraction=0.25, **options):
+    options = {"epochs": 5, "seed": 1} | options
+    problem = prepared(table, test_fraction=test_fraction, **options)
+    fit(problem, Recipe(**options), progress=False)
     return problem
 
 
@@ -56,17 +66,17 @@ TARGETS = [
 
 @pytest.mark.parametrize(("values", "task", "labels"), TARGETS)
 def test_few_whole_numbers_are_classes_and_others_values(values, task, labels):
-    classes, actual = read_target(table_of(np.array(values)[:, None]), 0, task)
-    assert (classes.labels if classes else None) == labels
-    shown = [float(classes.labels[i]) for i in actual] if classes else actual
+    target = read_target(table_of([[0, value] for value in values]), None, task)
+    assert (target.labels, target.column) == (labels, 1)
+    shown = [float(labels[i]) for i in target.actual] if labels else target.actual
     np.testing.assert_array_equal(shown, values)
 
 
 def test_text_is_classes_in_the_order_of_the_alphabet():
     cells = ["pear", "apple", "pear", "fig", "fig", "apple"]
-    classes, actual = read_target(table_of(np.full((6, 1), np.nan), text={0: cells}), 0, "auto")
-    assert classes == Classes(("apple", "fig", "pear"))
-    assert classes.words(actual) == cells
+    target = read_target(table_of(np.full((6, 2), np.nan), text={1: cells}), None, "auto")
+    assert target.labels == ("apple", "fig", "pear")
+    assert Classes(target.labels).words(target.actual) == cells
 
 
 @pytest.mark.parametrize(
@@ -80,44 +90,104 @@ def test_text_is_classes_in_the_order_of_the_alphabet():
 )
 def test_text_that_cannot_be_classes_is_refused(cells, task, message):
     with pytest.raises(ValueError, match=message):
-        read_target(table_of(np.full((len(cells), 1), np.nan), text={0: cells}), 0, task)
+        read_target(table_of(np.full((len(cells), 2), np.nan), text={1: cells}), None, task)
 
 
 @pytest.mark.parametrize("task", ["classes", "values"])
 def test_constant_target_is_refused(task):
     with pytest.raises(ValueError, match="at least two"):
-        prepare(table_of([[i, 3] for i in range(9)]), 1, task=task, test_fraction=0, seed=0, dtype="float32")
+        prepared(table_of([[i, 3] for i in range(9)]), task, test_fraction=0)
+
+
+def test_classes_of_a_test_set_are_those_trained_on():
+    known = read_target(table_of([[0, value] for value in [3, 5, 9] * 4]), None, "auto")
+    target = read_test_target(table_of([[0, 9], [0, 3]]), None, known, named=False)
+    assert (target.labels, target.actual.tolist()) == (("3", "5", "9"), [2, 0])
+    words = read_test_target(table_of(np.full((2, 2), np.nan), text={1: ["5", "3"]}), "1", known, named=False)
+    assert words.actual.tolist() == [1, 0]
+    with pytest.raises(ValueError, match="table has 1 classes that no row to train on has: '4'"):
+        read_test_target(table_of([[0, 9], [0, 4]]), None, known, named=False)
+
+
+def test_values_of_a_test_set_may_be_few_whole_numbers():
+    known = read_target(table_of([[0, value / 2] for value in range(12)]), None, "auto")
+    target = read_test_target(table_of([[0, 9], [0, 3]]), None, known, named=False)
+    assert (target.labels, target.actual.tolist()) == (None, [9, 3])
 
 
 def test_values_come_back_from_outputs():
     values = np.array([-5.0, 0.0, 20.0])
-    scale = Values(-5.0, 20.0)
-    y = scale.encode(values, np.float64)
-    np.testing.assert_allclose(y[:, 0], [0.1, 0.26, 0.9])
+    scale = Values(5.0, 10.0)
+    y = scale.encode(values, "squared_error", np.float64)
+    np.testing.assert_allclose(y[:, 0], [-1, -0.5, 1.5])
     np.testing.assert_allclose(scale.decode(y), values, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("deviation", "value", "word"),
+    [
+        (10.0, 12.345678, "12.34568"),
+        (0.02, 1.23456789012, "1.23456789"),
+        (1.0, 1.7e9 + 0.123456789, "1700000000.123457"),
+        (3e200, 1.23456789e200, "1.234568e+200"),
+        (1e-300, 1.23456789e-300, "1.234568e-300"),
+    ],
+)
+def test_values_are_rounded_to_a_millionth_of_their_deviation(deviation, value, word):
+    assert Values(0.0, deviation).words(np.array([value])) == [word]
+
+
+def test_classes_become_what_their_loss_takes():
+    actual = np.array([1, 0, 1])
+    two = Classes(("a", "b"))
+    assert two.encode(actual, "cross_entropy", "float32") is actual
+    np.testing.assert_array_equal(two.encode(actual, "squared_error", "float32"), np.float32([[0, 1], [1, 0], [0, 1]]))
+    np.testing.assert_array_equal(two.encode(actual, "binary_cross_entropy", "f4"), np.float32([[1], [0], [1]]))
+    assert [two.outputs(loss) for loss in two.losses] == [2, 2, 1]
+    np.testing.assert_array_equal(two.decode(np.array([[0.2, 0.8], [0.6, 0.4]])), [1, 0])
+    np.testing.assert_array_equal(two.decode(np.array([[0.8], [0.4]])), [1, 0])
+    assert "binary_cross_entropy" not in Classes(("a", "b", "c")).losses
 
 
 def test_scores_are_those_of_the_textbook():
     assert Classes(("a", "b")).score(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0])) == {"accuracy": 0.75}
-    score = Values(0, 4).score(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 6.0]))
-    assert score == pytest.approx({"R^2": 1 - 9 / 14, "RMSE": 3**0.5})
+    score = Values(2.0, 5.0).score(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 6.0]))
+    assert score == pytest.approx({"R^2": 1 - 9 / 14, "error": 3**0.5})
     assert np.isnan(Values(0, 4).score(np.array([1.0]), np.array([1.0]))["R^2"])
+    assert Values(0.0, 1e200).score(np.array([1e200, 3e200]), np.array([1e200, 2e200]))["error"] == pytest.approx(
+        0.5**0.5 * 1e200
+    )
 
 
 def test_standardisation_is_that_of_the_rows_trained_on():
-    problem = prepare(sample(), 4, task="auto", test_fraction=0.5, seed=3, dtype="float64")
+    problem = prepared(sample(), test_fraction=0.5, seed=3, dtype="float64")
     np.testing.assert_allclose(problem.train.x.mean(axis=0), 0, atol=1e-14)
     np.testing.assert_allclose(problem.train.x.std(axis=0), 1, rtol=1e-14)
     assert abs(problem.test.x.mean(axis=0)).max() > 0.01
+
+
+def test_values_are_standardised_by_the_rows_trained_on():
+    problem = prepared(sample(target="values"), test_fraction=0.5, seed=3, dtype="float64")
+    np.testing.assert_allclose([problem.train.y.mean(), problem.train.y.std()], [0, 1], atol=1e-14)
+    assert abs(problem.test.y.mean()) > 0.01
+
+
+def test_images_are_standardised_together():
+    images = np.random.default_rng(2).integers(0, 256, (50, 6)).astype(np.uint8)
+    images[:, 2:] //= 4
+    table = Table("table", tuple("abcdef"), False, images, {}, (2, 3))
+    target = read_target(table_of([[0, i % 2] for i in range(50)]), None, "auto")
+    x = prepare(table, replace(target, column=None), Recipe(dtype="float64"), test_fraction=0).train.x
+    np.testing.assert_allclose(x, (images - images.mean()) / images.std(), atol=1e-12)
 
 
 def test_rows_are_split_by_the_seed_and_none_is_lost():
     table = table_of([[i, i % 2] for i in range(20)])
     splits = {}
     for seed in (0, 1):
-        problem = prepare(table, 1, task="auto", test_fraction=0.3, seed=seed, dtype="float64")
-        model = problem.model
-        rows = [np.rint(part.x[:, 0] / model.scale + model.mean) for part in (problem.train, problem.test)]
+        problem = prepared(table, test_fraction=0.3, seed=seed, dtype="float64")
+        scale = problem.model.standardisation
+        rows = [np.rint(part.x[:, 0] / scale.scale + scale.mean) for part in (problem.train, problem.test)]
         assert sorted(np.concatenate(rows)) == list(range(20))
         assert [len(part) for part in rows] == [14, 6]
         splits[seed] = rows[1].tolist()
@@ -129,7 +199,7 @@ def test_constant_column_says_nothing(constant):
     table = sample()
     table.values[:, 2] = constant
     model = trained(table, test_fraction=0).model
-    assert model.scale[2] == 0
+    assert model.standardisation.scale[2] == 0
     changed = table_of(table.values[:, :4].copy())
     changed.values[:, 2] = 1e30
     assert model.predict(changed) == model.predict(inputs_of(table))
@@ -140,6 +210,22 @@ def test_units_of_a_column_do_not_matter(size):
     table, other = sample(), sample()
     other.values[:, 1] *= size
     assert trained(other).model.predict(inputs_of(other)) == trained(table).model.predict(inputs_of(table))
+
+
+def test_row_beyond_the_model_is_refused_by_its_number():
+    model = trained(sample()).model
+    model.network.weights[0][...] = 1e30
+    rows = np.zeros((5000, 4))
+    rows[4500] = 1e12
+    with pytest.raises(ValueError, match="table: row 4501 has numbers too large for the model"):
+        model.predict(table_of(rows))
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("float32", 960), ("float64", 1920)])
+def test_rows_that_do_not_fit_into_memory_once_standardised_are_refused(monkeypatch, dtype, size):
+    monkeypatch.setattr(contents, "largest_table", lambda: size - 1)
+    with pytest.raises(ValueError, match=f"table, standardised in {dtype}, takes {size:,} bytes or more; at most"):
+        prepared(sample(), dtype=dtype)
 
 
 def test_column_beyond_standardisation_is_refused_by_its_name():
@@ -156,7 +242,7 @@ def test_no_row_left_on_one_side_of_the_split_is_refused():
 
 def test_single_column_is_refused():
     with pytest.raises(ValueError, match="has one column"):
-        prepare(table_of([[0], [1]]), 0, task="auto", test_fraction=0, seed=0, dtype="float32")
+        read_target(table_of([[0], [1]]), None, "auto")
 
 
 def test_digits_are_the_published_ones():
@@ -171,12 +257,10 @@ def test_digits_are_the_published_ones():
 
 @pytest.mark.jit_only
 @pytest.mark.parametrize("seed", range(3))
-def test_digits_are_learned_as_well_as_one_sigmoid_layer_can(seed):
-    problem = prepare(digits(), 64, task="auto", test_fraction=0.2, seed=seed, dtype="float32")
-    costs = fit(problem, learning_rate=1.0, steps=1000, progress=False)
-    assert costs[0] == pytest.approx(1438 * 10 / 4)
-    assert costs[-1] < 110
-    assert problem.score(problem.test)["accuracy"] > 0.94
+def test_digits_are_learned_without_any_option(seed):
+    problem = trained(digits(), test_fraction=0.2, epochs=None, seed=seed)
+    assert problem.score(problem.train)["loss"] < 0.003
+    assert problem.score(problem.test)["accuracy"] > 0.96
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -184,8 +268,8 @@ def test_digits_are_learned_as_well_as_one_sigmoid_layer_can(seed):
 def test_saved_model_gives_the_same_answers(tmp_path, target, dtype):
     table = sample(target=target, names=["a", "b", "ç d", "e\n", "y"])
     model = trained(table, dtype=dtype).model
-    model.save(tmp_path / "model.npz")
-    loaded = Model.load(tmp_path / "model.npz")
+    model.save(tmp_path / "model")
+    loaded = Model.load(tmp_path / "model")
     assert loaded.predict(table) == model.predict(table)
     assert (loaded.names, loaded.named, loaded.target, loaded.meaning) == (
         model.names,
@@ -193,16 +277,23 @@ def test_saved_model_gives_the_same_answers(tmp_path, target, dtype):
         model.target,
         model.meaning,
     )
-    for name in ("w", "b", "mean", "scale"):
-        np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name), strict=True)
+    for name in ("mean", "scale"):
+        np.testing.assert_array_equal(
+            getattr(loaded.standardisation, name), getattr(model.standardisation, name), strict=True
+        )
 
 
-def test_saved_weights_are_plain_arrays(tmp_path):
+def test_model_file_is_that_of_a_network_with_more_beside_it(tmp_path):
     model = trained(sample()).model
-    model.save(tmp_path / "model.npz")
-    with np.load(tmp_path / "model.npz", allow_pickle=False) as arrays:
-        np.testing.assert_array_equal(arrays["w"], model.w)
-        assert json.loads(arrays["about"].tobytes())["labels"] == ["0", "1", "2"]
+    model.save(tmp_path / "model")
+    network = fastbp.Network.load(tmp_path / "model")
+    x = np.random.default_rng(3).normal(size=(5, 4))
+    np.testing.assert_array_equal(network.predict(x), model.network.predict(x))
+    tensors = load_file(tmp_path / "model")
+    np.testing.assert_array_equal(tensors["weights.0"], model.network.weights[0])
+    np.testing.assert_array_equal(tensors["extra.mean"], model.standardisation.mean)
+    with safe_open(tmp_path / "model", framework="numpy") as file:
+        assert json.loads(file.metadata()["extra"])["labels"] == ["0", "1", "2"]
 
 
 def test_inputs_are_found_by_name_in_any_order_with_or_without_the_target():
@@ -230,51 +321,80 @@ def test_other_columns_than_the_model_knows_are_refused(names, width, message):
         model.predict(table_of(np.zeros((2, width)), names=names))
 
 
-def saved(tmp_path, **changes):
-    """A model file of which some arrays are others; None leaves one out."""
-    path = tmp_path / "model.npz"
-    trained(sample()).model.save(path)
-    with np.load(path) as known:
-        arrays = dict(known) | changes
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+def saved(tmp_path, tensors=None, of="classes", **changes):
+    """A model file with some other tensors, or something else said beside the network; None leaves one out."""
+    path = tmp_path / "model"
+    trained(sample(target=of)).model.save(path)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    about = json.loads(metadata["extra"]) | changes
+    metadata["extra"] = json.dumps({name: value for name, value in about.items() if value is not None})
+    known = load_file(path) | (tensors or {})
+    save_file({name: tensor for name, tensor in known.items() if tensor is not None}, path, metadata)
     return path
 
 
-def about(**changes):
-    known = {"fastbp_model": 1, "names": list("abcd"), "named": True, "target": "y", "labels": list("012")}
-    return np.frombuffer(json.dumps(known | changes).encode(), np.uint8)
-
-
 BAD_MODELS = {
-    "no weights": ({"w": None}, "it lacks w"),
-    "other shape": ({"w": np.zeros((4, 2), "f4")}, r"w is float32 of shape \(4, 2\)"),
-    "other dtype": ({"w": np.zeros((4, 3))}, "b has dtype float32; float64 is wanted"),
-    "not finite": ({"mean": np.full(4, np.nan)}, "mean is float64"),
-    "not numbers": ({"b": np.array(["a", "b", "c"])}, "b is <U1"),
-    "not JSON": ({"about": np.zeros(3, np.uint8)}, "not a readable model"),
-    "not an object": ({"about": np.frombuffer(b"[1]", np.uint8)}, "its format is not 1"),
-    "later format": ({"about": about(fastbp_model=2)}, "its format is not 1"),
-    "names of another kind": ({"about": about(names="abcd")}, "names is 'abcd'"),
-    "fewer labels": ({"about": about(labels=["0", "1"])}, r"shape \(4, 2\) are wanted"),
+    "no weights": ({"tensors": {"weights.0": None}}, r"weights\.0 of shape None"),
+    "other shape": ({"tensors": {"weights.1": np.zeros((4, 2), "f4")}}, r"weights\.1 of shape \[4, 2\]"),
+    "other dtype": ({"tensors": {"biases.0": np.zeros(64)}}, "dtype float64; float32 is wanted"),
+    "no mean": ({"tensors": {"extra.mean": None}}, r"mean is float64 of shape \(0,\); finite float64 \(4,\) is wanted"),
+    "mean of another shape": ({"tensors": {"extra.mean": np.zeros((2, 2))}}, r"mean is float64 of shape \(2, 2\)"),
+    "scale of another dtype": ({"tensors": {"extra.scale": np.zeros(4, "f4")}}, "scale is float32"),
+    "mean that is not finite": ({"tensors": {"extra.mean": np.full(4, np.nan)}}, "mean is float64"),
+    "later format": ({"format": 2}, "its names are in format 2; 1 is wanted"),
+    "no format": ({"format": None}, "its names are in format None"),
+    "names of another kind": ({"names": "abcd"}, "names is 'abcd'"),
+    "fewer names": ({"names": ["a", "b", "c"]}, "4 inputs, 3 outputs and the loss cross_entropy; 3 and 3"),
+    "fewer labels": ({"labels": ["0", "1"]}, "4 and 2 and one of cross_entropy"),
+    "labels that are no texts": ({"labels": [0, 1, 2]}, "labels is"),
+    "no target": ({"target": None}, "target"),
+    "neither labels nor values": ({"labels": None}, "mean"),
+    "values of a network of classes": ({"labels": None, "mean": 0.0, "deviation": 1.0}, "one of squared_error"),
+    "values without a deviation": ({"of": "values", "deviation": 0}, "not finite and positive"),
+    "values of text": ({"of": "values", "mean": "x"}, "could not convert"),
+    "values that are not finite": ({"of": "values", "mean": float("nan")}, "not finite and positive"),
 }
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD_MODELS.values(), ids=BAD_MODELS)
 def test_model_file_that_does_not_fit_is_refused(tmp_path, changes, message):
-    with pytest.raises(ValueError, match=rf"model.npz is not a readable model file: .*{message}|{message}"):
+    with pytest.raises(ValueError, match=rf"model (is not a readable model file|has) .*{message}|{message}"):
         Model.load(saved(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("extra", ["[1]", "5", "{", "[" * 100_000])
+def test_what_is_said_beside_a_network_must_be_an_object(tmp_path, extra):
+    path = saved(tmp_path)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() | {"extra": extra}
+    save_file(load_file(path), path, metadata)
+    with pytest.raises(ValueError, match="model has damaged metadata"):
+        Model.load(path)
+
+
+def test_network_without_names_is_refused(tmp_path):
+    fastbp.Network([4, 3], loss="cross_entropy").save(tmp_path / "model")
+    with pytest.raises(ValueError, match="it has no names and no meaning; a file written by fastbp train --save"):
+        Model.load(tmp_path / "model")
 
 
 def test_damaged_model_file_is_read_or_refused(tmp_path):
     path = saved(tmp_path)
     content = path.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
     rng = np.random.default_rng(11)
-    for _ in range(150):
-        damaged = bytearray(content)
-        for place in rng.integers(len(damaged), size=3):
-            damaged[place] = rng.integers(256)
-        path.write_bytes(damaged)
-        with contextlib.suppress(ValueError):
+    for end in (header, len(content)):
+        for _ in range(150):
+            damaged = bytearray(content)
+            for place in rng.integers(end, size=3):
+                damaged[place] = rng.integers(256)
+            path.write_bytes(damaged)
+            with contextlib.suppress(ValueError):
+                Model.load(path).predict(inputs_of(sample()))
+    for length in range(0, len(content), 97):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match="model is not a whole safetensors file"):
             Model.load(path)
 
 

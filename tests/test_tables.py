@@ -47,6 +47,13 @@ def npy_header(shape, dtype="<f8"):
     return stream.getvalue()
 
 
+def idx(array):
+    """An IDX file, in big-endian numbers of the array's dtype."""
+    code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
+    sizes = np.array(array.shape, ">u4").tobytes()
+    return bytes([0, 0, code, array.ndim]) + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
 def zipped(name, content, **options):
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", **options) as archive:
@@ -90,6 +97,12 @@ SAME_NUMBERS = {
     "long doubles": ("a.npy", npy(NUMBERS.astype(np.longdouble))),
     "structured": ("a.npy", npy(np.rec.fromarrays(list(NUMBERS.T), names="a,b,c"))),
     "archive of one matrix": ("a.npz", npz(anything=NUMBERS)),
+    "idx": ("a.idx", idx(NUMBERS)),
+    "idx of any name": ("a", idx(NUMBERS)),
+    "idx of images": ("a-idx3", idx(NUMBERS.reshape(7, 3, 1))),
+    "gzipped idx": ("a.gz", gzip.compress(idx(NUMBERS))),
+    "images": ("a.npy", npy(NUMBERS.reshape(7, 1, 3))),
+    "x of images": ("a.npz", npz(x=NUMBERS.reshape(7, 1, 3))),
     "x": ("a.npz", npz(x=NUMBERS)),
     "x and y": ("a.npz", npz(x=NUMBERS[:, :2], y=NUMBERS[:, 2])),
     "x and y in a column": ("a.npz", npz(x=NUMBERS[:, :2], y=NUMBERS[:, 2:])),
@@ -101,6 +114,23 @@ def test_every_form_of_a_table_holds_the_same_numbers(write, name, content):
     table = read_table(write(name, content))
     np.testing.assert_array_equal(table.numbers([0, 1, 2]), NUMBERS)
     assert table.rows == 7
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "i4", "f4", "f8"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
+def test_idx_of_every_dtype_is_read_in_the_machines_byte_order(write, dtype, pack):
+    numbers = (100 * NUMBERS).clip(0, 99).astype(dtype).reshape(7, 3, 1)
+    table = read_table(write("a", pack(idx(numbers))))
+    np.testing.assert_array_equal(table.values, numbers[:, :, 0], strict=True)
+    assert table.image == (3, 1)
+
+
+def test_one_dimension_is_one_column_of_numbers_or_text(write):
+    for name, content in (("a.npy", npy(NUMBERS[:, 0])), ("a.idx", idx(NUMBERS[:, 0]))):
+        table = read_table(write(name, content))
+        np.testing.assert_array_equal(table.values, NUMBERS[:, :1])
+        assert table.image == ()
+    assert read_table(write("a.npy", npy(np.array(["x ", "y"])))).text == {0: ["x", "y"]}
 
 
 def test_parquet_holds_numbers_booleans_and_text(write):
@@ -198,7 +228,7 @@ UNREADABLE = {
     "npy of negative size": ("a.npy", npy_header((-1, 2)), "NPY"),
     "npy of objects": ("a.npy", UNPICKLED, "never unpickled"),
     "npy of complex": ("a.npy", npy(NUMBERS * 1j), "complex128; real numbers"),
-    "npy of one dimension": ("a.npy", npy(NUMBERS[0]), r"shape \(3,\); two dimensions"),
+    "npy of one number": ("a.npy", npy(NUMBERS[0, 0]), r"shape \(\); two dimensions"),
     "npy of text": ("a.npy", npy(np.array([["a"]])), "real numbers"),
     "npy without rows": ("a.npy", npy(NUMBERS[:0]), "0 rows"),
     "field of two numbers": ("a.npy", npy(np.zeros(2, [("a", "f4", 2)])), r"field a has shape \(2, 2\)"),
@@ -212,6 +242,26 @@ UNREADABLE = {
     "npz without arrays": ("a.npz", zipped("a.txt", "1"), "it holds nothing"),
     "npz of other arrays": ("a.npz", npz(a=NUMBERS, b=NUMBERS), "it holds a, b; arrays x and y are wanted"),
     "y of another length": ("a.npz", npz(x=NUMBERS, y=NUMBERS[1:, 0]), r"y has shape \(6,\); \(7,\) is wanted"),
+    "empty idx": ("a-idx2", b"", "it begins with nothing"),
+    "text in idx": ("a.idx", "1,2\n3,4\n", "it begins with 31 2c 32 0a; 00 00, a dtype"),
+    "idx of an unknown dtype": ("a-idx1-ubyte", bytes([0, 0, 7, 1, 0, 0, 0, 1, 5]), "it begins with 00 00 07 01"),
+    "idx without dimensions": ("a-idx1-ubyte", bytes([0, 0, 8, 0, 5]), "it begins with 00 00 08 00"),
+    "idx without sizes": ("a", bytes([0, 0, 8, 3, 0, 0, 0, 1]), "ends within its header"),
+    "truncated idx": ("a", idx(NUMBERS)[:-1], "declares 168 bytes of data and holds 167"),
+    "idx with more behind": ("a", idx(NUMBERS) + b"0", "declares 168 bytes of data and holds 169"),
+    "idx of terabytes": ("a", bytes([0, 0, 14, 2]) + b"\x00\x0f\xff\xff" * 2, "declares 8,796,.* holds 0"),
+    "gzipped idx of terabytes": (
+        *("a", gzip.compress(bytes([0, 0, 14, 2]) + b"\x00\x0f\xff\xff" * 2)),
+        "declares 8,796,.* holds at most",
+    ),
+    "gzipped idx that is truncated": ("a.gz", gzip.compress(idx(NUMBERS)[:-8]), "declares 168 .* holds fewer"),
+    "gzipped idx with more behind": ("a.gz", gzip.compress(idx(NUMBERS) + b"0"), "declares 168 .* holds more"),
+    "truncated gzip of idx": ("a.gz", gzip.compress(idx(NUMBERS))[:-9], "ended"),
+    "corrupt gzip of idx": ("a.gz", gzip.compress(idx(NUMBERS))[:-6] + b"abcdef", "CRC"),
+    "no gzip of idx": ("a-idx3-ubyte.gz", gzip.compress(b"1,2"), "it begins with 31 2c 32"),
+    "idx without rows": ("a", idx(NUMBERS[:0]), "0 rows"),
+    "idx without columns": ("a", idx(NUMBERS[:, :0]), "0 columns"),
+    "idx of too many dimensions": ("a", bytes([0, 0, 8, 99]) + bytes([0, 0, 0, 1]) * 99 + b"5", "IDX"),
     "empty parquet": ("a.parquet", b"", "Parquet"),
     "truncated parquet": ("a.parquet", b"PAR1" + bytes(100), "Parquet"),
 }
@@ -232,11 +282,22 @@ def test_parquet_of_dates_is_refused_by_its_column(write):
         read_table(write("a.parquet", parquet_of(when=pa.array([0], pa.timestamp("s")))))
 
 
-@pytest.mark.parametrize("content", [npy_header((10**5, 10**5)), npz(x=np.zeros((1, 1)))[:60]])
-def test_declared_size_takes_no_memory(write, content):
-    path = write("a.npy", content)
+IDX_OF_GIGABYTES = bytes([0, 0, 8, 2]) + (10**5).to_bytes(4, "big") * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.npy", npy_header((10**5, 10**5))),
+        ("a.npy", npz(x=np.zeros((1, 1)))[:60]),
+        ("a.idx", IDX_OF_GIGABYTES),
+        ("a.idx", gzip.compress(IDX_OF_GIGABYTES)),
+    ],
+)
+def test_declared_size_takes_no_memory(write, name, content):
+    path = write(name, content)
     tracemalloc.start()
-    with pytest.raises(ValueError, match="not a readable NPY file"):
+    with pytest.raises(ValueError, match=r"not a readable (NPY|IDX) file"):
         read_table(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -251,13 +312,19 @@ def test_archive_that_lies_about_its_size_is_refused(write):
         read_table(write("a.npz", bytes(content)))
 
 
-BIG = np.zeros((64, 64))
+BIG = np.zeros((64, 64))  # more than the 10,000 bytes that the test allows
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.csv", gzip.compress(csv_of(BIG).encode())), ("a.npy", npy(BIG)), ("a.npz", npz(x=BIG))],
-    ids=["gzipped csv", "npy", "npz"],
+    [
+        ("a.csv", gzip.compress(csv_of(BIG).encode())),
+        ("a.npy", npy(BIG)),
+        ("a.npz", npz(x=BIG)),
+        ("a", idx(BIG)),
+        ("a.gz", gzip.compress(idx(BIG))),
+    ],
+    ids=["gzipped csv", "npy", "npz", "idx", "gzipped idx"],
 )
 def test_table_larger_than_memory_is_refused(write, monkeypatch, name, content):
     monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
@@ -265,7 +332,11 @@ def test_table_larger_than_memory_is_refused(write, monkeypatch, name, content):
         read_table(write(name, content))
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.npy", GOOD_NPY), ("a.npz", GOOD_NPZ)], ids=["npy", "npz"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.npy", GOOD_NPY), ("a.npz", GOOD_NPZ), ("a-idx2", idx(NUMBERS)), ("a-idx2.gz", gzip.compress(idx(NUMBERS)))],
+    ids=["npy", "npz", "idx", "gzipped idx"],
+)
 def test_damaged_file_is_read_or_refused_but_never_crashes(write, name, content):
     rng = np.random.default_rng(RNG_SEED)
     for _ in range(150):

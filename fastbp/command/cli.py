@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import json
 import math
+import os
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from fastbp.command.endings import PlainEndings
 
-if TYPE_CHECKING:
-    from fastbp.command.fitting import Problem
-    from fastbp.command.tables import Table
-
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
+POSITIVE = click.FloatRange(0, min_open=True)
 LINES_A_WRITE = 1024
+TEST_FRACTION = 0.2
+ANNOUNCED_AFTER = 2.0  # seconds
+
+# The choices of `fastbp train`; what they are made of imports NumPy.
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
+LOSSES = ("squared_error", "binary_cross_entropy", "cross_entropy")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "cosine", "step")
 
 
-def _finite(context: click.Context, option: click.Parameter, value: float) -> float:
-    if not math.isfinite(value):
+def _finite(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"{value} is not a finite number.", context, option)
     return value
+
+
+def _sizes(context: click.Context, option: click.Parameter, words: str | None) -> tuple[int, ...] | None:
+    """The sizes of hidden layers: "128,64", and "" or "0" for none."""
+    if words is None or words.strip() in ("", "0"):
+        return None if words is None else ()
+    parts = [part.strip() for part in words.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"{words!r} is not sizes as 128,64, nor 0 for no hidden layer.", context, option)
+    return tuple(map(int, parts))
 
 
 def _version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
@@ -52,7 +71,11 @@ def main() -> None:
 
 @main.command()
 @click.argument("data", type=FILE, required=False)
-@click.option("--target", metavar="NAME_OR_NUMBER", help="Column to learn; 0 is the first.  [default: the last column]")
+@click.option(
+    "--target",
+    metavar="COLUMN_OR_FILE",
+    help="What to learn: a column by name or number (0 is the first), or a file of labels.  [default: the last column]",
+)
 @click.option(
     "--task",
     type=click.Choice(["auto", "classes", "values"]),
@@ -60,22 +83,60 @@ def main() -> None:
     show_default=True,
     help="What the target holds; auto: text and few whole numbers are classes.",
 )
+@click.option("--test", type=FILE, metavar="FILE", help="Rows to hold out.  [default: some of DATA]")
+@click.option("--test-target", metavar="COLUMN_OR_FILE", help="Their target.  [default: the same column]")
 @click.option(
-    "--steps",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=1000,
-    show_default=True,
-    help="Steps of gradient descent.",
+    "--test-fraction",
+    metavar="X",
+    type=click.FloatRange(0, 1, max_open=True),
+    callback=_finite,
+    help="Share of DATA to hold out.  [default: 0.2]",
 )
 @click.option(
-    "--learning-rate",
+    "--hidden",
+    metavar="N,N,...",
+    callback=_sizes,
+    help="Sizes of the hidden layers, or 0 for none.  [default: 64]",
+)
+@click.option(
+    "--activation", type=click.Choice(ACTIVATIONS), default="relu", show_default=True, help="Of hidden layers."
+)
+@click.option(
+    "--loss",
+    type=click.Choice(LOSSES),
+    help="What is made small.  [default: cross_entropy for classes, squared_error for values]",
+)
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adam", show_default=True)
+@click.option(
+    "--learning-rate", metavar="X", type=POSITIVE, callback=_finite, help="At first.  [default: 0.002; sgd: 0.01]"
+)
+@click.option(
+    "--momentum",
     metavar="X",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0, 1, max_open=True),
     callback=_finite,
-    default=1.0,
+    help="Of sgd.  [default: 0.9]",
+)
+@click.option(
+    "--weight-decay", metavar="X", type=click.FloatRange(0), callback=_finite, help="[default: 0; adamw: 0.01]"
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES),
+    default="cosine",
     show_default=True,
-    help="Of the gradient averaged over the rows: the summed one is multiplied by this / rows.",
+    help="Of the learning rate: cosine falls to 0, step to a tenth after each third.",
+)
+@click.option("--clip-norm", metavar="X", type=POSITIVE, callback=_finite, help="The largest norm of the gradient.")
+@click.option("--batch-size", metavar="N", type=COUNT, default=32, show_default=True, help="Rows of an update.")
+@click.option(
+    "--epochs", metavar="N", type=COUNT, help="Times to go through the rows.  [default: 10 to 100, for 4000 updates]"
+)
+@click.option(
+    "--patience",
+    metavar="N",
+    type=COUNT,
+    help="Hold back a tenth of the rows to train on, and stop after N epochs in which they were not learned better.",
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @click.option(
@@ -84,86 +145,90 @@ def main() -> None:
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Decides which rows are held out.",
+    help="Of the rows held out, the first weights and the order of the rows.",
 )
-@click.option(
-    "--test-fraction",
-    metavar="X",
-    type=click.FloatRange(0, 1, max_open=True),
-    callback=_finite,
-    default=0.2,
-    show_default=True,
-    help="Share of the rows to hold out.",
-)
-@click.option("--threads", metavar="N", type=click.IntRange(min=1), help="Threads to use.  [default: all cores]")
-@click.option("--save", type=FILE, metavar="MODEL.npz", help="Write the trained model, for fastbp predict.")
-@click.option("--plot", type=FILE, metavar="COST.png", help="Write the cost curve (PNG, SVG or PDF).")
-@click.option("--compare/--no-compare", default=True, help="Time a step and NumPy's, or do not.  [default: compare]")
+@click.option("--threads", metavar="N", type=COUNT, help="Threads to use.  [default: all cores]")
+@click.option("--save", type=FILE, metavar="MODEL", help="Write the trained model (safetensors), for fastbp predict.")
+@click.option("--plot", type=FILE, metavar="COST.png", help="Write the curve of the loss (PNG, SVG or PDF).")
+@click.option("--compare/--no-compare", default=True, help="Time an epoch and NumPy's, or do not.  [default: compare]")
 @click.option("--progress/--no-progress", default=None, help="Show a progress bar.  [default: if in a terminal]")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def train(
     data: Path | None,
     target: str | None,
     task: Any,
-    steps: int,
-    learning_rate: float,
-    dtype: str,
-    seed: int,
-    test_fraction: float,
+    test: Path | None,
+    test_target: str | None,
+    test_fraction: float | None,
     threads: int | None,
     save: Path | None,
     plot: Path | None,
     compare: bool,
     progress: bool | None,
     quiet: bool,
+    **recipe: Any,
 ) -> None:
-    """Train a sigmoid layer on DATA: a CSV, NPY, NPZ or Parquet file.
+    """Train a network on DATA: a CSV, NPY, NPZ, Parquet or IDX file (MNIST's).
 
-    A CSV file may have a header and be gzipped; an NPZ file holds x and y, or one matrix. Without DATA, fastbp learns
-    the UCI handwritten digits, which come with it.
+    CSV and IDX files may be gzipped, and CSV files have a header; images are flattened; an NPZ file holds x and y, or
+    one array. Without DATA, fastbp learns the UCI handwritten digits, which come with it.
 
-    Some rows are held out, the inputs are standardised, and the squared error over the other rows is made small by
-    gradient descent. Then come its cost, how good it is on the rows held out, and the time for a step beside NumPy's
-    on the same data.
+    The inputs are standardised, and so are values to learn. Then come the loss and how good the network is on the rows
+    held out, and the time for an epoch beside that of the same network in NumPy, on the same data.
     """
-    _check_outputs(data, save=save, plot=plot)
+    _check_outputs([data, test, *_files(target, test_target)], save=save, plot=plot)
+    if test and test_fraction is not None:
+        raise click.UsageError("--test and --test-fraction are both given; one of them is wanted.")
+    if test_target is not None and not test:
+        raise click.UsageError("--test-target is given, but not --test; both are wanted.")
 
     import fastbp as engine
+    from fastbp.command import wording
     from fastbp.command.datasets import digits
     from fastbp.command.fitting import fit, prepare
+    from fastbp.command.recipe import Recipe
     from fastbp.command.tables import read_table
+    from fastbp.command.targets import read_target, read_test_target
 
     if threads is not None:
         engine.set_num_threads(threads)
-    table = read_table(data) if data else digits()
-    column = table.find("-1" if target is None else target)
-    problem = prepare(table, column, task=task, test_fraction=test_fraction, seed=seed, dtype=dtype)
     say = _silence if quiet else click.echo
-    steps_taken = f"{steps} steps, learning rate {learning_rate:g} / {len(problem.train.x)} rows"
-    say(_what_is_learned(table, column, problem, chosen=target is not None))
-    trained_on = len(problem.train.x)
-    say(f"split       {trained_on} rows to train on, {table.rows - trained_on} held out, seed {seed}")
-    say(f"training    {steps_taken}, {dtype}")
+    progress = (sys.stderr.isatty() if progress is None else progress) and not quiet
+    how = Recipe(**recipe)
+    table = read_table(data) if data else digits()
+    learned = read_target(table, target, task)
+    held_out = None
+    if test:
+        test_table = read_table(test)
+        held_out = test_table, read_test_target(test_table, test_target, learned, named=table.named)
+    fraction = TEST_FRACTION if test_fraction is None else test_fraction
+    problem = prepare(table, learned, how, test_fraction=fraction, test=held_out)
+    say(wording.data(table, learned, problem, chosen=target is not None))
+    say(wording.split(problem, how, str(test) if test else ""))
+    say(wording.network(problem.model.network))
+    say(wording.training(how, len(problem.train.x), problem.model.network.architecture.loss))
 
-    if progress is None:
-        progress = sys.stderr.isatty()
-    costs = fit(problem, learning_rate=learning_rate, steps=steps, progress=progress and not quiet)
-    say(f"cost        {costs[0]:.6g} before, {costs[-1]:.6g} after (squared errors summed over the rows to train on)")
-    for line in _scores(problem):
+    with _announcing("compiling the kernels, once for all networks of this dtype ...", progress):
+        problem.model.network.predict(problem.train.x[:1])
+    done = fit(problem, how, progress=progress)
+    for line in wording.results(problem, done.history):
         say(line)
     if save:
         problem.model.save(save)
         say(f"model       {click.format_filename(save)}")
     if plot:
-        from fastbp.command.plots import plot_costs
+        from fastbp.command.plots import plot_history
 
-        plot_costs(costs, f"{problem.model.target}: {steps_taken}", plot)
-        say(f"cost curve  {click.format_filename(plot)}")
+        plot_history(done.history, problem.model.target, plot)
+        say(f"loss curve  {click.format_filename(plot)}")
     if compare and not quiet:
         from fastbp.command.comparison import compare as time_both
 
-        fused, numpy = time_both(problem.train.x, problem.train.y, learning_rate / len(problem.train.x))
-        say(f"step        {_duration(fused)}, NumPy {_duration(numpy)} on the same data: {_ratio(numpy / fused)}")
+        optimizer = problem.model.network.optimizer
+        rows = len(problem.train.x) - how.held_back(len(problem.train.x))
+        x, y = problem.train.x[:rows], problem.train.y[:rows]
+        both = time_both(x, y, problem.model.network, optimizer, how.batch_size)
+        say(wording.timing(both, done.seconds, how.batches(len(problem.train.x))))
 
 
 @main.command()
@@ -177,11 +242,11 @@ def predict(model: Path, data: Path, output: Path | None) -> None:
     else they are taken in order. The target may be among them by its name, and is not looked at.
     """
     if output:
-        from fastbp.command.atomic import check_writable
+        from fastbp.atomic import check_writable
 
         check_writable("--output", output)
 
-    from fastbp.command.atomic import replacing
+    from fastbp.atomic import replacing
     from fastbp.command.model import Model
     from fastbp.command.tables import read_table
 
@@ -292,11 +357,16 @@ def info() -> None:
     click.echo(fastbp.show_config())
 
 
-def _check_outputs(data: Path | None, save: Path | None, plot: Path | None) -> None:
-    """Refuse, before any work is done, files that could not be written or that would overwrite one another."""
-    from fastbp.command.atomic import check_writable
+def _files(*targets: str | None) -> list[Path]:
+    """Those of these words that name files."""
+    return [Path(word) for word in targets if word is not None and os.path.isfile(word)]
 
-    taken = {data.resolve(): "the data"} if data else {}
+
+def _check_outputs(read: list[Path | None], save: Path | None, plot: Path | None) -> None:
+    """Refuse, before any work is done, files that could not be written or that would overwrite one another."""
+    from fastbp.atomic import check_writable
+
+    taken = {path.resolve(): "the data" for path in read if path}
     for option, path in (("--save", save), ("--plot", plot)):
         if path:
             check_writable(option, path)
@@ -309,51 +379,17 @@ def _check_outputs(data: Path | None, save: Path | None, plot: Path | None) -> N
         check_plot(plot)
 
 
-def _what_is_learned(table: Table, column: int, problem: Problem, *, chosen: bool) -> str:
-    from fastbp.command.tables import quoted
-    from fastbp.command.targets import Classes
-
-    meaning = problem.model.meaning
-    kind = (
-        f"{meaning.outputs} classes"
-        if isinstance(meaning, Classes)
-        else f"values, here {meaning.low:g} to {meaning.high:g}"
-    )
-    which = "" if chosen else " (the last column)"
-    return (
-        f"data        {table.source}: {table.rows} rows, {len(problem.model.names)} inputs\n"
-        f"target      {quoted(problem.model.target)}{which}: {kind}"
-    )
-
-
-def _scores(problem: Problem) -> list[str]:
-    """A line for each score: on the rows held out, if there are any, and on those trained on."""
-    trained = problem.score(problem.train)
-    held_out = problem.score(problem.test) if problem.test else {}
-    lines = []
-    for name, value in trained.items():
-        shown = f"{_score(name, value)} on the rows trained on"
-        if held_out:
-            shown = f"{_score(name, held_out[name])} on the rows held out, {_score(name, value)} on those trained on"
-        lines.append(f"{name:<12}{shown}")
-    return lines
-
-
-def _score(name: str, value: float) -> str:
-    if value != value:
-        return "undefined (the values do not differ)"
-    return f"{100 * value:.1f} %" if name == "accuracy" else f"{value:.4g}"
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} µs"
-
-
-def _ratio(ratio: float) -> str:
-    return f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
+@contextlib.contextmanager
+def _announcing(message: str, wanted: bool) -> Iterator[None]:
+    """Print a message if the block takes long."""
+    timer = threading.Timer(ANNOUNCED_AFTER, click.echo, [message], {"err": True})
+    timer.daemon = True
+    if wanted:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _silence(message: str) -> None:

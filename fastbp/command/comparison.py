@@ -1,48 +1,76 @@
-"""The time for a training step, fused and in NumPy, measured side by side on the same data."""
+"""The time for an epoch of training, fused and in NumPy, measured one after the other on the same data."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from statistics import median
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 import fastbp as engine
 from fastbp import reference
+from fastbp.bench.timing import settle
+from fastbp.optimizers import Optimizer
 
-BUDGET = 0.3  # seconds for each engine
-SLICE = 0.02  # seconds that one timed run should last
-LEAST_STEPS = 4  # in a run, whose last cost takes a part of a step more
-MOST_RUNS = 25
+BUDGET = 0.1  # seconds for each engine, if a batch does not take longer
+RUNS = 5
+# BLAS uses one thread unless all are so much faster: over small batches they mostly wait for each other, and where the
+# machine does something else as well, 30 times as long as they work.
+WORTH_ALL_THREADS = 1.3
 
 
 class Comparison(NamedTuple):
-    """Seconds for a step of either engine: the medians of runs taken in turn."""
+    """Seconds for so many batches with either engine: the fastest of some runs."""
 
+    batches: int
     fused: float
     numpy: float
 
 
-def compare(x: npt.NDArray[Any], y: npt.NDArray[Any], learning_rate: float) -> Comparison:
-    """Time both engines' `train` from zero weights, after a warm-up."""
+def compare(
+    x: npt.NDArray[Any], y: npt.NDArray[Any], trained: engine.Network, optimizer: Optimizer, batch_size: int
+) -> Comparison | None:
+    """Time an epoch of untrained twins of a network, or as many of its batches as there is time for.
 
-    def run(train: Callable[..., Any], steps: int) -> float:
-        w, b = np.zeros((x.shape[1], y.shape[1]), x.dtype), np.zeros(y.shape[1], x.dtype)
+    None if one of them diverges.
+    """
+    made = trained.architecture
+    fused, plain = (
+        kind(
+            made.sizes,
+            activation=made.activations[:-1],
+            output_activation=made.activations[-1],
+            loss=made.loss,
+            dtype=made.dtype,
+        )
+        for kind in (engine.Network, reference.Network)
+    )
+
+    def run(network: engine.Network | reference.Network, batches: int) -> float:
+        rows = min(len(x), batches * batch_size)
         start = time.perf_counter()
-        train(x, y, w, b, learning_rate=learning_rate, steps=steps, bias_reduction="sum")
-        return (time.perf_counter() - start) / steps
+        network.fit(x[:rows], y[:rows], batch_size=batch_size, optimizer=optimizer)
+        return time.perf_counter() - start
 
-    engines = (engine.train, reference.train)
-    steps = []
-    for train in engines:
-        run(train, 1)
-        steps.append(max(LEAST_STEPS, round(SLICE / run(train, LEAST_STEPS))))
-    seconds: tuple[list[float], list[float]] = ([], [])
-    start = time.perf_counter()
-    while len(seconds[0]) < MOST_RUNS and (not seconds[0] or time.perf_counter() - start < 2 * BUDGET):
-        for train, count, taken in zip(engines, steps, seconds, strict=True):
-            taken.append(run(train, count))
-    return Comparison(median(seconds[0]), median(seconds[1]))
+    def timed(network: engine.Network | reference.Network, batches: int) -> float:
+        settle()
+        start, seconds = time.perf_counter(), list[float]()
+        while len(seconds) < RUNS and (not seconds or time.perf_counter() - start < BUDGET):
+            seconds.append(run(network, batches))
+        return min(seconds)
+
+    def batch_of_numpy(threads: int | None) -> float:
+        with threadpool_limits(threads, "blas"):
+            return min(run(plain, 1) for _ in range(2))
+
+    try:
+        one, every = batch_of_numpy(1), batch_of_numpy(None)
+        seconds, threads = (every, None) if every < one / WORTH_ALL_THREADS else (one, 1)
+        batches = max(1, min(-(-len(x) // batch_size), int(BUDGET / RUNS / seconds)))
+        run(fused, batches)
+        fused_seconds = timed(fused, batches)
+        with threadpool_limits(threads, "blas"):
+            return Comparison(batches, fused_seconds, timed(plain, batches))
+    except FloatingPointError:
+        return None

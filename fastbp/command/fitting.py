@@ -1,22 +1,26 @@
-"""From a table to a trained model: split, standardise, train the sigmoid layer."""
+"""From tables to a trained model: split, standardise, train the network."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 import fastbp as engine
-from fastbp.command.model import Model, standardise
-from fastbp.command.tables import ROWS_A_BLOCK, Table, quoted
-from fastbp.command.targets import Task, Values, read_target
+from fastbp.command.model import Model, columns_like
+from fastbp.command.readers.contents import check_size
+from fastbp.command.recipe import VALIDATION, Recipe
+from fastbp.command.standardisation import measure
+from fastbp.command.tables import Table, quoted
+from fastbp.command.targets import Classes, Target, Values
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Standardised x (rows, inputs), y (rows, outputs), and the target itself, `actual` (rows,)."""
+    """Standardised x (rows, inputs), what the network takes for the target, and the target itself, `actual` (rows,)."""
 
     x: npt.NDArray[Any]
     y: npt.NDArray[Any]
@@ -25,88 +29,87 @@ class Rows:
 
 @dataclass(frozen=True)
 class Problem:
-    """Rows to train on, rows held out (or None), and the untrained model, whose w and b are zero."""
+    """Rows to train on, rows held out (or None), and the model, at first untrained."""
 
     train: Rows
     test: Rows | None
     model: Model
 
     def score(self, rows: Rows) -> dict[str, float]:
-        """How well the model does on these rows."""
-        meaning = self.model.meaning
-        return meaning.score(meaning.decode(engine.forward(rows.x, self.model.w, self.model.b)), rows.actual)
+        """The loss on these rows, and how well the model does on them in words of the target."""
+        meaning, network = self.model.meaning, self.model.network
+        loss = network.evaluate(rows.x, rows.y)["loss"]
+        return {"loss": loss} | meaning.score(meaning.decode(network.predict(rows.x)), rows.actual)
 
 
-def prepare(table: Table, target: int, *, task: Task, test_fraction: float, seed: int, dtype: str) -> Problem:
-    """Split the rows by `seed`, and standardise them by the mean and deviation of those to train on."""
-    inputs = [column for column in range(len(table.names)) if column != target]
-    if not inputs:
-        raise ValueError(f"{table.source} has one column; at least one input and the target are wanted")
-    classes, actual = read_target(table, target, task)
-    values = table.numbers(inputs)
-    order = np.random.default_rng(seed).permutation(table.rows)
-    held_out = round(test_fraction * table.rows)
-    if test_fraction > 0 and not 0 < held_out < table.rows:
+def prepare(
+    table: Table, target: Target, recipe: Recipe, *, test_fraction: float, test: tuple[Table, Target] | None = None
+) -> Problem:
+    """Hold out the rows of `test`, or some of the table by the seed; standardise all by those to train on."""
+    columns = [column for column in range(len(table.names)) if column != target.column]
+    names = tuple(table.names[column] for column in columns)
+    values = table.numbers(columns)
+    order = np.random.default_rng(recipe.seed).permutation(table.rows)
+    held_out = 0 if test else round(test_fraction * table.rows)
+    if test_fraction > 0 and not test and not 0 < held_out < table.rows:
         raise ValueError(
             f"--test-fraction is {test_fraction}, which leaves {table.rows - held_out} of {table.rows} rows to train "
             f"on and {held_out} held out; at least one of each is wanted"
         )
-    test, train = np.sort(order[:held_out]), np.sort(order[held_out:])
-    names = tuple(table.names[column] for column in inputs)
-    meaning = classes or _scale(table.names[target], actual[train])
-    mean, scale = _moments(values, train, names)
+    rows_in_all = table.rows + (test[0].rows if test else 0)
+    check_size(rows_in_all * len(columns) * recipe.itemsize, f"{table.source}, standardised in {recipe.dtype},")
+    tested, trained = np.sort(order[:held_out]), np.sort(order[held_out:])
+    scale = measure(values, trained, [f"column {quoted(name)}" for name in names], alike=bool(table.image))
+    meaning = _meaning(target, trained)
+    loss = recipe.loss_for(meaning, quoted(target.name))
+    network = recipe.network(len(columns), meaning, loss)
+    model = Model(network, scale, names, table.named, target.name, meaning)
 
-    def rows(chosen: npt.NDArray[np.intp]) -> Rows:
-        x = np.empty((len(chosen), len(inputs)), dtype)
-        for block in _blocks(len(chosen)):
-            x[block] = standardise(values[chosen[block]], mean, scale, dtype)
-        return Rows(x, meaning.encode(actual[chosen], dtype), actual[chosen])
+    def rows(values: npt.NDArray[Any], actual: npt.NDArray[Any]) -> Rows:
+        return Rows(scale.apply(values, recipe.dtype), meaning.encode(actual, loss, recipe.dtype), actual)
 
-    # One layer has no symmetry to break, so it may start from zero: the seed is in the split alone.
-    w, b = np.zeros((len(inputs), meaning.outputs), dtype), np.zeros(meaning.outputs, dtype)
-    model = Model(w, b, mean, scale, names, table.named, table.names[target], meaning)
-    return Problem(rows(train), rows(test) if held_out else None, model)
+    def chosen(part: npt.NDArray[np.intp]) -> Rows:
+        whole = len(part) == len(values)
+        return rows(values if whole else values[part], target.actual if whole else target.actual[part])
 
-
-def fit(problem: Problem, *, learning_rate: float, steps: int, progress: bool) -> npt.NDArray[Any]:
-    """Train the model in place; the cost after each number of steps."""
-    x, y, model = problem.train.x, problem.train.y, problem.model
-    rate = learning_rate / len(x)
-    return engine.train(
-        x, y, model.w, model.b, learning_rate=rate, steps=steps, bias_reduction="sum", progress=progress
-    )
+    if test:
+        test_table, test_target = test
+        other = test_table.numbers(columns_like(test_table, names, table.named, target.name, test_target.column))
+        return Problem(chosen(trained), rows(other, test_target.actual), model)
+    return Problem(chosen(trained), chosen(tested) if held_out else None, model)
 
 
-def _scale(name: str, actual: npt.NDArray[Any]) -> Values:
-    low, high = float(actual.min()), float(actual.max())
-    if not low < high:
-        raise ValueError(f"target {quoted(name)} is {low} in every row to train on; at least two values are wanted")
-    return Values(low, high)
+class Fit(NamedTuple):
+    """What training told of its epochs, and the seconds that each took."""
+
+    history: engine.History
+    seconds: list[float]
 
 
-def _moments(
-    values: npt.NDArray[Any], chosen: npt.NDArray[np.intp], names: tuple[str, ...]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The mean of each column and one over its deviation, 0 where the column is constant: it then says nothing."""
-    size = np.zeros(values.shape[1])  # the largest number: sums are taken in its units, lest squares overflow
-    total, squares = np.zeros_like(size), np.zeros_like(size)
-    with np.errstate(over="ignore", divide="ignore", under="ignore"):
-        for block in _blocks(len(chosen)):
-            size = np.maximum(size, np.abs(values[chosen[block]].astype(np.float64)).max(axis=0))
-        unit = np.where(size > 0, size, 1)
-        for block in _blocks(len(chosen)):
-            total += (values[chosen[block]] / unit).sum(axis=0)
-        mean = total / len(chosen)
-        for block in _blocks(len(chosen)):
-            squares += ((values[chosen[block]] / unit - mean) ** 2).sum(axis=0)
-        deviation = np.sqrt(squares / len(chosen))
-        constant = deviation <= 8 * np.finfo(np.float64).eps * np.abs(mean)  # what rounding alone can make
-        scale = np.where(constant, 0, 1 / (unit * deviation))
-    bad = np.flatnonzero(~np.isfinite(scale))
-    if len(bad):
-        raise ValueError(f"column {quoted(names[bad[0]])} has numbers too small to be standardised")
-    return mean * unit, scale
+def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> Fit:
+    """Train the model's network in place."""
+    rows = len(problem.train.x)
+    ends = [time.perf_counter()]
+    with np.errstate(over="ignore"):  # a rate beyond the dtype is inf, and diverges
+        history = problem.model.network.fit(
+            problem.train.x,
+            problem.train.y,
+            epochs=recipe.epochs_for(rows),
+            batch_size=recipe.batch_size,
+            optimizer=recipe.optimizer_for(rows),
+            validation_fraction=None if recipe.patience is None else VALIDATION,
+            early_stopping=None if recipe.patience is None else engine.EarlyStopping(patience=recipe.patience),
+            callback=lambda epoch, metrics: ends.append(time.perf_counter()),
+            progress=progress,
+        )
+    return Fit(history, np.diff(ends).tolist())
 
 
-def _blocks(rows: int) -> list[slice]:
-    return [slice(start, start + ROWS_A_BLOCK) for start in range(0, rows, ROWS_A_BLOCK)]
+def _meaning(target: Target, trained: npt.NDArray[np.intp]) -> Classes | Values:
+    if target.labels is not None:
+        return Classes(target.labels)
+    name = f"target {quoted(target.name)}"
+    scale = measure(target.actual[:, np.newaxis], trained, [name])
+    if scale.scale[0] == 0:
+        raise ValueError(f"{name} is {scale.mean[0]:g} in every row to train on; at least two values are wanted")
+    return Values(float(scale.mean[0]), float(1 / scale.scale[0]))

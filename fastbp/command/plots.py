@@ -1,13 +1,11 @@
-"""The cost curve as a picture. Matplotlib is imported only when one is asked for."""
+"""The loss of each epoch as a picture. Matplotlib is imported only when one is asked for."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy.typing as npt
-
-from fastbp.command.atomic import replacing
+from fastbp.atomic import replacing
+from fastbp.history import History
 
 KINDS = ("png", "svg", "pdf")
 
@@ -22,18 +20,18 @@ def check_plot(path: Path) -> None:
         raise ValueError(f"--plot is {path}; a name that ends in .png, .svg or .pdf is wanted")
 
 
-def plot_costs(costs: npt.NDArray[Any], title: str, path: Path) -> None:
-    """Draw the costs (steps + 1,) over the steps, on a logarithmic scale where they allow one."""
+def plot_history(history: History, title: str, path: Path) -> None:
+    """Draw the losses over the epochs, on a logarithmic scale where they allow one."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot(range(len(costs)), costs, marker="." if len(costs) < 30 else "")
-    if costs.min() > 0:
+    axes = history.plot(figure.add_subplot())
+    if all(history[name].min() > 0 for name in ("loss", "val_loss") if name in history):
         axes.set_yscale("log")
+    if len(history["loss"]) < 30:
+        for line in axes.get_lines()[: len({"loss", "val_loss"} & set(history))]:
+            line.set_marker(".")
     axes.set_title(title, parse_math=False)
-    axes.set_xlabel("steps")
-    axes.set_ylabel("cost: sum of squared errors")
     axes.grid(alpha=0.3, which="both")
     with replacing(path) as stream:
         figure.savefig(stream, format=_kind(path), dpi=150)

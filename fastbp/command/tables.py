@@ -1,4 +1,4 @@
-"""A named table of numbers from a CSV, NPY, NPZ or Parquet file.
+"""A named table of numbers from a CSV, NPY, NPZ, Parquet or IDX file.
 
 Columns are found by name or number, and no number leaves a table unchecked: text, gaps and infinities are refused
 by the name of their column and their row (row 1 is the first under the header).
@@ -6,7 +6,10 @@ by the name of their column and their row (row 1 is the first under the header).
 
 from __future__ import annotations
 
+import gzip
 import io
+import re
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +19,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.command.readers import arrays, parquet, text
+from fastbp.command.readers import arrays, idx, parquet, text
 from fastbp.command.readers.contents import Contents, number_of
 
 ENDINGS = {".npy": "NPY", ".npz": "NPZ", ".parquet": "Parquet", ".pq": "Parquet"}
 MAGIC = {b"\x93NUMPY": "NPY", b"PK\x03\x04": "NPZ", b"PAR1": "Parquet"}
+IDX_NAME = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")  # as in train-images-idx3-ubyte
 GZIP = b"\x1f\x8b"
 ROWS_A_BLOCK = 1 << 12
 LONGEST_QUOTE = 40  # characters of a file's text that a message repeats
@@ -29,13 +33,17 @@ MOST_NAMES = 8  # names that a message lists
 
 @dataclass(frozen=True)
 class Table:
-    """`values` (rows, columns), its column names, and the cells of its text columns; `named` if the file has names."""
+    """`values` (rows, columns), its column names, and the cells of its text columns; `named` if the file has names.
+
+    `image`: the shape of a row that has more than one dimension.
+    """
 
     source: str
     names: tuple[str, ...]
     named: bool
     values: npt.NDArray[Any]
     text: dict[int, list[str]]
+    image: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -67,7 +75,7 @@ class Table:
                 raise ValueError(self._at(row + 1, column, f"holds the text {quoted(cells[row])}; a number is wanted"))
         together = list(columns) == list(range(columns[0], columns[0] + len(columns)))
         chosen = self.values[:, columns[0] : columns[0] + len(columns)] if together else self.values[:, columns]
-        for start in range(0, self.rows, ROWS_A_BLOCK):
+        for start in range(0, self.rows if chosen.dtype.kind == "f" else 0, ROWS_A_BLOCK):
             good = np.isfinite(chosen[start : start + ROWS_A_BLOCK])
             if not good.all():
                 row, position = (int(i) for i in np.argwhere(~good)[0])
@@ -91,11 +99,10 @@ def read_table(path: Path) -> Table:
     """The table of a file, whose kind is told by its ending or its first bytes; all else is read as CSV."""
     with path.open("rb") as stream:
         start = stream.peek(8)[:8]
-        kind = ENDINGS.get(path.suffix.lower()) or next(
-            (MAGIC[magic] for magic in MAGIC if start.startswith(magic)), "CSV"
-        )
+        gzipped = start.startswith(GZIP)
+        kind = _kind(path.name.lower(), start, _unpacked(stream) if gzipped else start)
         try:
-            contents = _contents(kind, stream, start)
+            contents = _contents(kind, stream, gzipped)
         except MemoryError:
             raise
         except ImportError as error:
@@ -105,14 +112,33 @@ def read_table(path: Path) -> Table:
     return _checked(str(path), contents)
 
 
-def _contents(kind: str, stream: io.BufferedReader, start: bytes) -> Contents:
+def _kind(name: str, start: bytes, unpacked: bytes) -> str:
+    """The kind of the file of a name that begins with `start`, and where it is gzipped, with `unpacked` inside."""
+    if ending := ENDINGS.get(Path(name).suffix):
+        return ending
+    if IDX_NAME.search(name) or idx.is_idx(unpacked[:4]):
+        return "IDX"
+    return next((MAGIC[magic] for magic in MAGIC if start.startswith(magic)), "CSV")
+
+
+def _unpacked(stream: io.BufferedReader) -> bytes:
+    """The first bytes of what was gzipped, as far as they can be read; then the stream is where it was."""
+    try:
+        return gzip.GzipFile(fileobj=stream).read(4)
+    except (OSError, EOFError, zlib.error):
+        return b""
+    finally:
+        stream.seek(0)
+
+
+def _contents(kind: str, stream: io.BufferedReader, gzipped: bool) -> Contents:
     if kind == "NPY":
         return arrays.read_npy(stream)
     if kind == "NPZ":
         return arrays.read_npz(stream)
     if kind == "Parquet":
         return parquet.read(stream)
-    return text.read(stream, gzipped=start.startswith(GZIP))
+    return idx.read(stream, gzipped) if kind == "IDX" else text.read(stream, gzipped)
 
 
 def _checked(source: str, contents: Contents) -> Table:
@@ -123,7 +149,7 @@ def _checked(source: str, contents: Contents) -> Table:
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise ValueError(f"{source} has {times} columns named {quoted(name)}; different names are wanted")
-    return Table(source, names, contents.names is not None, contents.values, contents.text)
+    return Table(source, names, contents.names is not None, contents.values, contents.text, contents.image)
 
 
 def reason(error: Exception) -> str:

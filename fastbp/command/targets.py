@@ -1,42 +1,54 @@
-"""What a target column means: classes, one output each, or values on a scale, in a single output."""
+"""What is learned: which numbers or texts it is, and whether they are classes or values."""
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.command.tables import Table, quoted
+from fastbp.command.readers.contents import as_text
+from fastbp.command.tables import Table, listed, quoted, read_table
 
 Task = Literal["auto", "classes", "values"]
 
 MOST_WHOLE_NUMBERS = 30  # with more different whole numbers than these, a column is taken for values
 MOST_CLASSES = 1000
-EDGE = 0.1  # values are scaled onto EDGE to 1 - EDGE, where the sigmoid is not yet flat
+DIGITS_SHOWN = 6  # of a value, below the deviation of those trained on
 
 
 @dataclass(frozen=True)
 class Classes:
-    """A class is its position in `labels`; its target is 1 in the output of that position and 0 in the others."""
+    """A class is its position in `labels`."""
 
     labels: tuple[str, ...]
 
     @property
-    def outputs(self) -> int:
-        """One output a class."""
-        return len(self.labels)
+    def losses(self) -> tuple[str, ...]:
+        """The losses that classes can be learned by, the usual one first."""
+        return ("cross_entropy", "squared_error", *(["binary_cross_entropy"] if len(self.labels) == 2 else []))
 
-    def encode(self, actual: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-        """y (rows, outputs) of the classes `actual` (rows,)."""
-        y = np.zeros((len(actual), self.outputs), dtype)
+    def outputs(self, loss: str) -> int:
+        """One output a class; one in all, which is the second of two classes, for binary_cross_entropy."""
+        return 1 if loss == "binary_cross_entropy" else len(self.labels)
+
+    def encode(self, actual: npt.NDArray[Any], loss: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """What a network of this loss takes for the classes `actual` (rows,)."""
+        if loss == "cross_entropy":
+            return actual
+        if loss == "binary_cross_entropy":
+            return actual.astype(dtype)[:, np.newaxis]
+        y = np.zeros((len(actual), len(self.labels)), dtype)
         y[np.arange(len(actual)), actual] = 1
         return y
 
-    def decode(self, y_pred: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
-        """The class (rows,) with the largest output."""
-        return np.asarray(np.argmax(y_pred, axis=1))
+    def decode(self, y_pred: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The class (rows,) of outputs (rows, outputs)."""
+        return np.asarray(y_pred[:, 0] > 0.5 if y_pred.shape[1] == 1 else np.argmax(y_pred, axis=1), np.intp)
 
     def score(self, predicted: npt.NDArray[Any], actual: npt.NDArray[Any]) -> dict[str, float]:
         """The share of rows whose class is right."""
@@ -49,65 +61,137 @@ class Classes:
 
 @dataclass(frozen=True)
 class Values:
-    """A value between `low` and `high`, the range of the training rows, is an output between 0.1 and 0.9."""
+    """An output is (value - mean) / deviation, by the mean and deviation of the rows trained on."""
 
-    low: float
-    high: float
+    mean: float
+    deviation: float
 
     @property
-    def outputs(self) -> int:
+    def losses(self) -> tuple[str, ...]:
+        """The loss that values can be learned by."""
+        return ("squared_error",)
+
+    def outputs(self, _loss: str) -> int:
         """One."""
         return 1
 
-    def encode(self, actual: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    def encode(self, actual: npt.NDArray[Any], _loss: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """y (rows, 1) of the values `actual` (rows,)."""
-        share = (actual / 2 - self.low / 2) / (self.high / 2 - self.low / 2)  # halves, lest the range overflow
-        return (EDGE + (1 - 2 * EDGE) * share).astype(dtype)[:, None]
+        with np.errstate(over="ignore"):
+            return ((actual - self.mean) / self.deviation).astype(dtype)[:, np.newaxis]
 
     def decode(self, y_pred: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The values (rows,) of outputs, in the dtype of y_pred."""
-        share = (y_pred[:, 0].astype(np.float64) - EDGE) / (1 - 2 * EDGE)
+        """The values (rows,) of outputs (rows, 1)."""
         with np.errstate(over="ignore"):
-            return (self.low * (1 - share) + self.high * share).astype(y_pred.dtype)
+            return self.mean + self.deviation * y_pred[:, 0].astype(np.float64)
 
     def score(self, predicted: npt.NDArray[Any], actual: npt.NDArray[Any]) -> dict[str, float]:
-        """R^2 (nan where the actual values do not differ) and the root of the mean squared error."""
+        """The root of the mean squared error, in the values' units, and R^2, nan where the actual do not differ."""
         with np.errstate(over="ignore", invalid="ignore"):
-            error = np.mean((predicted.astype(np.float64) - actual) ** 2)
-            spread = np.mean((actual - actual.mean()) ** 2)
-            return {"R^2": float(1 - error / spread) if spread > 0 else float("nan"), "RMSE": float(np.sqrt(error))}
+            error = np.mean(((predicted - actual) / self.deviation) ** 2)
+            away = (actual - self.mean) / self.deviation
+            spread = np.mean((away - away.mean()) ** 2)
+            r_squared = float(1 - error / spread) if spread > 0 else math.nan
+            return {"error": float(self.deviation * np.sqrt(error)), "R^2": r_squared}
 
     def words(self, predicted: npt.NDArray[Any]) -> list[str]:
-        """The values, as short as their dtype can be told apart."""
-        return [str(value) for value in predicted]
+        """The values, rounded to a millionth of the deviation."""
+        places = DIGITS_SHOWN - math.floor(math.log10(self.deviation))
+        return [str(round(value, places)) for value in predicted.tolist()]
 
 
-def read_target(table: Table, column: int, task: Task) -> tuple[Classes | None, npt.NDArray[Any]]:
-    """The classes of a column and the class of each row, or None and the value of each row."""
-    name = f"target {quoted(table.names[column])}"
-    if column in table.text:
-        if task == "values":
-            table.numbers([column])  # refuses the text, by its row
-        labels, actual = np.unique(np.array(table.words(column), dtype=object), return_inverse=True)
+@dataclass(frozen=True)
+class Target:
+    """The target of each row, `actual` (rows,): its position in `labels`, or where they are None, a value.
+
+    `column`: which column of the table it is, None where it comes from a file of its own.
+    """
+
+    name: str
+    column: int | None
+    labels: tuple[str, ...] | None
+    actual: npt.NDArray[Any]
+
+
+def read_target(table: Table, word: str | None, task: Task) -> Target:
+    """The target that a word names: a column of the table (None: the last), or a file of labels."""
+    source, column, name = _find(table, word, "--target")
+    position = column if source is table else None
+    if column in source.text and task != "values":
+        labels, actual = _classes(source, column)
         if len(labels) > max(2, min(MOST_CLASSES, table.rows // 2)):
             raise ValueError(
-                f"{name} has {len(labels)} different texts in {table.rows} rows; classes that recur are wanted"
+                f"target {quoted(name)} has {len(labels)} different texts in {table.rows} rows; classes that recur "
+                f"are wanted"
             )
-        return _classes(name, [str(label) for label in labels]), actual
-
-    values = table.numbers([column])[:, 0].astype(np.float64)
-    numbers, actual = np.unique(values, return_inverse=True)
-    whole = bool((numbers == np.floor(numbers)).all())
-    if task == "values" or (
-        task == "auto" and not (whole and len(numbers) <= max(2, min(MOST_WHOLE_NUMBERS, table.rows // 2)))
-    ):
-        return None, values
-    if len(numbers) > MOST_CLASSES:
-        raise ValueError(f"{name} has {len(numbers)} different numbers; at most {MOST_CLASSES} classes are wanted")
-    return _classes(name, [str(int(n)) if n == np.floor(n) else repr(float(n)) for n in numbers]), actual
-
-
-def _classes(name: str, labels: list[str]) -> Classes:
+    else:
+        values = source.numbers([column])[:, 0].astype(np.float64)  # refuses text, by its row
+        numbers = np.unique(values)
+        whole = bool((numbers == np.floor(numbers)).all())
+        few = whole and len(numbers) <= max(2, min(MOST_WHOLE_NUMBERS, table.rows // 2))
+        if task == "values" or (task == "auto" and not few):
+            return Target(name, position, None, values)
+        if len(numbers) > MOST_CLASSES:
+            raise ValueError(
+                f"target {quoted(name)} has {len(numbers)} different numbers; at most {MOST_CLASSES} classes are wanted"
+            )
+        labels, actual = _classes(source, column)
     if len(labels) < 2:
-        raise ValueError(f"{name} is {quoted(labels[0])} in every row; at least two classes are wanted")
-    return Classes(tuple(labels))
+        raise ValueError(f"target {quoted(name)} is {quoted(labels[0])} in every row; at least two classes are wanted")
+    return Target(name, position, labels, actual)
+
+
+def read_test_target(table: Table, word: str | None, known: Target, *, named: bool) -> Target:
+    """The target of a separate test set, as the one to train on is; `named`: whether its table has names."""
+    if word is None and known.column is None:
+        raise ValueError("--test-target is missing; a file of labels is wanted, as --target is one")
+    default = known.name if named and table.named else str(known.column)
+    source, column, name = _find(table, default if word is None else word, "--test-target")
+    position = column if source is table else None
+    if known.labels is None:
+        return Target(name, position, None, source.numbers([column])[:, 0].astype(np.float64))
+    labels, actual = _classes(source, column)
+    unknown = [label for label in labels if label not in known.labels]
+    if unknown:
+        raise ValueError(f"{source.source} has {len(unknown)} classes that no row to train on has: {listed(unknown)}")
+    return Target(name, position, known.labels, np.array([known.labels.index(label) for label in labels])[actual])
+
+
+def _find(table: Table, word: str | None, option: str) -> tuple[Table, int, str]:
+    """The table that holds the target, the target's column there, and its name."""
+    if word is not None and os.path.isfile(word) and (table.image or not _is_column(table, word)):
+        labels = read_table(Path(word))
+        rows, columns = labels.values.shape
+        if (rows, columns) != (table.rows, 1):
+            raise ValueError(
+                f"{option} is {word}, which has shape ({rows}, {columns}); ({table.rows}, 1) is wanted, as "
+                f"{table.source} has {table.rows} rows"
+            )
+        return labels, 0, labels.names[0] if labels.named else Path(word).name
+    if table.image:
+        found = f"is {word}, which is not a file" if word else "is missing"
+        raise ValueError(f"{option} {found}; an IDX or NPY file of the labels of {table.source} is wanted")
+    if len(table.names) == 1:
+        raise ValueError(f"{table.source} has one column; at least one input and the target are wanted")
+    try:
+        column = len(table.names) - 1 if word is None else table.find(word)
+    except ValueError as error:
+        raise ValueError(f"{error}, or a file of labels") from None
+    return table, column, table.names[column]
+
+
+def _is_column(table: Table, word: str) -> bool:
+    try:
+        table.find(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _classes(table: Table, column: int) -> tuple[tuple[str, ...], npt.NDArray[Any]]:
+    """The different texts or numbers of a column, as text, and which of them each row has."""
+    if column in table.text:
+        texts, actual = np.unique(np.array(table.words(column), dtype=object), return_inverse=True)
+        return tuple(map(str, texts)), actual
+    numbers, actual = np.unique(table.numbers([column])[:, 0].astype(np.float64), return_inverse=True)
+    return tuple(map(as_text, numbers.tolist())), actual

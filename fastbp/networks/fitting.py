@@ -67,7 +67,9 @@ def fit(
                 scores = engine.evaluate(state, *validation)
                 metrics |= {f"val_{name}": value for name, value in scores.items()}
             history.append(metrics)
-            bar.set_postfix({name: f"{value:.4g}" for name, value in metrics.items() if name != "learning_rate"})
+            if progress:
+                told = {name: f"{value:.4g}" for name, value in metrics.items() if name != "learning_rate"}
+                bar.set_postfix(told, refresh=False)
             bar.update()
             if stopping is not None:
                 if metrics[stopping.monitor] < lowest - stopping.minimum_change:

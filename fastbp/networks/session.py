@@ -58,7 +58,8 @@ def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any
         numbers[:, updates.DECAY] = optimizer.weight_decay
     if isinstance(optimizer, Adam):
         rates = rates / (1 - optimizer.beta1**t)
-    numbers[:, updates.RATE] = rates
+    with np.errstate(over="ignore"):  # a rate beyond the dtype is inf, and training diverges
+        numbers[:, updates.RATE] = rates
     return numbers
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -23,9 +23,17 @@ from fastbp.networks.state import State
 FORMAT = 1
 _KEY = "fastbp"
 _SLOTS = ("first", "second")
+_EXTRA = "extra"
 
 
-def save(state: State, path: Path) -> None:
+class Extra(NamedTuple):
+    """What a program keeps beside a network: `about`, of JSON values, and tensors by name."""
+
+    about: dict[str, Any]
+    tensors: dict[str, FloatArray]
+
+
+def save(state: State, path: Path, extra: Extra | None = None) -> None:
     made = state.architecture
     about = {
         "format": FORMAT,
@@ -38,9 +46,12 @@ def save(state: State, path: Path) -> None:
         "updates": state.updates,
         "random": state.generator.bit_generator.state,
     }
-    tensors = dict(_tensors(state))
+    tensors, metadata = dict(_tensors(state)), {_KEY: json.dumps(about)}
+    if extra is not None:
+        tensors |= {f"{_EXTRA}.{name}": tensor for name, tensor in extra.tensors.items()}
+        metadata[_EXTRA] = json.dumps(extra.about)
     with replacing(path) as stream:
-        stream.write(tensors_to_bytes(tensors, {_KEY: json.dumps(about)}))
+        stream.write(tensors_to_bytes(tensors, metadata))
 
 
 def _tensors(state: State) -> list[tuple[str, FloatArray]]:
@@ -59,17 +70,41 @@ def load(path: Path) -> State:
             about = _about(path, file.metadata())
             return _state(path, about, file)
     except SafetensorError as error:
-        path.open("rb").close()  # a file that cannot be read says so itself
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+        raise _broken(path, error) from None
+
+
+def load_extra(path: Path) -> Extra | None:
+    """What `save` was given beside the network, None if nothing; errors as in `load`."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata, prefix = file.metadata(), f"{_EXTRA}."
+            if not isinstance(metadata, dict) or _EXTRA not in metadata:
+                return None
+            about = _json(path, metadata[_EXTRA])
+            if not isinstance(about, dict):
+                raise ValueError(f"{path} has damaged metadata: {_EXTRA} is not an object")
+            names = [name for name in sorted(file.keys()) if name.startswith(prefix)]
+            return Extra(about, {name.removeprefix(prefix): file.get_tensor(name) for name in names})
+    except SafetensorError as error:
+        raise _broken(path, error) from None
+
+
+def _broken(path: Path, error: SafetensorError) -> ValueError:
+    path.open("rb").close()  # a file that cannot be read says so itself
+    return ValueError(f"{path} is not a whole safetensors file: {error}")
+
+
+def _json(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has damaged metadata: {error}") from None
 
 
 def _about(path: Path, metadata: Any) -> dict[str, Any]:
     if not isinstance(metadata, dict) or _KEY not in metadata:
         raise ValueError(f"{path} is a safetensors file, but not one of a fastbp network")
-    try:
-        about = json.loads(metadata[_KEY])
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} has damaged metadata: {error}") from None
+    about = _json(path, metadata[_KEY])
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         found = about.get("format") if isinstance(about, dict) else about
         raise ValueError(

@@ -12,30 +12,32 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from fastbp.command.readers.contents import Contents, check_size
-
-LARGEST_DEFLATE_RATIO = 1032  # no deflated stream grows by more
+from fastbp.command.readers.contents import LARGEST_DEFLATE_RATIO, Contents, check_size, flattened
 
 
 def read_npy(stream: BinaryIO) -> Contents:
-    """The table of an NPY file: a matrix (rows, columns), or a structured array, whose fields are the columns."""
+    """The table of an NPY file: an array (rows, ...), flattened, or a structured one, whose fields are the columns."""
     array = _array(stream, stream.seek(0, io.SEEK_END))
+    if array.ndim == 1 and not array.dtype.names:
+        numbers, text = _column("its array", array)
+        return Contents(None, numbers[:, np.newaxis], {0: text} if text else {})
     return _structured(array) if array.dtype.names else _matrix("its array", array)
 
 
 def read_npz(stream: BinaryIO) -> Contents:
-    """The table of an NPZ file: x (rows, columns) with or without y (rows,), or a single matrix of any name."""
+    """The table of an NPZ file: x (rows, ...), flattened, with or without y (rows,), or a single array of any name."""
     arrays = npz_arrays(stream)
     if "x" in arrays and set(arrays) <= {"x", "y"}:
         x = _matrix("x", arrays["x"])
         names = [f"x{column}" for column in range(x.values.shape[1])]
         if "y" not in arrays:
-            return Contents(names, x.values, {})
+            return x._replace(names=names)
         y = arrays["y"].reshape(-1) if arrays["y"].ndim == 2 and arrays["y"].shape[1] == 1 else arrays["y"]
         if y.shape != x.values.shape[:1]:
             raise ValueError(f"y has shape {y.shape}; ({len(x.values)},) is wanted, after x {x.values.shape}")
         numbers, text = _column("y", y)
-        return Contents([*names, "y"], np.column_stack([x.values, numbers]), {len(names): text} if text else {})
+        values = np.column_stack([x.values, numbers])
+        return Contents([*names, "y"], values, {len(names): text} if text else {}, x.image)
     if len(arrays) == 1:
         ((name, array),) = arrays.items()
         return _structured(array) if array.dtype.names else _matrix(name, array)
@@ -84,11 +86,11 @@ def _array(stream: IO[bytes], length: int) -> npt.NDArray[Any]:
 
 
 def _matrix(name: str, array: npt.NDArray[Any]) -> Contents:
-    if array.ndim != 2:
-        raise ValueError(f"{name} has shape {array.shape}; two dimensions (rows, columns) are wanted")
+    if array.ndim < 2:
+        raise ValueError(f"{name} has shape {array.shape}; two dimensions or more (rows, columns) are wanted")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{name} has dtype {array.dtype}; real numbers are wanted")
-    return Contents(None, _native(array), {})
+    return flattened(_native(array))
 
 
 def _structured(array: npt.NDArray[Any]) -> Contents:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+LARGEST_DEFLATE_RATIO = 1032  # no deflated stream grows by more
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # in lower case
 
 
@@ -16,11 +18,19 @@ class Contents(NamedTuple):
 
     `names` has one name a column, or is None where the file has none. `values` (rows, columns) holds real numbers,
     nan where one is missing and in text columns. `text` holds the cells of each text column, "" where one is missing.
+    `image` is the shape of a row where the file gives it more than one dimension; its numbers are then of one kind.
     """
 
     names: list[str] | None
     values: npt.NDArray[Any]
     text: dict[int, list[str]]
+    image: tuple[int, ...] = ()
+
+
+def flattened(array: npt.NDArray[Any]) -> Contents:
+    """A row for each element of the first dimension, whatever dimensions follow."""
+    rows, *row = array.shape
+    return Contents(None, array.reshape(rows, math.prod(row)), {}, tuple(row) if len(row) > 1 else ())
 
 
 def largest_table() -> int:
@@ -31,12 +41,10 @@ def largest_table() -> int:
         return 4 << 30
 
 
-def check_size(size: int) -> None:
-    """Refuse a table of `size` bytes that this machine cannot train on."""
+def check_size(size: int, what: str = "its table") -> None:
+    """Refuse a table, or something else, of `size` bytes that this machine cannot train on."""
     if size > largest_table():
-        raise ValueError(
-            f"its table takes {size:,} bytes or more; at most {largest_table():,} fit this machine's memory"
-        )
+        raise ValueError(f"{what} takes {size:,} bytes or more; at most {largest_table():,} fit this machine's memory")
 
 
 def number_of(cell: str) -> float | None:

@@ -1,0 +1,102 @@
+"""What `fastbp train` says, line by line."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import fastbp as engine
+from fastbp.bench.report import duration
+from fastbp.command.comparison import Comparison
+from fastbp.command.fitting import Problem
+from fastbp.command.recipe import Recipe
+from fastbp.command.tables import Table, quoted
+from fastbp.command.targets import Target
+
+SCHEDULES = {
+    "constant": "",
+    "cosine": ", falling to 0 as a cosine",
+    "step": ", a tenth after each third",
+}
+
+
+def data(table: Table, target: Target, problem: Problem, *, chosen: bool) -> str:
+    """What there is to learn from, and what it is taken for."""
+    inputs = f"{len(problem.model.names)} inputs"
+    if table.image:
+        inputs += f" ({' x '.join(map(str, table.image))}, standardised together)"
+    if target.labels is None:
+        kind = f"values, here {target.actual.min():g} to {target.actual.max():g}"
+    else:
+        kind = f"{len(target.labels)} classes"
+    which = "" if chosen else " (the last column)"
+    return f"data        {table.source}: {table.rows} rows, {inputs}\ntarget      {quoted(target.name)}{which}: {kind}"
+
+
+def split(problem: Problem, recipe: Recipe, test: str) -> str:
+    """Which rows are for what."""
+    rows, held_out = len(problem.train.x), len(problem.test.x) if problem.test else 0
+    back = recipe.held_back(rows)
+    judged = f", {back} of them to tell when to stop" if back else ""
+    source = f" ({test})" if test else ""
+    return f"split       {rows} rows to train on{judged}, {held_out} held out{source}, seed {recipe.seed}"
+
+
+def network(made: engine.Network) -> str:
+    """Sizes and activations."""
+    known = made.architecture
+    layers = [f"{size} {name}" for size, name in zip(known.sizes[1:], known.activations, strict=True)]
+    count = sum(array.size for array in (*made.weights, *made.biases))
+    return f"network     {' - '.join([str(known.inputs), *layers])}, {count} parameters, {known.dtype}"
+
+
+def training(recipe: Recipe, rows: int, loss: str) -> str:
+    """How it is trained."""
+    epochs, batches = counted(recipe.epochs_for(rows), "epoch"), counted(recipe.batches(rows), "batch", "es")
+    return (
+        f"training    {epochs} of {batches}, {loss}, {recipe.optimizer}, "
+        f"learning rate {recipe.rate():g}{SCHEDULES[recipe.schedule]}"
+    )
+
+
+def results(problem: Problem, history: engine.History) -> list[str]:
+    """How training went, and a line for each score: on the rows held out, if there are any, and on those trained on."""
+    lines = []
+    if history.best_epoch is not None:
+        epochs = counted(len(history["loss"]), "epoch")
+        lines.append(f"stopped     after {epochs}; the network is that of epoch {history.best_epoch + 1}")
+    trained = problem.score(problem.train)
+    held_out = problem.score(problem.test) if problem.test else {}
+    for name, value in trained.items():
+        shown = f"{_score(name, value)} on the rows trained on"
+        if held_out:
+            shown = f"{_score(name, held_out[name])} on the rows held out, {_score(name, value)} on those trained on"
+        if name == "loss":
+            shown += f" ({history['loss'][0]:.3g} in the first epoch)"
+        lines.append(f"{name:<12}{shown}")
+    return lines
+
+
+def timing(both: Comparison | None, epochs: list[float], batches: int) -> str:
+    """The time of an epoch, and how NumPy's compares."""
+    if both is None:
+        return f"epoch       {duration(median(epochs))}; with NumPy, training diverged"
+    ratio = both.numpy / both.fused
+    compared = f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
+    if both.batches == batches:
+        return f"epoch       {duration(both.fused)}, NumPy {duration(both.numpy)} on the same data: {compared}"
+    first = counted(both.batches, "batch", "es")
+    return (
+        f"epoch       {duration(median(epochs))}; its first {first} {duration(both.fused)}, "
+        f"NumPy {duration(both.numpy)} on the same data: {compared}"
+    )
+
+
+def counted(number: int, word: str, ending: str = "s") -> str:
+    """A number of things."""
+    return f"{number} {word}{ending if number != 1 else ''}"
+
+
+def _score(name: str, value: float) -> str:
+    if value != value:
+        return "undefined (the values do not differ)"
+    return f"{100 * value:.1f} %" if name == "accuracy" else f"{value:.4g}"
