@@ -77,7 +77,7 @@ def _zeros(c, row, column, height, vectors, kept):
 
 _outer = _tiles(TILE_ROWS, load_tile, add_outer, store_tile)
 _dots = _tiles(TILE_ROWS_OF_DOTS, _zeros, add_dots, add_sums)
-# At the edge: two vectors wide, one, and a part of one. Only that has masks, for which LLVM compares lanes every time. A
+# At the edge: two vectors wide, one, and a part of one. Only that has masks, for which LLVM compares lanes each time. A
 # multiply-add waits four cycles for the one before it: four rows of one vector take no longer than one.
 _six_by_two = _tile(6, 2, load_tile, add_outer_of_some_rows, store_tile)
 _six_by_one = _tile(6, 1, load_tile, add_outer_of_some_rows, store_tile)
