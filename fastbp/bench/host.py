@@ -15,6 +15,9 @@ import numpy as np
 
 from .limits import THREADS
 
+# What is installed under another name than it is imported by.
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+
 POOL_SETTINGS = ("OMP_", "GOMP_", "KMP_BLOCKTIME", "MKL_", "OPENBLAS_", "NUMBA_", "XLA_FLAGS")
 
 
@@ -44,8 +47,9 @@ def versions(packages: Collection[str]) -> dict[str, str]:
     """The versions of Python, of what every comparison needs, and of the packages that took part."""
     found = {"python": platform.python_version()}
     for package in ("fastbp", "numpy", "numba", *sorted(set(packages) - {"fastbp", "numpy"})):
+        name = DISTRIBUTIONS.get(package, package)
         try:
-            found[package] = version(package)
+            found[name] = version(name)
         except PackageNotFoundError:
             continue
     return found

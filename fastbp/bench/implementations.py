@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import import_module
@@ -71,7 +71,7 @@ class Implementation(NamedTuple):
     """How to set a problem up, and how to hold the library to a number of threads (None: it chooses by itself)."""
 
     package: str
-    setup: Callable[[Problem], Run]
+    setup: Callable[[Any], Callable[[], Any]]
     threads: Callable[[int], AbstractContextManager[Any]] | None = None
 
     def limited(self, threads: int | None) -> AbstractContextManager[Any]:
@@ -103,15 +103,18 @@ NOT_THE_SAME_WORK = {
 }
 
 
-def packages(labels: Iterable[str]) -> set[str]:
+def packages(labels: Iterable[str], implementations: Mapping[str, Implementation] = IMPLEMENTATIONS) -> set[str]:
     """What the configurations of these labels are made of."""
-    return {IMPLEMENTATIONS[label.split(",")[0]].package for label in labels}
+    return {implementations[label.split(",")[0]].package for label in labels}
 
 
-def missing() -> dict[str, str]:
+def missing(
+    implementations: Mapping[str, Implementation] = IMPLEMENTATIONS,
+    not_timed: Mapping[str, str] = NOT_THE_SAME_WORK,
+) -> dict[str, str]:
     """What is not timed here, each with the reason."""
     reasons = {}
-    for name, implementation in IMPLEMENTATIONS.items():
+    for name, implementation in implementations.items():
         try:
             import_module(implementation.package)
         except ImportError as error:
@@ -119,7 +122,7 @@ def missing() -> dict[str, str]:
             continue
         if name == "torch compile" and not shutil.which(os.environ.get("CXX", "g++")):
             reasons[name] = "no C++ compiler"
-    return reasons | NOT_THE_SAME_WORK
+    return reasons | dict(not_timed)
 
 
 def present() -> list[str]:
@@ -149,10 +152,14 @@ class Configuration(NamedTuple):
         return IMPLEMENTATIONS[self.name].limited(self.threads)
 
 
-def configurations(names: Iterable[str], threads: Iterable[int]) -> list[Configuration]:
+def configurations(
+    names: Iterable[str],
+    threads: Iterable[int],
+    implementations: Mapping[str, Implementation] = IMPLEMENTATIONS,
+) -> list[Configuration]:
     """Each implementation with each number of threads, where it can be held to one."""
     return [
         Configuration(name, number)
         for name in names
-        for number in (dict.fromkeys(threads) if IMPLEMENTATIONS[name].threads else (None,))
+        for number in (dict.fromkeys(threads) if implementations[name].threads else (None,))
     ]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numba
 import numpy as np
@@ -18,11 +18,22 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .cases import Case, FloatArray
+from .cases import FloatArray
 
 THREADS = numba.config.NUMBA_NUM_THREADS
 CHAINS = 12
 READ_BYTES = 512 * 2**20
+
+
+class Work(Protocol):
+    """What a limit is computed of: a case."""
+
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def flops(self) -> int: ...
+    @property
+    def bytes_of_x(self) -> int: ...
 
 
 class Limits(NamedTuple):
@@ -31,7 +42,7 @@ class Limits(NamedTuple):
     peak: dict[str, float]
     bandwidth: float
 
-    def seconds(self, case: Case) -> float:
+    def seconds(self, case: Work) -> float:
         """The limit of one call."""
         return max(case.flops / self.peak[case.dtype], case.bytes_of_x / self.bandwidth)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from .comparison import DEFAULT, Comparison, Measured
 from .host import blas, machine, versions
 from .limits import Limits
@@ -36,13 +38,17 @@ def _against(measured: Measured, *families: str) -> str:
 
 def listing(measured: Measured, limits: Limits) -> str:
     """A line for each configuration, the fastest first: time, how many times as long as fastbp, share of the limit."""
-    limit, medians = limits.seconds(measured.case), measured.medians
+    title = f"A step of {measured.case.shape}, {measured.case.dtype}"
+    return ranking(title, measured.medians, limits.seconds(measured.case))
+
+
+def ranking(title: str, medians: dict[str, float], limit: float) -> str:
+    """`listing`, of the seconds of each configuration."""
     own = medians.get(DEFAULT, float("nan"))
     lines = [("", "time", "of fastbp's", "share of the limit"), ("the limit", duration(limit), "", "")]
     for label, seconds in sorted(medians.items(), key=lambda item: item[1]):
         lines.append((label, duration(seconds), f"{seconds / own:.3g}x", f"{100 * limit / seconds:.3g}%"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    title = f"A step of {measured.case.shape}, {measured.case.dtype}"
     rows = [
         "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
         for line in lines
@@ -58,7 +64,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def footer(comparison: Comparison) -> str:
+class Compared(Protocol):
+    """What a footer tells of a comparison."""
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def packages(self) -> set[str]: ...
+    @property
+    def missing(self) -> dict[str, str]: ...
+
+
+def footer(comparison: Compared) -> str:
     """The machine, its limits, the versions, and what was left out."""
     host, limits = machine(), comparison.limits
     peaks = ", ".join(f"{peak / 1e9:.0f} Gflop/s {dtype}" for dtype, peak in limits.peak.items())

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 TURN_SECONDS = 0.02
 WAKE_SECONDS = 0.02
 HEATS = 3
+# A call of so many seconds needs no waking: the few milliseconds are less than 1% of it.
+LONG_SECONDS = 0.5
 MARGIN = 1.3
 
 
@@ -43,12 +45,13 @@ def wake(run: Callable[[], Any]) -> None:
         run()
 
 
-def turn(candidate: Candidate, calls: int) -> float:
+def turn(candidate: Candidate, calls: int, *, waking: bool = True) -> float:
     """Seconds of one call, the mean of `calls`."""
     run = candidate.run
     with candidate.limited():
         settle()
-        wake(run)
+        if waking:
+            wake(run)
         start = perf_counter()
         for _ in repeat(None, calls):
             run()
@@ -66,13 +69,18 @@ def contenders(candidates: list[Candidate], times: dict[str, list[float]]) -> li
 def timed(candidates: list[Candidate], seconds: float) -> dict[str, list[float]]:
     """Seconds of a call in each round, by name. After HEATS rounds only contenders go on, for `seconds` more."""
     times: dict[str, list[float]] = {candidate.name: [] for candidate in candidates}
-    calls = {each.name: max(1, round(TURN_SECONDS / turn(each, 1))) for each in candidates}
+    first = {each.name: turn(each, 1) for each in candidates}
+
+    def measure(candidate: Candidate) -> None:
+        calls = max(1, round(TURN_SECONDS / first[candidate.name]))
+        times[candidate.name].append(turn(candidate, calls, waking=first[candidate.name] < LONG_SECONDS))
+
     for _ in range(HEATS):
         for candidate in candidates:
-            times[candidate.name].append(turn(candidate, calls[candidate.name]))
+            measure(candidate)
     finalists = contenders(candidates, times)
     start = perf_counter()
     while perf_counter() - start < seconds:
         for candidate in finalists:
-            times[candidate.name].append(turn(candidate, calls[candidate.name]))
+            measure(candidate)
     return times
