@@ -1,4 +1,4 @@
-"""How far e^x and the sigmoid are from the truth, in units in the last place; and what they give at their limits.
+"""How far e^x, the sigmoid, tanh and log are from the truth, in units in the last place; and what they give at limits.
 
 A unit in the last place of a number is the distance between the floats around it. The documents promise 2 of them where
 the true value is a normal number. Below, where floats are evenly spaced, a result is within SUBNORMAL_UNITS of these
@@ -18,31 +18,35 @@ from fastbp.tiles.operations import block, lanes, load_some, store_some
 
 UNITS = 2
 SUBNORMAL_UNITS = 2
-FUNCTIONS = ["exp", "sigmoid"]
 COMPILED = not numba.config.DISABLE_JIT
 MANY = 2_000_000 if COMPILED else 4_000
 
 # Below `low` and above `high` the argument of e^x is clamped.
 CLAMP = {"float32": (-104.0, 89.0), "float64": (-746.0, 710.0)}
+# Where tanh x rounds to 1, and where |x| is clamped for it.
+ONE_FROM = {"float32": (9.010914, 10.0), "float64": (19.06154747, 20.0)}
 
 
-def _exp(x, result):
-    source, target = block(x, 0, 0, 1, x.shape[1]), block(result, 0, 0, 1, x.shape[1])
-    for i in range(0, x.shape[1], lanes(source)):
-        store_some(target, 0, i, functions.exp(load_some(source, 0, i, x.shape[1] - i)), x.shape[1] - i)
+def of_arrays(function):
+    """A function of vectors as one of arrays of one dimension."""
+
+    def kernel(x, result):
+        source, target = block(x, 0, 0, 1, x.shape[1]), block(result, 0, 0, 1, x.shape[1])
+        for i in range(0, x.shape[1], lanes(source)):
+            store_some(target, 0, i, function(load_some(source, 0, i, x.shape[1] - i)), x.shape[1] - i)
+
+    compiled = numba.njit(kernel) if COMPILED else entry(kernel)
+
+    def call(x):
+        result = np.empty((1, x.size), x.dtype)
+        compiled(x.reshape(1, -1), result)
+        return result[0]
+
+    return call
 
 
-_compiled_exp = numba.njit(_exp) if COMPILED else entry(_exp)
-
-
-def exp(x):
-    """The tiles' e^x of an array of one dimension."""
-    result = np.empty((1, x.size), x.dtype)
-    _compiled_exp(x.reshape(1, -1), result)
-    return result[0]
-
-
-COMPUTED = {"exp": exp, "sigmoid": fastbp.sigmoid}
+exp, tanh, log = (of_arrays(function) for function in (functions.exp, functions.tanh, functions.log))
+COMPUTED = {"exp": exp, "sigmoid": fastbp.sigmoid, "tanh": tanh, "log": log}
 
 
 def assert_within_units(what, units, normal):
@@ -57,15 +61,20 @@ def assert_within_units(what, units, normal):
 
 
 def hard_numbers(dtype):
-    """A few thousand: all over the range, around 0, at the clamp, where x / ln 2 rounds, tiny, huge, subnormal."""
+    """A few thousand: all over the range, around 0, at the clamp, where x / ln 2 rounds, tiny, huge, subnormal.
+
+    For tanh also where 2 x / ln 2 rounds, and where tanh x is 1/2 or rounds to 1.
+    """
     info, rng = np.finfo(dtype), np.random.default_rng(2)
     low, high = CLAMP[dtype.name]
     overflow, underflow = np.log(info.max), np.log(info.tiny)
     halves = (np.arange(np.ceil(low / np.log(2)), high / np.log(2)) + 0.5) * np.log(2)
-    corners = np.array([0.0, low, high, overflow, -overflow, underflow, -underflow, 0.5, 1.0, *np.log([2, 0.5])], dtype)
+    corners = [0.0, low, high, overflow, -overflow, underflow, -underflow, 0.5, 1.0, *np.log([2, 0.5])]
+    corners = np.array([*corners, *np.arctanh([0.5, -0.5]), *ONE_FROM[dtype.name]], dtype)
+    halves = np.concatenate([halves, halves[np.abs(halves) < 50] / 2])
     groups = [
         rng.uniform(low - 10, high + 10, 2000),
-        rng.normal(0, 1, 500),
+        rng.normal(0, 1, 1000),
         rng.choice([-1, 1], 500) * 10.0 ** rng.uniform(-30, 2, 500),
         np.concatenate([corners + n * np.spacing(abs(corners)) for n in range(-4, 5)]),
         np.nextafter(halves.astype(dtype), dtype.type(np.inf)),
@@ -75,31 +84,61 @@ def hard_numbers(dtype):
     return np.concatenate([np.asarray(group, dtype) for group in groups])
 
 
+def hard_positive_numbers(dtype):
+    """A few thousand: all over the range, around 1, where the exponent changes, the smallest normal, the largest."""
+    info, rng = np.finfo(dtype), np.random.default_rng(4)
+    n = np.arange(info.minexp + 1, info.maxexp - 1, 1 if info.bits == 32 else 8)
+    powers = np.concatenate([np.exp2(n), np.exp2(n + 0.5)]).astype(dtype)
+    corners = np.array([1.0, 0.5**0.5, 2**0.5, 0.5, 2.0], dtype)
+    groups = [
+        np.exp2(rng.uniform(info.minexp, info.maxexp, 2000)),
+        rng.uniform(0.5, 2, 1000),
+        1 + rng.choice([-1, 1], 500) * np.exp2(rng.uniform(-info.nmant, -1, 500)),
+        *[powers + k * np.spacing(powers) for k in (-1, 0, 1)],
+        *[corners + k * np.spacing(corners) for k in range(-4, 5)],
+        [info.tiny, info.max],
+    ]
+    return np.concatenate([np.asarray(group, dtype) for group in groups])
+
+
+HARD = {"exp": hard_numbers, "sigmoid": hard_numbers, "tanh": hard_numbers, "log": hard_positive_numbers}
+
+
+def truth_of(name, x, library):
+    """The function by a library of numbers wide enough, mpmath or NumPy."""
+    return 1 / (1 + library.exp(-x)) if name == "sigmoid" else getattr(library, name)(x)
+
+
 def exact_units(name, x, got):
     """(off by how many units, whether the truth is normal), computed with 60 digits."""
     info = np.finfo(x.dtype)
     off, normal = [], []
     with mpmath.workdps(60):
         for a, result in zip(x, got, strict=True):
-            e = mpmath.exp(mpmath.mpf(float(a)) if name == "exp" else -mpmath.mpf(float(a)))
-            truth = e if name == "exp" else 1 / (1 + e)
+            truth = truth_of(name, mpmath.mpf(float(a)), mpmath)
             exponent = max(mpmath.frexp(truth)[1] - 1, int(info.minexp))
             off.append(float(mpmath.ldexp(abs(mpmath.mpf(float(result)) - truth), int(info.nmant) - exponent)))
-            normal.append(bool(truth >= float(info.tiny)))
+            normal.append(bool(abs(truth) >= float(info.tiny)))
     return np.array(off), np.array(normal)
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", COMPUTED)
 def test_within_two_units_of_sixty_digits(dtype, name):
-    x = hard_numbers(dtype)
+    x = HARD[name](dtype)
     got = COMPUTED[name](x)
-    finite = np.isfinite(got) & (np.abs(x) < 2000)  # the others are in LIMITS; when e^x must be inf, below
+    finite = np.isfinite(got)
+    assert name == "exp" or finite.all()  # when e^x must be inf: below
     assert_within_units(f"{name} {dtype}", *exact_units(name, x[finite], got[finite]))
 
 
-def millions(dtype):
-    """Evenly over the range, evenly around 0, and of every magnitude."""
-    rng, (low, high) = np.random.default_rng(3), CLAMP[dtype.name]
+def millions(name, dtype):
+    """Evenly over the range, evenly around 0 (for log around 1), and of every magnitude."""
+    rng, info = np.random.default_rng(3), np.finfo(dtype)
+    if name == "log":
+        magnitudes = np.exp2(rng.uniform(info.minexp, info.maxexp, MANY // 2))
+        return np.concatenate([rng.uniform(0.5, 2, MANY // 2), magnitudes]).astype(dtype)
+    high = ONE_FROM[dtype.name][1]
+    low, high = (-high, high) if name == "tanh" else CLAMP[dtype.name]
     magnitudes = rng.choice([-1, 1], MANY // 4) * np.exp2(rng.uniform(-40, np.log2(high), MANY // 4))
     return np.concatenate([rng.uniform(low, high, MANY // 2), rng.uniform(-1, 1, MANY // 4), magnitudes]).astype(dtype)
 
@@ -107,44 +146,77 @@ def millions(dtype):
 WIDER = {"float32": np.float64, "float64": np.longdouble}
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", COMPUTED)
 def test_within_two_units_of_a_wider_dtype_for_millions_of_numbers(dtype, name):
     wider = WIDER[dtype.name]
     if np.finfo(wider).nmant < np.finfo(dtype).nmant + 10:
         pytest.skip("long double is no wider than float64 here")
-    x = millions(dtype)
+    x = millions(name, dtype)
     got = COMPUTED[name](x)
     info = np.finfo(dtype)
     with np.errstate(over="ignore", under="ignore"):
-        e = np.exp(x.astype(wider) if name == "exp" else -x.astype(wider))
-        truth = e if name == "exp" else 1 / (1 + e)
+        truth = truth_of(name, x.astype(wider), np)
         exponent = np.maximum(np.frexp(truth)[1] - 1, info.minexp)
         units = np.ldexp(abs(got - truth), info.nmant - exponent).astype(np.float64)
     finite = truth < info.max
-    assert_within_units(f"{name} {dtype}", units[finite], truth[finite] >= info.tiny)
+    assert_within_units(f"{name} {dtype}", units[finite], abs(truth[finite]) >= info.tiny)
 
 
 # -------------------------------------------------------------------------------------------------------- at the limits
 
-# x, e^x, sigmoid
+# x, e^x, sigmoid, tanh
 LIMITS = [
-    (0.0, 1.0, 0.5),
-    (-0.0, 1.0, 0.5),
-    (np.inf, np.inf, 1.0),
-    (-np.inf, 0.0, 0.0),
-    (np.nan, np.nan, np.nan),
-    (1e38, np.inf, 1.0),
-    (-1e38, 0.0, 0.0),
-    (1000.0, np.inf, 1.0),
-    (-1000.0, 0.0, 0.0),
+    (0.0, 1.0, 0.5, 0.0),
+    (-0.0, 1.0, 0.5, -0.0),
+    (np.inf, np.inf, 1.0, 1.0),
+    (-np.inf, 0.0, 0.0, -1.0),
+    (np.nan, np.nan, np.nan, np.nan),
+    (1e38, np.inf, 1.0, 1.0),
+    (-1e38, 0.0, 0.0, -1.0),
+    (1000.0, np.inf, 1.0, 1.0),
+    (-1000.0, 0.0, 0.0, -1.0),
+]
+
+# x, log
+LIMITS_OF_LOG = [
+    (1.0, 0.0),
+    (0.0, -np.inf),
+    (-0.0, -np.inf),
+    (np.inf, np.inf),
+    (-np.inf, np.nan),
+    (np.nan, np.nan),
+    (-1.0, np.nan),
+    (-1e38, np.nan),
+    (-1e-45, np.nan),
 ]
 
 
-@pytest.mark.parametrize(("x", "e_x", "g"), LIMITS)
-def test_limits_are_exact(dtype, x, e_x, g):
+@pytest.mark.parametrize(("x", "e_x", "g", "tanh_x"), LIMITS)
+def test_limits_are_exact(dtype, x, e_x, g, tanh_x):
     for count in (1, 16, 19):
         assert_same_bits(exp(np.full(count, x, dtype)), np.full(count, e_x, dtype))
         assert_same_bits(fastbp.sigmoid(np.full(count, x, dtype)), np.full(count, g, dtype))
+        assert_same_bits(tanh(np.full(count, x, dtype)), np.full(count, tanh_x, dtype))
+
+
+@pytest.mark.parametrize(("x", "log_x"), LIMITS_OF_LOG)
+def test_limits_of_log_are_exact(dtype, x, log_x):
+    for count in (1, 16, 19):
+        assert_same_bits(log(np.full(count, x, dtype)), np.full(count, log_x, dtype))
+
+
+def test_tanh_of_a_tiny_number_is_that_number(dtype):
+    """Zeros keep their signs as well."""
+    info = np.finfo(dtype)
+    x = np.array([0.0, info.smallest_subnormal, info.tiny * 0.75, info.tiny, info.eps / 8], dtype)
+    x = np.concatenate([x, -x])
+    assert tanh(x).tobytes() == x.tobytes()
+
+
+def test_tanh_is_odd_to_the_bit_and_lies_between_minus_1_and_1(dtype):
+    x = hard_numbers(dtype)
+    assert tanh(-x).tobytes() == (-tanh(x)).tobytes()
+    assert np.all(np.abs(tanh(x)) <= 1)
 
 
 def test_e_to_a_tiny_number_is_one_and_its_sigmoid_a_half(dtype):

@@ -41,9 +41,7 @@ LOG2_E = 1.4426950408889634
 LN2_HIGH_FLOAT32, LN2_LOW_FLOAT32 = 0.693145751953125, 1.428606765330187e-06
 LN2_HIGH_FLOAT64, LN2_LOW_FLOAT64 = 0.6931471805598903, 5.497923018708371e-14
 
-# ln 2 in two parts: rounded, and the rest.
-LN2_FLOAT32, LN2_REST_FLOAT32 = 0.6931471824645996, -1.904654299957768e-09
-LN2_FLOAT64, LN2_REST_FLOAT64 = 0.6931471805599453, 2.3190468138462996e-17
+ARTANH_HALF = 0.5493061443340549  # tanh of which is 1/2
 
 # 1.5 * 2^23 and 1.5 * 2^52: a small number added to them is rounded to an integer, in their lowest bits.
 SHIFT_FLOAT32 = 12582912.0
@@ -78,10 +76,12 @@ def _sigmoid(x):
 
 
 def tanh(x):
-    """tanh x = h / (h + 1) of a vector, where h = (e^2|x| - 1) / 2, with the sign of x.
+    """tanh x of a vector, with the sign of x also where it is 0.
 
-    It is a - a h / (h + 1) for h < 1, and 1 - 1 / (h + 1) from there on: the rounding errors of the quotient are damped
-    by it. The plain formula is off by up to XXX units in the last place, this one by XXX.
+    Up to tanh |x| = 1/2 it is |x| + |x| z a(z) / b(z) with z = x^2, and 1 - 2 / (e^2|x| + 1) beyond: either way the
+    rounding errors of the quotient are damped. (e^2|x| - 1) / (e^2|x| + 1) is off by up to 2.6 units in the last place,
+    this by 1.4. a / b is fitted at Chebyshev nodes; it is off by less than 2.8e-9 (float32) and 1.5e-18 (float64) of
+    tanh x. Source of the method: Cody and Waite, chapter 13.
     """
     return _tanh_float32(x) if x.dtype == np.float32 else _tanh_float64(x)
 
@@ -102,77 +102,79 @@ def _log(x):
 
 
 def _exp_float32(x):
-    x = clamp(x, -104.0, 89.0)
+    shifted, p = _reduced_float32(clamp(x, -104.0, 89.0))
+    half = multiply_add(shifted - SHIFT_FLOAT32, 0.5, SHIFT_FLOAT32)
+    other_half = shifted - (half - SHIFT_FLOAT32)
+    return (1.0 + p) * power_of_two(half) * power_of_two(other_half)
+
+
+def _exp_float64(x):
+    shifted, p = _reduced_float64(clamp(x, -746.0, 710.0))
+    half = multiply_add(shifted - SHIFT_FLOAT64, 0.5, SHIFT_FLOAT64)
+    other_half = shifted - (half - SHIFT_FLOAT64)
+    return (1.0 + p) * power_of_two(half) * power_of_two(other_half)
+
+
+@register_jitable
+def _reduced_float32(x):
+    """n + SHIFT_FLOAT32, and e^r - 1."""
     shifted = multiply_add(x, LOG2_E, SHIFT_FLOAT32)
     n = shifted - SHIFT_FLOAT32
     r = multiply_add(n, -LN2_HIGH_FLOAT32, x)
     r = multiply_add(n, -LN2_LOW_FLOAT32, r)
+
     r2 = r * r
-    e_r = 1.0 + multiply_add(r2, _q_float32(r, r2), r)
+    q01 = multiply_add(r, 0.16666576845993976, 0.5)
+    q23 = multiply_add(r, 0.008363202971575855, 0.04166655443768594)
+    q = multiply_add(r2 * r2, 0.0013926213466332443, multiply_add(r2, q23, q01))
+    return shifted, multiply_add(r2, q, r)
 
-    half = multiply_add(n, 0.5, SHIFT_FLOAT32)
-    other_half = shifted - (half - SHIFT_FLOAT32)
-    return e_r * power_of_two(half) * power_of_two(other_half)
 
-
-def _exp_float64(x):
-    x = clamp(x, -746.0, 710.0)
+@register_jitable
+def _reduced_float64(x):
+    """n + SHIFT_FLOAT64, and e^r - 1."""
     shifted = multiply_add(x, LOG2_E, SHIFT_FLOAT64)
     n = shifted - SHIFT_FLOAT64
     r = multiply_add(n, -LN2_HIGH_FLOAT64, x)
     r = multiply_add(n, -LN2_LOW_FLOAT64, r)
+
     r2 = r * r
-    e_r = 1.0 + multiply_add(r2, _q_float64(r, r2), r)
-
-    half = multiply_add(n, 0.5, SHIFT_FLOAT64)
-    other_half = shifted - (half - SHIFT_FLOAT64)
-    return e_r * power_of_two(half) * power_of_two(other_half)
-
-
-@register_jitable
-def _q_float32(r, r2):
-    q01 = multiply_add(r, 0.16666576845993976, 0.5)
-    q23 = multiply_add(r, 0.008363202971575855, 0.04166655443768594)
-    return multiply_add(r2 * r2, 0.0013926213466332443, multiply_add(r2, q23, q01))
-
-
-@register_jitable
-def _q_float64(r, r2):
     r4 = r2 * r2
     q01 = multiply_add(r, 0.16666666666666667456, 0.50000000000000010262)
     q23 = multiply_add(r, 0.0083333333333300513464, 0.041666666666623991516)
     q45 = multiply_add(r, 0.00019841269863105968748, 0.0013888888917281793308)
     q67 = multiply_add(r, 2.7557268378684192873e-6, 0.000024801521190217727651)
-    q89 = multiply_add(r, 2.5100424157005066788e-8, 2.7620138719733995569e-7)
-    return multiply_add(r4, multiply_add(r4, q89, multiply_add(r2, q67, q45)), multiply_add(r2, q23, q01))
+    q89 = multiply_add(r, 2.5100424157005066788e-8, 2.7620138719973995569e-7)
+    q = multiply_add(r4, multiply_add(r4, q89, multiply_add(r2, q67, q45)), multiply_add(r2, q23, q01))
+    return shifted, multiply_add(r2, q, r)
 
 
 def _tanh_float32(x):
-    y = 2.0 * minimum(absolute(x), 10.0)  # tanh 10 rounds to 1
-    shifted = multiply_add(y, LOG2_E, SHIFT_FLOAT32)
-    n = shifted - SHIFT_FLOAT32
-    r = multiply_add(n, -LN2_FLOAT32, y)
-    r2 = r * r
-    rest = multiply_add(n, -LN2_REST_FLOAT32, r2 * _q_float32(r, r2))
-    return _tanh_of_parts(x, power_of_two(shifted), r, rest)
+    size = minimum(absolute(x), 10.0)  # tanh 10 rounds to 1
+    shifted, p = _reduced_float32(size + size)
+    z = size * size
+    a = multiply_add(z, -0.0038339633028954268, -0.8237638473510742)
+    b = z + 2.471292495727539
+    return _tanh_of_parts(x, size, size * z * a, b, power_of_two(shifted), p)
 
 
 def _tanh_float64(x):
-    y = 2.0 * minimum(absolute(x), 20.0)
-    shifted = multiply_add(y, LOG2_E, SHIFT_FLOAT64)
-    n = shifted - SHIFT_FLOAT64
-    r = multiply_add(n, -LN2_FLOAT64, y)
-    r2 = r * r
-    rest = multiply_add(n, -LN2_REST_FLOAT64, r2 * _q_float64(r, r2))
-    return _tanh_of_parts(x, power_of_two(shifted), r, rest)
+    size = minimum(absolute(x), 20.0)
+    shifted, p = _reduced_float64(size + size)
+    z = size * size
+    a = multiply_add(z, multiply_add(z, -0.9643741221673122, -99.22387557551812), -1613.369490960696)
+    b = multiply_add(z, multiply_add(z, z + 112.74251882351788, 2233.7150158793684), 4840.108472882089)
+    return _tanh_of_parts(x, size, size * z * a, b, power_of_two(shifted), p)
 
 
 @register_jitable
-def _tanh_of_parts(x, two_n, r, rest):
-    """tanh x, where e^2|x| = 2^n (1 + r + rest)."""
-    h = 0.5 * multiply_add(two_n, rest, multiply_add(two_n, r, two_n - 1.0))
-    a = minimum(h, 1.0)
-    return copy_sign(multiply_add(-a, a / (1.0 + h), a), x)
+def _tanh_of_parts(x, size, a, b, two_n, p):
+    """tanh x, where |x| + a / b is tanh |x| up to 1/2, and e^2|x| = 2^n (1 + p)."""
+    beyond = size - ARTANH_HALF
+    first = where_negative(beyond, size, 1.0)
+    a = where_negative(beyond, a, -2.0)
+    b = where_negative(beyond, b, multiply_add(two_n, p, two_n + 1.0))
+    return copy_sign(first + a / b, x)
 
 
 def _log_float32(x):

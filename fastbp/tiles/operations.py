@@ -499,6 +499,12 @@ def add_outer(tile, a, row, b, column, k):
     return tile + a[row : row + rows, k, None] * b[k, column : column + columns]
 
 
+def add_outer_of_some_rows(tile, a, row, b, column, k):
+    """`add_outer`, but behind its last row a counts as that one once more."""
+    rows, columns = tile.shape
+    return tile + a[_rows_inside(a, row, rows), k, None] * b[k, column : column + columns]
+
+
 def add_outer_some(tile, a, row, b, column, k):
     """`add_outer` at the edges. Behind its last row a counts as that one once more, behind its last column b as 0."""
     rows, columns = tile.shape
@@ -508,14 +514,14 @@ def add_outer_some(tile, a, row, b, column, k):
     return tile + a[_rows_inside(a, row, rows), k, None] * right
 
 
-def _add_outer(some):
+def _add_outer(some_rows, some_columns):
     def emit(emitter, tile, a, row, b, column, k):
         vector, vectors = tile.kind.vector, tile.kind.vectors
         b_row = emitter.address(b, k.index, column.index)
         right = []
         for j in range(vectors):
             address = emitter.offset(b_row, j * vector.lanes)
-            if some:
+            if some_columns:
                 start = emitter.builder.add(column.index, emitter.number(j * vector.lanes))
                 count = emitter.builder.sub(b.members.columns, start)
                 right.append(emitter.load_some(address, vector, count))
@@ -524,7 +530,7 @@ def _add_outer(some):
         a_column = emitter.address(a, row.index, k.index)
         registers = emitter.unpack(tile)
         for i in range(tile.kind.rows):
-            if some:
+            if some_rows:
                 a_element = emitter.address(a, emitter.row_inside(a, row.index, i), k.index)
             else:
                 a_element = emitter.row_offset(a, a_column, i)
@@ -541,8 +547,9 @@ def _same_tile(tile, *_):
     return tile if isinstance(tile, Tile) else None
 
 
-lowers(add_outer, _same_tile)(_add_outer(some=False))
-lowers(add_outer_some, _same_tile)(_add_outer(some=True))
+lowers(add_outer, _same_tile)(_add_outer(some_rows=False, some_columns=False))
+lowers(add_outer_of_some_rows, _same_tile)(_add_outer(some_rows=True, some_columns=False))
+lowers(add_outer_some, _same_tile)(_add_outer(some_rows=True, some_columns=True))
 
 
 def zero_tile(matrix, row, column, rows, vectors):
