@@ -25,6 +25,7 @@ PLOTS = {theme: HERE / "figures" / f"ratios-{theme}.svg" for theme in ("light", 
 BEGIN, END = "<!-- figures: written by benchmarks/figures.py -->", "<!-- figures: end -->"
 
 GROUPS = {"reference": ("reference",), "best NumPy": ("numpy",), "best of PyTorch and JAX": ("torch", "jax")}
+NETWORK_GROUPS = {"best NumPy": ("numpy",), "best of PyTorch and JAX": ("torch", "jax"), "scikit-learn": ("scikit",)}
 # Of Okabe and Ito's palette, told apart by colour-blind people, by theme: reference, NumPy, frameworks.
 COLOURS = {"light": ("#0072B2", "#D55E00", "#009E73"), "dark": ("#56B4E9", "#E69F00", "#2DC7A0")}
 INK = {"light": "#1f2328", "dark": "#e6edf3"}
@@ -70,14 +71,20 @@ def ratio(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def table(record: dict[str, Any]) -> str:
+def shape_of(case: dict[str, Any]) -> str:
+    """As a reader has it; that of a network is said in words already."""
+    shape = str(case["shape"])
+    return shape.replace("x", " x ").replace("->", " -> ") if "->" in shape else shape
+
+
+def table(cases: list[dict[str, Any]], threads: int, title: str, groups: dict[str, tuple[str, ...]]) -> str:
     """A row for each case; ratios are time of the other / time of fastbp."""
-    titles = ("rows x inputs -> outputs", "dtype", "fastbp", *GROUPS, "share of the limit")
+    titles = (title, "dtype", "fastbp", *groups, "share of the limit")
     lines = [f"| {' | '.join(titles)} |", "|---|---|" + "---:|" * (len(titles) - 2)]
-    for case in record["cases"]:
-        seconds = own(case, record["machine"]["threads"])
-        cells = [case["shape"].replace("x", " x ").replace("->", " -> "), case["dtype"], duration(seconds)]
-        for families in GROUPS.values():
+    for case in cases:
+        seconds = own(case, threads)
+        cells = [shape_of(case), case["dtype"], duration(seconds)]
+        for families in groups.values():
             other, label = best(case, families)
             cells.append(f"{ratio(other / seconds)} x ({label})")
         lines.append(f"| {' | '.join(cells)} | {100 * case['limit'] / seconds:.0f} % |")
@@ -85,16 +92,17 @@ def table(record: dict[str, Any]) -> str:
 
 
 def losses(record: dict[str, Any]) -> str:
-    """Where another configuration is faster than fastbp on all threads, among the cases and along each axis."""
+    """Where another configuration is faster than fastbp on all threads, among all that was measured."""
     found = []
-    for case in [*record["cases"], *record["scaling"]]:
+    cases = [*record["cases"], *record["scaling"], *record.get("networks", [])]
+    for case in cases:
         seconds = own(case, record["machine"]["threads"])
         others = {label: time for label, time in case["medians"].items() if not label.startswith("fastbp")}
         label = min(others, key=lambda each: others[each])
         if others[label] < seconds:
-            shape = f"{case['shape'].replace('x', ' x ').replace('->', ' -> ')} {case['dtype']}"
+            shape = f"{shape_of(case)} {case['dtype']}"
             found.append(f"- {shape}: {duration(seconds)}, {label} {duration(others[label])}")
-    measured = f"{len(record['cases']) + len(record['scaling'])} shapes of this record"
+    measured = f"{len(cases)} shapes of this record"
     if not found:
         return f"In none of the {measured} is another configuration faster than fastbp."
     return f"Of the {measured}, another configuration is faster than fastbp in {len(found)}:\n\n" + "\n".join(found)
@@ -104,14 +112,15 @@ def machine(record: dict[str, Any]) -> str:
     """What the figures hold for."""
     host, limits, versions = record["machine"], record["limits"], record["versions"]
     peaks = " and ".join(f"{limits['peak'][dtype] / 1e9:.0f} Gflop/s in {dtype}" for dtype in ("float32", "float64"))
-    names = {"numpy": "NumPy", "numba": "Numba", "torch": "PyTorch", "jax": "JAX", "python": "Python"}
+    names = {"numpy": "NumPy", "numba": "Numba", "torch": "PyTorch", "jax": "JAX", "scikit-learn": "scikit-learn"}
+    names["python"] = "Python"
     stated = ", ".join(f"{shown} {versions[name]}" for name, shown in names.items() if name in versions)
     blas = ", ".join(f"{names[library]} with {name}" for library, name in record["blas"].items())
     return (
         f"Commit {record['commit'][:8]} on {host['threads']} threads of {host['cpu']} ({host['microarchitecture']}, "
         f"{host['system']}), measured {record['measured'][:10]}: at most {peaks}, reading "
         f"{limits['bandwidth'] / 1e9:.0f} GB/s, measured in the same run. {stated}; {blas}. "
-        f"Not compared: {left_out(record['missing'])}."
+        f"Not compared for layers: {left_out(record['missing'])}."
     )
 
 
@@ -123,7 +132,11 @@ def section(record: dict[str, Any]) -> str:
         f'  <img alt="Time of a step with the reference, NumPy, PyTorch and JAX, in times of fastbp" src="{light}">\n'
         "</picture>"
     )
-    return "\n\n".join([BEGIN, table(record), picture, machine(record), losses(record), END])
+    threads = record["machine"]["threads"]
+    parts = [table(record["cases"], threads, "a step of a layer", GROUPS), picture]
+    if "networks" in record:
+        parts.insert(0, table(record["networks"], threads, "an epoch of a network", NETWORK_GROUPS))
+    return "\n\n".join([BEGIN, *parts, machine(record), losses(record), END])
 
 
 def with_section(readme: str, record: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Measure commits of fastbp beside the other libraries, and keep what was measured: one JSON file for each commit.
 
+Steps of a layer, how they scale, and epochs of networks.
+
     python benchmarks/record.py [COMMIT ...] [--machine NAME] [--only NAME ...] [--seconds S] [--quick]
 
 The sources of a commit are unpacked into a temporary folder and imported from there; cases, implementations and the
@@ -15,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +36,7 @@ def git(*words: str) -> str:
 
 
 def measure(names: list[str] | None, seconds: float, quick: bool) -> dict[str, Any]:
-    """The comparison of all cases, and the scaling, for the fastbp that this process imports."""
+    """The comparison of all cases, the scaling, and the networks, for the fastbp that this process imports."""
     import fastbp
 
     if Path.cwd() not in Path(fastbp.__file__).resolve().parents:
@@ -48,14 +51,16 @@ def measure(names: list[str] | None, seconds: float, quick: bool) -> dict[str, A
     def announce(case: Any) -> None:
         print(f"{case.name} {case.shape} {case.dtype} ...", file=sys.stderr)
 
-    names = [name for name in present() if names is None or name in names]
+    if names is None:
+        names = [*present(), "scikit-learn"]
+    of_layers = [name for name in present() if name in names]
     cases = [case.small() for case in CASES] if quick else CASES
     axes = {axis: list(series.items())[: 2 if quick else None] for axis, series in SCALING.items()}
     sizes = [(axis, size) for axis, series in axes.items() for size, _ in series]
     scaled = [case for series in axes.values() for _, case in series]
 
-    comparison = compare(cases, seconds, names=names, announce=announce)
-    scaling = compare(scaled, seconds / 5, names=[n for n in names if n not in NOT_SCALED], announce=announce)
+    comparison = compare(cases, seconds, names=of_layers, announce=announce)
+    scaling = compare(scaled, seconds / 5, names=[n for n in of_layers if n not in NOT_SCALED], announce=announce)
     limits = comparison.limits.or_better(scaling.limits)
     record = comparison._replace(limits=limits).record()
     record["scaling"] = [
@@ -63,7 +68,31 @@ def measure(names: list[str] | None, seconds: float, quick: bool) -> dict[str, A
         for (axis, size), measured in zip(sizes, scaling.measured, strict=True)
     ]
     record["errors"] += scaling.errors
-    return record
+    return record | networks(record, names, seconds, quick, announce)
+
+
+def networks(
+    record: dict[str, Any], names: list[str], seconds: float, quick: bool, announce: Callable[[Any], None]
+) -> dict[str, Any]:
+    """What a record has more for its epochs of networks: nothing, for a commit that has no networks."""
+    from registry import host
+    from registry.implementations import missing
+    from registry.networks.cases import CASES
+    from registry.networks.comparison import compare
+    from registry.networks.implementations import IMPLEMENTATIONS, NOT_TIMED
+
+    absent = missing(IMPLEMENTATIONS, NOT_TIMED)
+    if "fastbp" in absent:
+        return {}
+    chosen = [name for name in IMPLEMENTATIONS if name not in absent and name in names]
+    cases = [case.small() for case in CASES] if quick else CASES
+    comparison = compare(cases, seconds, names=chosen, announce=announce)
+    return {
+        "networks": [each.record(comparison.limits) for each in comparison.measured],
+        "not_in_networks": comparison.missing,
+        "versions": record["versions"] | host.versions(comparison.packages),
+        "errors": record["errors"] + comparison.errors,
+    }
 
 
 def measured_commit(commit: str, options: list[str]) -> dict[str, Any]:

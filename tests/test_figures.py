@@ -36,11 +36,16 @@ RECORD = {
         case("2x3->2, 1000 steps", "float64", 1e-9, fastbp=1e-4, reference=1.2345, numpy=2e-4, torch=1, jax=9e-5),
     ],
     "scaling": [case("10x64->10", "float32", 1e-9, fastbp=1e-5, reference=2e-5, numpy=5e-6, torch=1, jax=1)],
+    "networks": [
+        case("9 rows, 8-4-1 relu, batches of 3, SGD", "float32", 1e-6, fastbp=1e-5, numpy=2e-5, torch=3e-5, jax=1)
+        | {"name": "a network"}
+    ],
 }
+RECORD["networks"][0]["medians"]["scikit-learn, 2 threads"] = 9e-5
 
 
 def test_the_table_has_the_ratios_and_the_share_of_the_limit() -> None:
-    assert figures.table(RECORD).splitlines()[2:] == [
+    assert figures.table(RECORD["cases"], 2, "a step of a layer", figures.GROUPS).splitlines()[2:] == [
         "| 1797 x 64 -> 10 | float32 | 50 µs | 4 x (reference, 1 thread) | 2 x (numpy blocks, 2 threads) | 5 x (jax) "
         "| 40 % |",
         "| 2 x 3 -> 2, 1000 steps | float64 | 100 µs | 12345 x (reference, 1 thread) | 2 x (numpy blocks, 2 threads) "
@@ -48,9 +53,19 @@ def test_the_table_has_the_ratios_and_the_share_of_the_limit() -> None:
     ]
 
 
+def test_networks_have_a_table_of_their_own() -> None:
+    assert figures.table(RECORD["networks"], 2, "an epoch of a network", figures.NETWORK_GROUPS).splitlines() == [
+        "| an epoch of a network | dtype | fastbp | best NumPy | best of PyTorch and JAX | scikit-learn "
+        "| share of the limit |",
+        "|---|---|---:|---:|---:|---:|---:|",
+        "| 9 rows, 8-4-1 relu, batches of 3, SGD | float32 | 10 µs | 2 x (numpy blocks, 2 threads) | 3 x (torch) "
+        "| 9 x (scikit-learn, 2 threads) | 10 % |",
+    ]
+
+
 def test_every_shape_where_another_is_faster_is_named() -> None:
     assert figures.losses(RECORD).splitlines() == [
-        "Of the 3 shapes of this record, another configuration is faster than fastbp in 2:",
+        "Of the 4 shapes of this record, another configuration is faster than fastbp in 2:",
         "",
         "- 2 x 3 -> 2, 1000 steps float64: 100 µs, jax 90 µs",
         "- 10 x 64 -> 10 float32: 10 µs, numpy blocks, 2 threads 5 µs",
@@ -61,7 +76,8 @@ def test_the_machine_the_versions_and_what_was_not_compared_are_stated() -> None
     assert figures.machine(RECORD) == (
         "Commit 01234567 on 2 threads of A Processor (arch, Linux), measured 2026-01-03: at most 200 Gflop/s in "
         "float32 and 100 Gflop/s in float64, reading 30 GB/s, measured in the same run. NumPy 2.4.6, PyTorch 2.13.0, "
-        "JAX 0.10.2, Python 3.11.7; NumPy with openblas 1. Not compared: torch compile, other (no C++ compiler)."
+        "JAX 0.10.2, Python 3.11.7; NumPy with openblas 1. Not compared for layers: torch compile, other (no C++ "
+        "compiler)."
     )
 
 

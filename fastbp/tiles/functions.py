@@ -144,7 +144,7 @@ def _reduced_float64(x):
     q23 = multiply_add(r, 0.0083333333333300513464, 0.041666666666623991516)
     q45 = multiply_add(r, 0.00019841269863105968748, 0.0013888888917281793308)
     q67 = multiply_add(r, 2.7557268378684192873e-6, 0.000024801521190217727651)
-    q89 = multiply_add(r, 2.5100424157005066788e-8, 2.7620138719973995569e-7)
+    q89 = multiply_add(r, 2.5100424157005066788e-8, 2.7620138719733995569e-7)
     q = multiply_add(r4, multiply_add(r4, q89, multiply_add(r2, q67, q45)), multiply_add(r2, q23, q01))
     return shifted, multiply_add(r2, q, r)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..implementations import Configuration, configurations, missing, packages
 from ..limits import THREADS, Limits, measure_limits
@@ -27,6 +27,19 @@ class Measured(NamedTuple):
     def medians(self) -> dict[str, float]:
         """Seconds of an epoch by configuration."""
         return {label: median(times) for label, times in self.times.items()}
+
+    def record(self, limits: Limits) -> dict[str, Any]:
+        """All of it, for a JSON file."""
+        return {
+            "case": self.case.key,
+            "name": self.case.name,
+            "shape": self.case.shape,
+            "dtype": self.case.dtype,
+            "limit": limits.seconds(self.case),
+            "medians": self.medians,
+            "rounds": {label: len(times) for label, times in self.times.items()},
+            "deviations": self.deviations,
+        }
 
 
 class Comparison(NamedTuple):
@@ -76,6 +89,7 @@ def compare(
     *,
     names: Iterable[str] | None = None,
     threads: Iterable[int] = (THREADS, 1),
+    announce: Callable[[Case], None] = lambda case: None,
     report: Callable[[Measured, Limits], None] = lambda measured, limits: None,
 ) -> Comparison:
     """All cases, some `seconds` each, with all that can run here, or the implementations of these `names`."""
@@ -86,6 +100,7 @@ def compare(
     limits = measure_limits()
     measured = []
     for case in cases:
+        announce(case)
         measured.append(measure(case, candidates, seconds))
         settle()
         limits = limits.or_better(measure_limits())
