@@ -143,7 +143,8 @@ class Network:
         """Train for some more epochs; their metrics.
 
         batch_size: rows of an update, None for all; the last of an epoch may have fewer. shuffle: take the rows of
-        each epoch in a new order, which follows from the seed. optimizer, FloatingPointError: as in `step`.
+        each epoch in a new order, which follows from the seed, if they are more than a batch. optimizer,
+        FloatingPointError: as in `step`.
         validation_data: (x, y) or (x, y, sample_weight) to judge each epoch by; validation_fraction: hold out so much
         of the rows instead, 0 to below 1; which ones follows from the seed and their number. early_stopping: see
         `EarlyStopping`. callback(epoch, metrics): called after each epoch; training ends if it returns True.

@@ -94,7 +94,7 @@ def test_the_cases_take_every_way_through_the_kernels():
         architecture = made(sizes, "float32", **options).architecture
         clip_norm = optimizer.clip_norm or 0.0
         work = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm)
-        ways[name] = (work.plan.worker == 0, work.plan.fused > 0, work.plan.parts > 1, work.body > 9)
+        ways[name] = (work.plan.shared == 1, work.plan.fused > 0, work.plan.parts > 1, work.body > 9)
     assert ways == {
         "one panel": (False, False, False, False),
         "shards": (False, False, True, False),

@@ -3,7 +3,6 @@
 Layer l takes its input (rows, inputs) to its output, which is the input of layer l + 1. In training, a batch goes
 through these operations; all that they hold, they hold transposed, the rows of the batch along the lanes of a vector:
 
-    GATHER    input_0^T = x^T                               the rows of the batch, in their order
     FORWARD   output_l^T = g(w_l^T input_l^T)               eqs. 4 and 9
     LOSS      C, and delta_l^T of the last layer            eqs. 13, 14 and 1
     BACK      delta_(l-1)^T = w_l delta_l^T times g'        eq. 26, through one layer
@@ -13,6 +12,9 @@ through these operations; all that they hold, they hold transposed, the rows of 
 
 The bias is the weight of an input that is always 1: parameters of a layer are (outputs, width), where column `inputs`
 is the bias, and the columns behind it, up to whole vectors, stay 0.
+
+Before, the rows of the batch are gathered: by every worker for itself, when it needs them first. They would come slower
+from another core: 784-128-10 in batches of 32 took 100 us on two threads, and XX so.
 
 A program (`fastbp.networks.plan`) says which operations make a task. Small networks go through all of them with a panel
 of rows that stays in the level 1 or 2 cache, a shard of the batch after the other; where the weights are many, every
@@ -53,7 +55,7 @@ from fastbp.tiles.operations import (
 )
 
 # The operations.
-TURN, GATHER, FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(10)
+TURN, FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(9)
 
 # The columns of a program: its tasks are parts of the rows x groups of the outputs; which rows of a batch they go
 # through, and which operations they do with them; and what the leader does at the end of a line.
@@ -93,6 +95,7 @@ class Arrays(NamedTuple):
     layers: Any  # (layers, FIELDS) int64
     operations: Any  # (operations, 2) int64
     state: Any  # (2,) int64
+    gathered: Any  # (threads, 8) int64: where the rows begin that a worker has gathered, counted from 1
     desk: Any  # (team.FIRST + threads, 8) int64
 
 
@@ -115,8 +118,9 @@ class Plan(NamedTuple):
     rule: int
     clip_norm: float  # 0: gradients are not clipped
     size: int  # of the parameters
-    worker: int  # elements from the panels of one worker to those of the next; 0 if they share them
-    # Where the panels' own matrices start in memory.
+    worker: int  # elements from the memory of one worker to that of the next
+    shared: int  # 1 if workers share all of a panel but what they have gathered
+    # Where matrices of what is gathered start in memory.
     y: int  # (panel, targets)
     y_t: int  # (targets, panel)
     weight: int  # (1, panel)
@@ -160,37 +164,36 @@ def output_of(memory, layers, layer, field, base, panel, columns):
 
 
 @inlined
-def _gather(arrays, plan, base, at, rows, of_batch, first, count):
-    """`count` rows from `first` on of the panel: x, y and what a row counts for. `at` is where the panel begins."""
+def _gather(arrays, plan, base, at, rows, of_batch):
+    """The rows of a panel: x, y and what a row counts for. `at` is where the panel begins in the rows of the call."""
     inputs, width, targets = arrays.layers[0, INPUTS], arrays.layers[0, WIDTH], arrays.y.shape[1]
-    x = block(matrix_at(arrays.memory, base + arrays.layers[0, INPUT], plan.panel, width), first, 0, count, inputs)
-    y = block(matrix_at(arrays.memory, base + plan.y, plan.panel, targets), first, 0, count, targets)
-    x_t = block(matrix_at(arrays.memory, base + arrays.layers[0, INPUT_T], inputs, plan.panel), 0, first, inputs, count)
-    y_t = block(matrix_at(arrays.memory, base + plan.y_t, targets, plan.panel), 0, first, targets, count)
-    weight = block(matrix_at(arrays.memory, base + plan.weight, 1, plan.panel), 0, first, 1, plan.panel - first)
-    gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), arrays.order, at + first, x)
-    gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), arrays.order, at + first, y)
-    transpose(x, x_t)
-    transpose(y, y_t)
-    for row in range(0, count, lanes(x)):
-        store(weight, 0, row, keep(fill(x, 1.0 / of_batch), count - row))
+    x = block(matrix_at(arrays.memory, base + arrays.layers[0, INPUT], plan.panel, width), 0, 0, rows, inputs)
+    y = matrix_at(arrays.memory, base + plan.y, rows, targets)
+    gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), arrays.order, at, x)
+    gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), arrays.order, at, y)
+    x_t = matrix_at(arrays.memory, base + arrays.layers[0, INPUT_T], inputs, plan.panel)
+    y_t = matrix_at(arrays.memory, base + plan.y_t, targets, plan.panel)
+    transpose(x, block(x_t, 0, 0, inputs, rows))
+    transpose(y, block(y_t, 0, 0, targets, rows))
+    weight = matrix_at(arrays.memory, base + plan.weight, 1, plan.panel)
+    for row in range(0, rows, lanes(x)):
+        store(weight, 0, row, keep(fill(x, 1.0 / of_batch), rows - row))
     if arrays.sample_weight.shape[0] > 0:
-        start = base + plan.weight + first
-        for i in range(count):
-            source = arrays.order[at + first + i] if arrays.order.shape[0] > 0 else at + first + i
-            arrays.memory[start + i] *= arrays.sample_weight[source]
+        for row in range(rows):
+            source = arrays.order[at + row] if arrays.order.shape[0] > 0 else at + row
+            arrays.memory[base + plan.weight + row] *= arrays.sample_weight[source]
 
 
 @inlined
-def _loss(arrays, plan, layer, base, part, columns, fresh):
+def _loss(arrays, plan, layer, own, base, part, columns, fresh):
     """The cost of a panel, and delta^T of the last layer."""
     cost = block(arrays.cost, part, 0, 1, arrays.cost.shape[1])
     if fresh:
         clear(cost)
     output_t = output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.panel, columns)
     delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.panel, columns)
-    y_t = matrix_at(arrays.memory, base + plan.y_t, arrays.y.shape[1], plan.panel)
-    weight = matrix_at(arrays.memory, base + plan.weight, 1, plan.panel)
+    y_t = matrix_at(arrays.memory, own + plan.y_t, arrays.y.shape[1], plan.panel)
+    weight = matrix_at(arrays.memory, own + plan.weight, 1, plan.panel)
     if plan.loss == CROSS_ENTROPY:
         cross_entropy(output_t, y_t, plan.labels, weight, delta_t, cost)
     elif plan.loss == BINARY_CROSS_ENTROPY:
@@ -201,11 +204,12 @@ def _loss(arrays, plan, layer, base, part, columns, fresh):
 
 
 @inlined
-def _forward(arrays, plan, layer, base, o, count, rows, columns):
+def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
     """Some outputs of a layer, and once more as the next one's input."""
     inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
-    input_t = matrix_at(arrays.memory, base + arrays.layers[layer, INPUT_T], inputs + 1, plan.panel)
+    start = arrays.layers[layer, INPUT_T] + (own if layer == 0 else base)
+    input_t = matrix_at(arrays.memory, start, inputs + 1, plan.panel)
     output_t = block(
         output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.panel, columns), o, 0, count, columns
     )
@@ -258,12 +262,13 @@ def _turn(arrays, layer, o, count):
 
 
 @inlined
-def _gradient(arrays, plan, layer, worker, base, part, o, count, rows, fresh):
+def _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fresh):
     """dC/dw^T of some outputs; where that is all of the batch, strip by strip of it, which is followed at once."""
     width = arrays.layers[layer, WIDTH]
     start = arrays.layers[layer, PARAMETERS] + o * width
     delta_t = block(output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.panel, rows), o, 0, count, rows)
-    input_ = matrix_at(arrays.memory, base + arrays.layers[layer, INPUT], plan.panel, width)
+    first = arrays.layers[layer, INPUT] + (own if layer == 0 else base)
+    input_ = matrix_at(arrays.memory, first, plan.panel, width)
     step = plan.fused if plan.fused > 0 else width
     for column in range(0, width, step):
         columns = min(step, width - column)
@@ -298,13 +303,14 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
     """One operation on the panel that begins `row` rows into a batch, or on the parameters; `at` is the batch's row."""
     unit = lanes(block(arrays.x, 0, 0, 1, 1))
     columns = -(-rows // unit) * unit
-    base = worker * plan.worker
-    if kind == GATHER:
-        first, count = share(rows, group, groups, unit)
-        _gather(arrays, plan, base, at + row, rows, of_batch, first, count)
-        return
+    own = worker * plan.worker
+    base = 0 if plan.shared else own
+    gathered = kind == LOSS or (layer == 0 and kind in (FORWARD, GRADIENT))
+    if gathered and arrays.gathered[worker, 0] != at + row + 1:
+        _gather(arrays, plan, own, at + row, rows, of_batch)
+        arrays.gathered[worker, 0] = at + row + 1
     if kind == LOSS:
-        _loss(arrays, plan, layer, base, part, columns, fresh)
+        _loss(arrays, plan, layer, own, base, part, columns, fresh)
         return
     if kind == BACK:
         k, count = share(arrays.layers[layer, INPUTS], group, groups, unit)
@@ -316,7 +322,7 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
         if kind == FOLD_WITH_NORM and layer == 0:
             clear(block(arrays.norm, group, 0, 1, arrays.norm.shape[1]))
     elif kind == FORWARD:
-        _forward(arrays, plan, layer, base, o, count, rows, columns)
+        _forward(arrays, plan, layer, own, base, o, count, rows, columns)
     elif kind == OUTPUT:
         output_t = block(
             output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.panel, columns), o, 0, count, columns
@@ -324,7 +330,7 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
         activate(arrays.layers[layer, LAST_ACTIVATION], output_t)
         transpose(block(output_t, 0, 0, count, rows), block(arrays.y_pred, at + row, o, rows, count))
     elif kind == GRADIENT:
-        _gradient(arrays, plan, layer, worker, base, part, o, count, rows, fresh)
+        _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fresh)
     elif kind in (FOLD, FOLD_WITH_NORM):
         _fold(arrays, plan, layer, group, o, count, of_batch, kind == FOLD_WITH_NORM)
     elif kind == UPDATE:

@@ -68,7 +68,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
     for first in range(0, count, chunk):
         some, some_order = rows.some(order, first, first + chunk)
         number = some_order.size or len(some.x)
-        losses = session.carry_out(state.parameters, some.x, some.y, some.weight, some_order, y_pred)
+        losses, _ = session.carry_out(state.parameters, some.x, some.y, some.weight, some_order, y_pred)
         loss += float(losses[0]) * number / count
         if classify:
             picked = some_order if some_order.size else slice(None)
@@ -86,7 +86,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
 def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, FloatArray]]]:
     """The loss and the gradients of each layer, new."""
     key, session = state.session(GRADIENTS, len(rows.x), rows.y.shape[1], labels=rows.labels)
-    losses = session.carry_out(state.parameters, rows.x, rows.y, rows.weight)
+    losses, _ = session.carry_out(state.parameters, rows.x, rows.y, rows.weight)
     weights, biases = state.views(session.gradient[: state.parameters.size])
     result = [(np.array(w, order="C"), b.copy()) for w, b in zip(weights, biases, strict=True)]
     state.give_back(key, session)
@@ -107,22 +107,29 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
         return bool(np.isfinite(losses).all()) and state.is_finite()
 
     try:
-        losses = session.carry_out(
+        losses, all_good = session.carry_out(
             state.parameters, rows.x, rows.y, rows.weight, order, numbers=numbers, good=good, **arrays
         )
     finally:  # also if Ctrl-C ends it: the parameters are those after a whole batch
         state.updates += session.batches
-    if session.batches * batch < count or not good(losses):
+    if not all_good:
         # What was not finite came about somewhere in these batches: go through them again, one by one. The same bits
         # come again, so that nothing but time is lost.
         state.return_to(before)
         for i, first in enumerate(range(0, count, batch)):
             before = state.moment()
             some, some_order = rows.some(order, first, first + batch)
-            loss = session.carry_out(
-                state.parameters, some.x, some.y, some.weight, some_order, numbers=numbers[i : i + 1], **arrays
+            _, all_good = session.carry_out(
+                state.parameters,
+                some.x,
+                some.y,
+                some.weight,
+                some_order,
+                numbers=numbers[i : i + 1],
+                good=good,
+                **arrays,
             )
-            if not good(loss):
+            if not all_good:
                 state.return_to(before)
                 contract.network_diverged(rows.x, rows.y, state.updates, epoch)
             state.updates += 1

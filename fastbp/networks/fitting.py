@@ -53,7 +53,7 @@ def fit(
     lowest, waited = math.inf, 0
     with tqdm(total=epochs, desc="fit", unit="epoch", disable=not progress) as bar:
         for epoch in range(epochs):
-            if shuffle:
+            if shuffle and batch < count:
                 order = state.generator.permutation(count)
                 order = order if trained is None else trained[order]
             else:

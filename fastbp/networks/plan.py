@@ -84,7 +84,6 @@ class Work(NamedTuple):
     body: int  # lines of a batch
     cost: int  # multiply-adds of a batch
     groups: int  # in which the parameters are followed
-    holders: int  # of panels: each worker, or one for all
     memory: int  # elements
     gradient: int
 
@@ -117,8 +116,9 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
     copied = layout.size * itemsize <= MOST_COPIED_BYTES and shards > 1
     if not training or copied or cost < PARALLEL_WORK:
         return Cut(False, panel, -(-batch // panel), shards, 0, cost)
-    stretch = min(MOST_ROWS_OF_STRETCH, STRETCH_BYTES // (max(sizes) * itemsize))
-    panel = min(max(1, stretch // tile) * tile, whole)
+    rows = STRETCH_BYTES // (max(sizes) * itemsize)
+    panel = whole if whole <= 2 * rows else max(1, min(MOST_ROWS_OF_STRETCH, rows) // tile) * tile
+    panel = min(panel, whole)
     panels = -(-batch // panel)
     fused = STRIP_VECTORS * lanes if purpose == TRAIN and panels == 1 and not clip_norm else 0
     return Cut(True, panel, panels, 1, fused, cost)
@@ -149,7 +149,6 @@ def work_for(
     lanes = lanes_of(architecture.dtype.itemsize)
     strip = max(-(-outputs // lanes) * lanes for outputs in architecture.sizes[1:]) * cut.fused
     gradient = cut.shards * size if purpose in (TRAIN, GRADIENTS) else 0
-    holders = 1 if cut.by_layer else workers
     plan = Plan(
         threads=workers,
         batch=batch,
@@ -163,7 +162,8 @@ def work_for(
         rule=rule,
         clip_norm=clip_norm,
         size=size,
-        worker=0 if cut.by_layer else own,
+        worker=own,
+        shared=int(cut.by_layer),
         y=y,
         y_t=y_t,
         weight=weight,
@@ -176,8 +176,7 @@ def work_for(
         body=len(program) - 1,
         cost=cut.cost,
         groups=int(program[0, network.GROUPS]),
-        holders=holders,
-        memory=memory.shared + holders * own,
+        memory=memory.shared + workers * own,
         gradient=workers * strip if cut.fused else gradient,
     )
 
@@ -209,13 +208,12 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
     on_parameters = groups(sum(weights) * (batch if cut.fused else 8), max(sizes[1:]))
     lines.add(on_parameters, 1, (0, 1), turn)
     if not cut.by_layer:
-        lines.add(1, cut.shards, (0, batch), [(network.GATHER, 0), *forward, *loss, *output, *back, *gradient])
+        lines.add(1, cut.shards, (0, batch), [*forward, *loss, *output, *back, *gradient])
         lines.close(of_loss)
     else:
         for first in range(0, batch, cut.panel):
             rows = (first, min(first + cut.panel, batch))
             count = rows[1] - rows[0]
-            lines.add(groups(8 * count * sizes[0], count), 1, rows, [(network.GATHER, 0)])
             for operation in (*forward, *loss, *back):
                 kind, layer = operation
                 whole = kind == network.LOSS or (layer == layers[-1] and architecture.activations[layer] == "softmax")
@@ -270,19 +268,30 @@ def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory)
         row[network.INPUTS], row[network.OUTPUTS] = inputs, outputs
         row[network.TURNED_WIDTH] = padded(outputs, lanes, dtype)
         row[network.TURNED] = memory.take(inputs * int(row[network.TURNED_WIDTH]) if training else 0)
-    memory.shared = memory.end_page()
+
+    def places(layer: int) -> None:
+        """Of what a layer takes, and in training of its delta."""
+        row = table[layer]
+        if layer == 0 or training:
+            row[network.INPUT] = memory.take(cut.panel * layout.widths[layer])
+        row[network.INPUT_T] = memory.take((sizes[layer] + 1) * cut.panel)
+
     for layer, row in enumerate(table):
-        inputs, outputs = sizes[layer], sizes[layer + 1]
         row[network.WIDTH], row[network.PARAMETERS] = layout.widths[layer], layout.starts[layer]
         row[network.ACTIVATION] = _ACTIVATIONS[architecture.activations[layer]]
         row[network.LAST_ACTIVATION] = activations.IDENTITY
-        if layer == 0 or training:
-            row[network.INPUT] = memory.take(cut.panel * layout.widths[layer])
-        row[network.INPUT_T] = memory.take((inputs + 1) * cut.panel)
+    if not cut.by_layer:
+        memory.shared = memory.end_page()
+    for layer in range(1, last + 1):
+        places(layer)
+    for layer, row in enumerate(table):
         if layer == last or training:
-            row[network.DELTA_T] = memory.take(outputs * cut.panel)
+            row[network.DELTA_T] = memory.take(sizes[layer + 1] * cut.panel)
     table[:-1, network.OUTPUT_T] = table[1:, network.INPUT_T]
     table[-1, network.OUTPUT_T] = memory.take(sizes[-1] * cut.panel)
+    if cut.by_layer:
+        memory.shared = memory.end_page()
+    places(0)
     if architecture.loss != "squared_error" and purpose != PREDICT:  # which LOSS wants before the activation
         table[-1, network.LAST_ACTIVATION] = table[-1, network.ACTIVATION]
         table[-1, network.ACTIVATION] = activations.IDENTITY

@@ -22,7 +22,7 @@ from fastbp.networks.plan import Work
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
 from fastbp.pool import engage
 from fastbp.tiles import atomics
-from fastbp.tiles.registers import lanes_of
+from fastbp.tiles.registers import CACHE_LINE, lanes_of
 
 AS_THEY_LIE = np.empty(0, np.int64)
 
@@ -73,12 +73,13 @@ class Session:
         plan = work.plan
         self._memory = aligned(work.memory, dtype)
         self._memory.fill(0)
-        for worker in range(work.holders):  # the bias is the weight of an input that is always 1
-            for layer in work.layers:
-                start = layer[INPUT_T] + worker * plan.worker + layer[INPUTS] * plan.panel
+        for worker in range(plan.threads):  # the bias is the weight of an input that is always 1
+            for number, layer in enumerate(work.layers):
+                base = 0 if plan.shared and number > 0 else worker * plan.worker
+                start = base + layer[INPUT_T] + layer[INPUTS] * plan.panel
                 self._memory[start : start + plan.panel] = 1
                 if layer[INPUT] >= 0:
-                    start = layer[INPUT] + worker * plan.worker
+                    start = base + layer[INPUT]
                     rows = self._memory[start : start + plan.panel * layer[WIDTH]].reshape(plan.panel, layer[WIDTH])
                     rows[:, layer[INPUTS]] = 1
         lanes = lanes_of(8)
@@ -86,6 +87,7 @@ class Session:
         self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
         self._norm = aligned(work.groups * lanes, np.dtype(np.float64)).reshape(work.groups, lanes)
         self._state = np.zeros(2, np.int64)
+        self._gathered = np.zeros((plan.threads, CACHE_LINE // 8), np.int64)
         self._desk = atomics.board(team.FIRST + plan.threads)
         self._nothing = np.empty((1, 0), dtype)
         self._none = np.empty(0, dtype)
@@ -111,14 +113,15 @@ class Session:
         y_pred: FloatArray | None = None,
         slots: tuple[FloatArray, ...] = (),
         numbers: FloatArray | None = None,
-        good: Callable[[FloatArray], bool] | None = None,
-    ) -> FloatArray:
-        """The loss of each batch. It ends early where the losses so far are not `good`, which is asked at times."""
+        good: Callable[[FloatArray], bool] = lambda losses: True,
+    ) -> tuple[FloatArray, bool]:
+        """The loss of each batch, and whether all were `good`: that is asked of those so far at times, and ends it."""
         plan, state = self._work.plan, self._state
         rows = order.size or x.shape[0]
         batches = math.ceil(rows / plan.batch)
         losses = np.zeros(batches)
         state[BATCH], state[ROWS] = 0, rows
+        self._gathered.fill(0)
         first, second = (*slots, parameters, parameters)[:2]
         arrays = Arrays(
             x=read_only(x),
@@ -138,6 +141,7 @@ class Session:
             layers=self._work.layers,
             operations=self._work.operations,
             state=state,
+            gathered=self._gathered,
             desk=self._desk,
         )
         body = self._work.body
@@ -147,9 +151,9 @@ class Session:
             last = min(lines, line + self._lines_at_once)
             door = engage(plan.threads)
             line = network.run(team.LEADER, self._work.program, body, batches, line, last, arrays, plan, door)
-            if good is not None and not good(losses[: self.batches]):
-                break
+            if not good(losses[: self.batches]):
+                return losses, False
             if line < lines:
                 pace = CALL_SECONDS / max(time.perf_counter() - start, 1e-9)
                 self._lines_at_once = max(1, int(self._lines_at_once * min(max(pace, 0.5), 2.0)))
-        return losses
+        return losses, True

@@ -129,7 +129,7 @@ class Network:
         """Train: the loss of each epoch, the mean over its rows of the losses before the updates, and its first rate.
 
         batch_size: rows of an update, None for all; the last of an epoch may have fewer. shuffle: take the rows of
-        each epoch in a new order. optimizer, FloatingPointError: as in `step`.
+        each epoch in a new order, if they are more than a batch. optimizer, FloatingPointError: as in `step`.
         """
         x, y, weight = self._checked(x, y, sample_weight)
         rows = len(x)
@@ -141,7 +141,7 @@ class Network:
         history = History()
         for epoch in range(epochs):
             metrics = {"loss": 0.0, "learning_rate": self._optimizer.rate(self._step)}
-            order = self._generator.permutation(rows) if shuffle else np.arange(rows)
+            order = self._generator.permutation(rows) if shuffle and batch_size < rows else np.arange(rows)
             for first in range(0, rows, batch_size):
                 batch = order[first : first + batch_size]
                 loss = self._update(x[batch], y[batch], weight[batch])
