@@ -83,7 +83,6 @@ class Work(NamedTuple):
     operations: Table
     body: int  # lines of a batch
     cost: int  # multiply-adds of a batch
-    groups: int  # in which the parameters are followed
     memory: int  # elements
     gradient: int
 
@@ -175,7 +174,6 @@ def work_for(
         operations=operations,
         body=len(program) - 1,
         cost=cut.cost,
-        groups=int(program[0, network.GROUPS]),
         memory=memory.shared + workers * own,
         gradient=workers * strip if cut.fused else gradient,
     )
@@ -205,28 +203,30 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
     of_loss = 0 if purpose == PREDICT else network.TOTAL_LOSS
 
     lines = _Lines()
-    on_parameters = groups(sum(weights) * (batch if cut.fused else 8), max(sizes[1:]))
-    lines.add(on_parameters, 1, (0, 1), turn)
+    on_parameters = groups(8 * sum(weights), max(sizes[1:]))
+    lines.add(on_parameters, 1, (0, 1), [] if cut.by_layer else turn)
     if not cut.by_layer:
         lines.add(1, cut.shards, (0, batch), [*forward, *loss, *output, *back, *gradient])
-        lines.close(of_loss)
     else:
         for first in range(0, batch, cut.panel):
             rows = (first, min(first + cut.panel, batch))
             count = rows[1] - rows[0]
-            for operation in (*forward, *loss, *back):
+            for operation in (*forward, *loss, *back[:-1]):
                 kind, layer = operation
                 whole = kind == network.LOSS or (layer == layers[-1] and architecture.activations[layer] == "softmax")
                 outputs = sizes[layer] if kind == network.BACK else sizes[layer + 1]
-                lines.join(1 if whole else groups(count * weights[layer], outputs), rows, operation)
-            lines.add(on_parameters, 1, rows, [*gradient, *turn] if cut.fused else gradient)
-        lines.close(of_loss)
+                before = turn if (first, operation) == (0, forward[0]) else []
+                lines.join(1 if whole else groups(count * weights[layer], outputs), rows, [*before, operation])
+            # Each group goes from its delta on to its gradient: what one core has computed would come late to another.
+            # That leaves the turned weights as they are while others take their delta from them.
+            lines.add(groups(count * sum(weights), max(sizes[1:])), 1, rows, [*back[-1:], *gradient])
+    lines.close(of_loss)
     if training and not cut.fused:
         if clip_norm and update:
             lines.add(on_parameters, 1, (0, 1), fold)
             lines.close(network.TOTAL_NORM)
             fold = []
-        lines.add(on_parameters, 1, (0, 1), [*fold, *update, *turn])
+        lines.add(on_parameters, 1, (0, 1), [*fold, *update, *([] if cut.by_layer else turn)])
     lines.close(network.NEXT_BATCH)
     return lines
 
@@ -243,14 +243,14 @@ class _Lines:
         self.operations += operations
         self.lines.append((groups * parts, groups, *rows, first, len(self.operations), 0))
 
-    def join(self, groups: int, rows: tuple[int, int], operation: tuple[int, int]) -> None:
-        """One more operation: in the last line, if that has the same rows and both are a single task."""
+    def join(self, groups: int, rows: tuple[int, int], operations: list[tuple[int, int]]) -> None:
+        """More operations: in the last line, if that has the same rows and both are a single task."""
         tasks, _, *last_rows, first, _, closing = self.lines[-1]
         if len(self.lines) > 1 and tasks == groups == 1 and last_rows == list(rows):
-            self.operations.append(operation)
+            self.operations += operations
             self.lines[-1] = (1, 1, *rows, first, len(self.operations), closing)
         else:
-            self.add(groups, 1, rows, [operation])
+            self.add(groups, 1, rows, operations)
 
     def close(self, closing: int) -> None:
         """Have the leader do something at the end of the last line."""

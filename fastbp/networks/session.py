@@ -18,7 +18,7 @@ from fastbp.call import CALL_SECONDS, SLOWEST, aligned, read_only
 from fastbp.contract import FloatArray
 from fastbp.kernels import network, team, updates
 from fastbp.kernels.network import BATCH, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
-from fastbp.networks.plan import Work
+from fastbp.networks.plan import MOST_GROUPS, Work
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
 from fastbp.pool import engage
 from fastbp.tiles import atomics
@@ -85,7 +85,7 @@ class Session:
         lanes = lanes_of(8)
         self._gradient = aligned(work.gradient, dtype)
         self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
-        self._norm = aligned(work.groups * lanes, np.dtype(np.float64)).reshape(work.groups, lanes)
+        self._norm = aligned(MOST_GROUPS * lanes, np.dtype(np.float64)).reshape(MOST_GROUPS, lanes)
         self._state = np.zeros(2, np.int64)
         self._gathered = np.zeros((plan.threads, CACHE_LINE // 8), np.int64)
         self._desk = atomics.board(team.FIRST + plan.threads)

@@ -6,5 +6,5 @@ lowering    how an operation becomes machine code
 operations  the operations, each a NumPy twin with its lowering
 atomics     numbers that threads share
 calls       a call of a kernel that other threads enter
-functions   e^x and the sigmoid on vectors
+functions   e^x, the sigmoid, tanh and log on vectors
 """
