@@ -289,6 +289,7 @@ def example(steps: int | None) -> None:
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @click.option("--case", "names", metavar="NAME", multiple=True, help="A case of the table; may be given again.")
 @click.option("--odd", is_flag=True, help="Twenty odd shapes and not those of the table.")
+@click.option("--networks", is_flag=True, help="Epochs of networks, beside scikit-learn's too.")
 @click.option(
     "--seconds",
     metavar="S",
@@ -306,6 +307,7 @@ def bench(
     dtype: str,
     names: tuple[str, ...],
     odd: bool,
+    networks: bool,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -322,8 +324,13 @@ def bench(
     shape = (rows, inputs, outputs)
     if any(shape) and not all(shape):
         raise click.UsageError("--rows, --inputs and --outputs make a shape together; all three are wanted.")
-    if sum(map(bool, (any(shape), names, odd))) > 1:
-        raise click.UsageError("A shape, --case and --odd exclude each other; one of them is wanted.")
+    if sum(map(bool, (any(shape), names, odd, networks))) > 1:
+        raise click.UsageError("A shape, --case, --odd and --networks exclude each other; one of them is wanted.")
+    if networks:
+        from fastbp.bench.networks.__main__ import run
+
+        run(seconds, as_json)
+        return
     known = {name for case in CASES for name in (case.name, case.key)}
     if unknown := set(names) - known:
         raise click.UsageError(f"--case is {min(unknown)}; one of {', '.join(sorted(known))} is wanted.")
