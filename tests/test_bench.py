@@ -251,7 +251,8 @@ def test_the_command_prints_json_alone_on_standard_output() -> None:
         (["--rows", "7"], "--rows, --inputs and --outputs make a shape together; all three are wanted."),
         (["--rows", "0", "--inputs", "1", "--outputs", "1"], "0 is not in the range x>=1"),
         (["--case", "digit"], "--case is digit; one of digits, digits-float32,"),
-        (["--case", "digits", "--odd"], "A shape, --case and --odd exclude each other; one of them is wanted."),
+        (["--case", "digits", "--odd"], "A shape, --case, --odd and --networks exclude each other; one of them"),
+        (["--networks", "--odd"], "A shape, --case, --odd and --networks exclude each other; one of them is wanted."),
         (["--seconds", "nan"], "nan is not a finite number"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from ..limits import Limits
@@ -30,8 +32,18 @@ def main(keys: tuple[str, ...], seconds: float) -> None:
     Each library trains as it does best, on all threads and on one; the results are checked to agree on small cases
     before they are timed, and then all take turns. The exit code is 1 if a result disagrees.
     """
-    comparison = compare([case for case in CASES if case.key in keys or not keys], seconds, report=show)
-    click.echo(footer(comparison))
+    run(seconds, False, keys)
+
+
+def run(seconds: float, as_json: bool, keys: tuple[str, ...] = ()) -> None:
+    """The comparison of these cases, or of all: tables as they are measured, or JSON in the end."""
+    cases = [case for case in CASES if case.key in keys or not keys]
+    report = (lambda measured, limits: None) if as_json else show
+    comparison = compare(cases, seconds, report=report)
+    if as_json:
+        click.echo(json.dumps([each.record(comparison.limits) for each in comparison.measured], indent=1))
+    else:
+        click.echo(footer(comparison))
     for error in comparison.errors:
         click.echo(f"error: {error}", err=True)
     if comparison.errors:
