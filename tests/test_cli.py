@@ -24,6 +24,14 @@ VALUES = "a,b,value\n" + "".join(f"{i % 7},{i % 5},{i % 7 + 10 * (i % 5) + 0.5}\
 BRIEF = ["--no-compare", "--epochs", "20", "--learning-rate", "0.01", "--batch-size", "8"]
 
 
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    """A command runs in this process here, and --threads is said to the library."""
+    before = fastbp.get_num_threads()
+    yield
+    fastbp.set_num_threads(before)
+
+
 @pytest.fixture
 def fastbp_command(tmp_path, monkeypatch):
     """fastbp_command(*words) runs a command in an empty folder that holds classes.csv and values.csv."""

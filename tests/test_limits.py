@@ -179,7 +179,7 @@ def test_one_compilation_serves_every_shape_layout_and_schedule(cold_then_warm):
     cold, _, _ = cold_then_warm
     compiled = cold["compiled"]
     print({stage: len(names) for stage, names in compiled.items()})
-    assert "run" in compiled["first"]
+    assert "schedule.run" in compiled["first"]
     assert "train_tiny" in compiled["tiny"]
     assert "apply_sigmoid" in compiled["sigmoid"]
     assert [compiled[stage] for stage in ("again", "tiny again", "sigmoid again")] == [[], [], []]

@@ -7,6 +7,7 @@ through these operations; all that they hold, they hold transposed, the rows of 
     LOSS      C, and delta_l^T of the last layer            eqs. 13, 14 and 1
     BACK      delta_(l-1)^T = w_l delta_l^T times g'        eq. 26, through one layer
     GRADIENT  dC/dw_l^T = delta_l^T input_l                 eq. 26, and 27 in its last column
+    FOLD      the sum of the gradients of all shards        in their order; and its norm, if it is to be clipped
     UPDATE    w_l^T moves against it, as the optimizer wants
     TURN      w_l, for the next BACK
 
@@ -334,10 +335,8 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
     elif kind in (FOLD, FOLD_WITH_NORM):
         _fold(arrays, plan, layer, group, o, count, of_batch, kind == FOLD_WITH_NORM)
     elif kind == UPDATE:
-        start, size = (
-            arrays.layers[layer, PARAMETERS] + o * arrays.layers[layer, WIDTH],
-            count * arrays.layers[layer, WIDTH],
-        )
+        start = arrays.layers[layer, PARAMETERS] + o * arrays.layers[layer, WIDTH]
+        size = count * arrays.layers[layer, WIDTH]
         _follow(arrays, plan, start, 1, size, size, matrix_at(arrays.gradient, start, 1, size))
     else:
         _turn(arrays, layer, o, count)

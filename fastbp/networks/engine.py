@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,10 @@ class Rows(NamedTuple):
     y: FloatArray
     labels: bool
     weight: FloatArray | None
+
+    @property
+    def arrays(self) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        return self.x, self.y, self.weight
 
     def some(self, order: Order, first: int, last: int) -> tuple[Rows, Order]:
         """The rows first ... last - 1 of an order, or as they lie."""
@@ -68,7 +72,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
     for first in range(0, count, chunk):
         some, some_order = rows.some(order, first, first + chunk)
         number = some_order.size or len(some.x)
-        losses, _ = session.carry_out(state.parameters, some.x, some.y, some.weight, some_order, y_pred)
+        losses, _ = session.carry_out(state.parameters, *some.arrays, some_order, y_pred)
         loss += float(losses[0]) * number / count
         if classify:
             picked = some_order if some_order.size else slice(None)
@@ -86,7 +90,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
 def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, FloatArray]]]:
     """The loss and the gradients of each layer, new."""
     key, session = state.session(GRADIENTS, len(rows.x), rows.y.shape[1], labels=rows.labels)
-    losses, _ = session.carry_out(state.parameters, rows.x, rows.y, rows.weight)
+    losses, _ = session.carry_out(state.parameters, *rows.arrays)
     weights, biases = state.views(session.gradient[: state.parameters.size])
     result = [(np.array(w, order="C"), b.copy()) for w, b in zip(weights, biases, strict=True)]
     state.give_back(key, session)
@@ -100,15 +104,15 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
     count = order.size or len(rows.x)
     key, session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
     before = state.moment()
-    arrays: dict[str, Any] = {"slots": state.slots}
     numbers = numbers_of(state.optimizer, state.updates, -(-count // batch), state.parameters.dtype)
 
     def good(losses: FloatArray) -> bool:
         return bool(np.isfinite(losses).all()) and state.is_finite()
 
+    session.rewind()
     try:
         losses, all_good = session.carry_out(
-            state.parameters, rows.x, rows.y, rows.weight, order, numbers=numbers, good=good, **arrays
+            state.parameters, *rows.arrays, order, slots=state.slots, numbers=numbers, good=good
         )
     finally:  # also if Ctrl-C ends it: the parameters are those after a whole batch
         state.updates += session.batches
@@ -119,15 +123,9 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
         for i, first in enumerate(range(0, count, batch)):
             before = state.moment()
             some, some_order = rows.some(order, first, first + batch)
+            number = numbers[i : i + 1]
             _, all_good = session.carry_out(
-                state.parameters,
-                some.x,
-                some.y,
-                some.weight,
-                some_order,
-                numbers=numbers[i : i + 1],
-                good=good,
-                **arrays,
+                state.parameters, *some.arrays, some_order, slots=state.slots, numbers=number, good=good
             )
             if not all_good:
                 state.return_to(before)

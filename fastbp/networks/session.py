@@ -69,7 +69,6 @@ class Session:
     def __init__(self, architecture: Architecture, work: Work) -> None:
         dtype = architecture.dtype
         self._work = work
-        self._dtype = dtype
         plan = work.plan
         self._memory = aligned(work.memory, dtype)
         self._memory.fill(0)
@@ -103,6 +102,10 @@ class Session:
         """The batches that the last call has done."""
         return int(self._state[BATCH])
 
+    def rewind(self) -> None:
+        """Forget the batches of the last call."""
+        self._state[BATCH] = 0
+
     def carry_out(
         self,
         parameters: FloatArray,
@@ -120,7 +123,8 @@ class Session:
         rows = order.size or x.shape[0]
         batches = math.ceil(rows / plan.batch)
         losses = np.zeros(batches)
-        state[BATCH], state[ROWS] = 0, rows
+        self.rewind()
+        state[ROWS] = rows
         self._gathered.fill(0)
         first, second = (*slots, parameters, parameters)[:2]
         arrays = Arrays(
