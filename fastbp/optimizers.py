@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastbp import contract, schedules
 from fastbp.schedules import Schedule
 
@@ -119,11 +121,13 @@ Optimizer = SGD | Adam  # and AdamW, which is one
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW)}
 
 
-def checked(optimizer: Any) -> Optimizer:
-    """`optimizer`, if it is one of those above."""
+def checked(optimizer: Any, dtype: np.dtype[Any]) -> Optimizer:
+    """`optimizer`, if it is one of those above, and its rate is one in the dtype: neither 0 nor infinite."""
     if type(optimizer) not in OPTIMIZERS.values():
         raise TypeError(f"optimizer is {optimizer!r}; {' or '.join(OPTIMIZERS)} is wanted, or None for the one before")
     known: Optimizer = optimizer
+    rate = known.learning_rate
+    contract.rate(rate.initial if isinstance(rate, Schedule) else rate, dtype)
     return known
 
 

@@ -352,7 +352,12 @@ BAD_DATA = {
     "corrupt parquet": ("a.parquet", b"PAR1" + bytes(99), [], "a.parquet"),
     "too few rows to split": ("a.csv", b"a,b\n1,0\n2,1\n", [], "--test-fraction is 0.2, which leaves 2 of 2"),
     "divergence": ("a.csv", CLASSES.encode(), ["--learning-rate", "1e30"], "diverged in step .* smaller learning_rate"),
-    "rate beyond the dtype": ("a.csv", CLASSES.encode(), ["--learning-rate", "1e300"], "diverged in step 0"),
+    "rate beyond the dtype": (
+        "a.csv",
+        CLASSES.encode(),
+        ["--learning-rate", "1e300"],
+        "learning_rate is 1e.300; a finite positive number in dtype float32 is wanted",
+    ),
     "target by an unknown file": (
         "a.csv",
         b"a,b\n1,2\n",

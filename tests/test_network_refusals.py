@@ -7,6 +7,7 @@ import pytest
 from test_network import EVERY_ACTIVATION, SIZES, assert_same_bits, fitted, made, parameters, problem
 
 from fastbp.optimizers import SGD, Adam
+from fastbp.schedules import CosineDecay
 
 NO_NETWORK = [  # arguments besides sizes = [4, 3, 2], and what is said of them
     ({"sizes": 4}, TypeError, "sizes is 4; a list of whole numbers is wanted"),
@@ -237,3 +238,22 @@ def test_what_is_remembered_outlives_divergence(network_class):
     for one in (network, kept):
         one.step(X, Y)
     assert_same_bits(parameters(network), parameters(kept))
+
+
+@pytest.mark.parametrize("rate", [1e-60, 1e60, CosineDecay(1e-60, steps=9)], ids=str)
+def test_a_rate_that_float32_does_not_have_is_refused_before_anything_changes(network_class, rate):
+    network = made(network_class, dtype="float32")
+    before = parameters(network)
+    for training in (network.step, network.fit):
+        with pytest.raises(ValueError, match=r"learning_rate is 1e[-+]60; a finite positive number in dtype float32"):
+            training(X, Y, optimizer=Adam(learning_rate=rate))
+    assert_same_bits(parameters(network), before)
+
+
+def test_what_is_remembered_stays_finite(network_class):
+    """The gradient is 2e160, and its square no float64: Adam would never move that weight again."""
+    network = network_class([1, 1], output_activation="identity", dtype="float64")
+    before = parameters(network)
+    with pytest.raises(FloatingPointError, match=r"step 0\b"):
+        network.step([[1e10]], [[1e150]], optimizer=Adam())
+    assert_same_bits(parameters(network), before)

@@ -352,6 +352,15 @@ def test_any_cut_and_any_changed_byte_is_refused_or_harmless(tmp_path):
             fastbp.Network.load(path)
 
 
+def test_where_no_file_can_be_is_said_by_its_path(tmp_path):
+    network = made([3, 1])
+    with pytest.raises(ValueError, match=r"path is .*nowhere.file, but there is no folder"):
+        network.save(tmp_path / "nowhere" / "file")
+    with pytest.raises(ValueError, match="which is not a file"):
+        network.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_network_file_says_so(tmp_path):
     from safetensors.numpy import save_file
 

@@ -131,7 +131,7 @@ def test_settings_go_by_name_alone(optimizer):
 @pytest.mark.parametrize("value", ["adam", SGD, None, 0.1, StepDecay(1, 1)], ids=str)
 def test_what_is_no_optimizer_is_refused(value):
     with pytest.raises(TypeError, match=r"^optimizer is .*; SGD or Adam or AdamW is wanted"):
-        optimizers.checked(value)
+        optimizers.checked(value, np.dtype("float32"))
 
 
 # ------------------------------------------------------------------------------------------------------------ JSON

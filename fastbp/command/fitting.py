@@ -90,18 +90,17 @@ def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> Fit:
     """Train the model's network in place."""
     rows = len(problem.train.x)
     ends = [time.perf_counter()]
-    with np.errstate(over="ignore"):  # a rate beyond the dtype is inf, and diverges
-        history = problem.model.network.fit(
-            problem.train.x,
-            problem.train.y,
-            epochs=recipe.epochs_for(rows),
-            batch_size=recipe.batch_size,
-            optimizer=recipe.optimizer_for(rows),
-            validation_fraction=None if recipe.patience is None else VALIDATION,
-            early_stopping=None if recipe.patience is None else engine.EarlyStopping(patience=recipe.patience),
-            callback=lambda epoch, metrics: ends.append(time.perf_counter()),
-            progress=progress,
-        )
+    history = problem.model.network.fit(
+        problem.train.x,
+        problem.train.y,
+        epochs=recipe.epochs_for(rows),
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer_for(rows),
+        validation_fraction=None if recipe.patience is None else VALIDATION,
+        early_stopping=None if recipe.patience is None else engine.EarlyStopping(patience=recipe.patience),
+        callback=lambda epoch, metrics: ends.append(time.perf_counter()),
+        progress=progress,
+    )
     return Fit(history, np.diff(ends).tolist())
 
 

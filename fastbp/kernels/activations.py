@@ -7,14 +7,14 @@ A slope is told from the output alone, so that no pre-activation is kept:
 
 from __future__ import annotations
 
-from fastbp.kernels.jit import kernel
+from fastbp.kernels.jit import inlined, kernel
 from fastbp.tiles.functions import exp, sigmoid, tanh
 from fastbp.tiles.operations import fill, lanes, load, maximum, multiply_add, store, where_negative
 
-# The numbers of the activations, as `fastbp.architecture.ACTIVATIONS` names them.
+# The numbers of the activations.
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, SOFTMAX = range(6)
 
-LEAK = 0.01
+LEAK = 0.01  # of leaky_relu, below 0
 
 
 @kernel
@@ -38,14 +38,21 @@ def activate(activation, y_t):
                 store(y_t, o, row, where_negative(a, 0.0, a) if activation == RELU else where_negative(a, LEAK * a, a))
 
 
+@inlined
+def largest_of(a_t, row):
+    """The largest of the outputs, in each of some rows."""
+    largest = load(a_t, 0, row)
+    for o in range(1, a_t.shape[0]):
+        largest = maximum(largest, load(a_t, o, row))
+    return largest
+
+
 @kernel
 def softmax(a_t, y_t):
     """y = e^(a - m) / the sum of e^(a - m) over the outputs, where m is the largest a of the row."""
     outputs, rows = a_t.shape
     for row in range(0, rows, lanes(a_t)):
-        largest = load(a_t, 0, row)
-        for o in range(1, outputs):
-            largest = maximum(largest, load(a_t, o, row))
+        largest = largest_of(a_t, row)
         total = fill(a_t, 0.0)
         for o in range(outputs):
             y = exp(load(a_t, o, row) - largest)

@@ -7,11 +7,12 @@ class of each row, (1, rows), if they are `labels`. The costs of the rows are su
 
 from __future__ import annotations
 
+from fastbp.kernels.activations import largest_of
 from fastbp.kernels.jit import inlined, kernel
 from fastbp.tiles.functions import exp, log, sigmoid
 from fastbp.tiles.operations import absolute, add_products, fill, lanes, load, maximum, multiply_add, store, where_equal
 
-# The numbers of the losses, as `fastbp.architecture.LOSSES` names them.
+# The numbers of the losses.
 SQUARED_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY = range(3)
 
 
@@ -69,9 +70,7 @@ def cross_entropy(a_t, y_t, labels, weight, delta_t, cost):
     total = load(cost, 0, 0)
     for row in range(0, rows, lanes(y_t)):
         share = load(weight, 0, row)
-        largest = load(a_t, 0, row)
-        for o in range(1, outputs):
-            largest = maximum(largest, load(a_t, o, row))
+        largest = largest_of(a_t, row)
         exps = fill(a_t, 0.0)
         value = fill(a_t, 0.0)
         targets = fill(a_t, 0.0)

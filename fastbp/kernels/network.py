@@ -61,7 +61,6 @@ TURN, FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = rang
 # The columns of a program: its tasks are parts of the rows x groups of the outputs; which rows of a batch they go
 # through, and which operations they do with them; and what the leader does at the end of a line.
 GROUPS, FIRST_ROW, LAST_ROW, FIRST_OPERATION, LAST_OPERATION, CLOSING = range(TASKS + 1, TASKS + 7)
-COLUMNS = TASKS + 7
 
 # What the leader does at the end of a line, as bits.
 TOTAL_LOSS, TOTAL_NORM, NEXT_BATCH = 1, 2, 4

@@ -16,7 +16,7 @@ from fastbp.architecture import Architecture
 from fastbp.kernels import activations, losses, network
 from fastbp.kernels.network import FIELDS, Plan
 from fastbp.kernels.program import TASKS
-from fastbp.plan import PAGE, padded, power_of_two_below
+from fastbp.plan import MOST_GROUPS, MOST_SHARDS, PAGE, padded, power_of_two_below
 from fastbp.tiles.registers import CACHE_LINE, TILE_VECTORS, lanes_of
 
 # Parameters beyond this size are not copied for every shard of a batch: all threads work on one layer after the other.
@@ -25,8 +25,6 @@ MOST_COPIED_BYTES = 128 * 1024
 PARALLEL_WORK = 800_000
 WORK_OF_SHARD = 200_000
 WORK_OF_TASK = 100_000
-MOST_GROUPS = 16
-MOST_SHARDS = 32
 # Of what a panel holds at most: half a level 2 cache.
 PANEL_BYTES = 256 * 1024
 MOST_ROWS_OF_PANEL = 240
@@ -92,7 +90,6 @@ class Cut(NamedTuple):
 
     by_layer: bool  # all threads work on one layer after the other; else each shard goes through all of them
     panel: int  # rows
-    panels: int
     shards: int
     fused: int  # columns of the gradient that are computed and followed at once; 0 if all are computed before
     cost: int  # multiply-adds
@@ -114,13 +111,12 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
     shards = power_of_two_below(max(1, min(-(-batch // panel), cost // WORK_OF_SHARD, MOST_SHARDS)))
     copied = layout.size * itemsize <= MOST_COPIED_BYTES and shards > 1
     if not training or copied or cost < PARALLEL_WORK:
-        return Cut(False, panel, -(-batch // panel), shards, 0, cost)
+        return Cut(False, panel, shards, 0, cost)
     rows = STRETCH_BYTES // (max(sizes) * itemsize)
     panel = whole if whole <= 2 * rows else max(1, min(MOST_ROWS_OF_STRETCH, rows) // tile) * tile
     panel = min(panel, whole)
-    panels = -(-batch // panel)
-    fused = STRIP_VECTORS * lanes if purpose == TRAIN and panels == 1 and not clip_norm else 0
-    return Cut(True, panel, panels, 1, fused, cost)
+    fused = STRIP_VECTORS * lanes if purpose == TRAIN and batch <= panel and not clip_norm else 0
+    return Cut(True, panel, 1, fused, cost)
 
 
 def work_for(

@@ -18,8 +18,9 @@ from fastbp.call import CALL_SECONDS, SLOWEST, aligned, read_only
 from fastbp.contract import FloatArray
 from fastbp.kernels import network, team, updates
 from fastbp.kernels.network import BATCH, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
-from fastbp.networks.plan import MOST_GROUPS, Work
+from fastbp.networks.plan import Work
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
+from fastbp.plan import MOST_GROUPS
 from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import CACHE_LINE, lanes_of
@@ -58,7 +59,7 @@ def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any
         numbers[:, updates.DECAY] = optimizer.weight_decay
     if isinstance(optimizer, Adam):
         rates = rates / (1 - optimizer.beta1**t)
-    with np.errstate(over="ignore"):  # a rate beyond the dtype is inf, and training diverges
+    with np.errstate(over="ignore"):  # what Adam's correction takes beyond the dtype is inf, and training diverges
         numbers[:, updates.RATE] = rates
     return numbers
 

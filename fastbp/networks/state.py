@@ -71,7 +71,7 @@ class State:
         """Use another optimizer; one of the same kind goes on where the one before stopped."""
         if optimizer is None:
             return
-        same = type(optimizers.checked(optimizer)) is type(self.optimizer)
+        same = type(optimizers.checked(optimizer, self.architecture.dtype)) is type(self.optimizer)
         if same and optimizer.slots == self.optimizer.slots:
             self.optimizer = optimizer
         else:

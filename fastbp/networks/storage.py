@@ -16,7 +16,7 @@ from safetensors.numpy import save as tensors_to_bytes
 
 from fastbp import contract, optimizers
 from fastbp.architecture import Architecture
-from fastbp.atomic import replacing
+from fastbp.atomic import check_writable, replacing
 from fastbp.contract import FloatArray
 from fastbp.networks.state import State
 
@@ -34,6 +34,7 @@ class Extra(NamedTuple):
 
 
 def save(state: State, path: Path, extra: Extra | None = None) -> None:
+    check_writable("path", path)
     made = state.architecture
     about = {
         "format": FORMAT,

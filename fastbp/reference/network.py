@@ -214,7 +214,7 @@ class Network:
         if optimizer is None:
             return
         kind, slots = type(self._optimizer), self._optimizer.slots
-        if type(optimizers.checked(optimizer)) is kind and optimizer.slots == slots:
+        if type(optimizers.checked(optimizer, self.architecture.dtype)) is kind and optimizer.slots == slots:
             self._optimizer = optimizer
         else:
             self._start(optimizer)
@@ -229,7 +229,7 @@ class Network:
             new_p, *new_slots = RULES[type(self._optimizer)](self._optimizer, self._step, p, g, *kept)
             updated.append(new_p)
             slots.append(new_slots)
-        if not (math.isfinite(loss) and _finite(updated)):
+        if not (math.isfinite(loss) and _finite(updated) and all(map(_finite, slots))):
             return None
         for p, new_p in zip(self._parameters, updated, strict=True):
             p[...] = new_p
