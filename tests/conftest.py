@@ -19,6 +19,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("fastbp")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="run the slow batteries in full, not a slice of each")
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "jit_only: too slow for kernels that run as plain Python")
 
@@ -59,6 +63,12 @@ LAYOUTS = {
     "unaligned": _unaligned,
     "read-only": _read_only,
 }
+
+
+@pytest.fixture(scope="session")
+def rounds(request):
+    """rounds(few, all): how often a slow battery goes round, which is `few` times, and with --full `all`."""
+    return lambda few, all_: all_ if request.config.getoption("--full") else few
 
 
 @pytest.fixture(scope="session", params=ENGINES)

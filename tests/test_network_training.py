@@ -14,7 +14,7 @@ import hypothesis.strategies as st
 import matplotlib
 import numpy as np
 import pytest
-from test_tiles import in_a_process
+from processes import in_a_process
 from test_training import assert_same_bits
 
 import fastbp

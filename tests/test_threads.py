@@ -6,7 +6,7 @@ import threading
 import numba
 import numpy as np
 import pytest
-from test_tiles import in_a_process
+from processes import in_a_process
 from test_training import assert_same_bits
 
 import fastbp

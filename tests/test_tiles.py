@@ -7,12 +7,11 @@ compiled on blocks. All numbers are eighths, so that no result depends on the or
 import ctypes
 import mmap
 import os
-import subprocess
-import sys
 
 import numba
 import numpy as np
 import pytest
+from processes import in_a_process
 from test_exactness import assert_exact
 from test_training import assert_same_bits
 
@@ -414,14 +413,6 @@ def train_at_the_end_of_memory(*dtypes):
                 fastbp.backward(x, between_forbidden_pages(fastbp.forward(x, w, b), at_end), y, w, b)
                 fastbp.train(x, y, w, b, steps=2)
                 assert np.isfinite(after.w).all()
-
-
-def in_a_process(*command, **environment):
-    """Its standard output; the test fails with all that it said if it fails."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
-    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 NARROWER = [str(bits) for bits in WIDTHS if bits < REGISTER_BITS]

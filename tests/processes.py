@@ -1,0 +1,20 @@
+"""Processes of their own, for tests of what ends, fills, limits or survives a process."""
+
+import os
+import subprocess
+import sys
+
+
+def environment(**changes):
+    """This process's environment, with all that it can import; a variable that is None is taken out."""
+    known = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **changes}
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def in_a_process(*command, **changes):
+    """Its standard output; the test fails with all that it said if it fails."""
+    done = subprocess.run(
+        [sys.executable, *command], env=environment(**changes), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
