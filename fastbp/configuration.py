@@ -26,7 +26,7 @@ def show_config() -> str:
         "vectors": f"{registers.REGISTER_BITS} bits of {registers.host_register_bits()} on this processor",
         "tile": f"{registers.TILE_ROWS} rows x {registers.TILE_VECTORS} vectors",
         "threads": f"{threads.get_num_threads()} of {threads.available()}",
-        "cache": str(cache_folder()),
+        "cache": str(cache_folder() or "none: no home folder, and FASTBP_CACHE_DIR names no other"),
     }
     width = max(map(len, facts))
     return "\n".join(f"{name:<{width}}  {fact}" for name, fact in facts.items())

@@ -1,8 +1,12 @@
 """Processes of their own, for tests of what ends, fills, limits or survives a process."""
 
+import contextlib
+import ctypes
 import os
 import subprocess
 import sys
+
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # of Linux
 
 
 def environment(**changes):
@@ -18,3 +22,15 @@ def in_a_process(*command, **changes):
     )
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def started(*command, **changes):
+    """A process that goes on; its streams are pipes of text."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return subprocess.Popen([sys.executable, *command], env=environment(**changes), text=True, **pipes)
+
+
+def without_root_rights():
+    """For `preexec_fn`: from its start on, file modes bind the process even if it is root's."""
+    with contextlib.suppress(OSError, AttributeError):  # where there is no such call
+        ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)

@@ -1,4 +1,4 @@
-"""What a call may cost beside its arithmetic: memory, compilation, files, the time that Ctrl-C takes, an import."""
+"""What a call may cost beside its arithmetic: memory, compilation, the time that Ctrl-C takes, an import."""
 
 import json
 import os
@@ -16,7 +16,6 @@ from test_training import assert_same_bits
 
 import fastbp
 from fastbp.plan import PAGE, is_tiny, plan_for
-from fastbp.tiles.registers import WIDTHS, host_register_bits
 
 PACKAGE = Path(fastbp.__file__).parent
 
@@ -202,151 +201,6 @@ def test_the_cache_holds_a_file_for_each_entry_and_nothing_else(cold_then_warm):
         "run",
         "train_tiny",
     ]
-
-
-# --------------------------------------------------------------------------------------------------------- the cache
-
-# The sigmoid stands for all kernels here: it is the quickest to compile. Prints its bits and what was compiled.
-CACHED = """
-import numpy as np
-from numba.core import event
-recorder = event.RecordingListener()
-event.register("numba:compile", recorder)
-import fastbp
-print(fastbp.sigmoid(np.linspace(-9, 9, 99)).tobytes().hex()[-400:], fastbp.cost([1.0, 2.0], [0.5, 4.0]))
-print(sum(e.is_start for _, e in recorder.buffer))
-"""
-
-
-def cached(folder, *options):
-    """What the script prints: (results, number of compilations)."""
-    results, count = in_a_process(*options, "-c", CACHED, FASTBP_CACHE_DIR=str(folder)).splitlines()
-    return results, int(count)
-
-
-DAMAGES = {
-    "truncated": lambda content: content[: len(content) // 2],
-    "truncated in its checksum": lambda content: content[:20],
-    "without its last byte": lambda content: content[:-1],
-    "emptied": lambda content: b"",
-    "overwritten": lambda content: bytes(len(content)),
-    "overwritten by text": lambda content: b"no machine code\n" * 100,
-    "one bit flipped": lambda content: content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
-}
-
-
-@pytest.fixture(scope="module")
-def healthy_cache(tmp_path_factory):
-    """(what the script says, {file: content}) of a cache that is filled."""
-    folder = tmp_path_factory.mktemp("healthy")
-    results, count = cached(folder)
-    assert count > 0
-    return results, folder
-
-
-@pytest.mark.jit_only
-def test_damaged_files_are_compiled_anew_and_replaced(healthy_cache):
-    """Two processes for each damage would take long: here the loader itself is asked, in one process."""
-    from fastbp.kernels import cache, elementwise
-
-    _, folder = healthy_cache
-    file = next(folder.glob("*/*apply_sigmoid*"))
-    content = file.read_bytes()
-    of_function = cache.KernelCache(elementwise.apply_sigmoid.py_func)
-    of_function._path = lambda signature: file
-    context = elementwise.apply_sigmoid.targetctx
-    try:
-        assert of_function.load_overload(None, context) is not None
-        for name, damage in DAMAGES.items():
-            file.write_bytes(damage(content))
-            assert of_function.load_overload(None, context) is None, name
-    finally:
-        file.write_bytes(content)
-
-
-@pytest.mark.jit_only
-@pytest.mark.parametrize("damage", ["truncated", "emptied", "overwritten"])
-def test_a_process_that_finds_damaged_files_repairs_them(healthy_cache, damage):
-    wanted, folder = healthy_cache
-    files = {file: file.read_bytes() for file in folder.glob("*/*")}
-    assert len(files) == 2
-    for file, content in files.items():
-        file.write_bytes(DAMAGES[damage](content))
-    results, compiled = cached(folder, "-W", "error")
-    assert (results, compiled > 0) == (wanted, True)
-    assert cached(folder) == (wanted, 0)
-    assert set(folder.glob("*/*")) == set(files), "a file is left over"
-
-
-def impossible_folders(tmp_path):
-    file = tmp_path / "file"
-    file.write_text("")
-    yield "below a file", file / "cache"
-    yield "a file itself", file
-    if Path("/proc").exists():
-        yield "where nobody can write", Path("/proc/fastbp")
-    if hasattr(os, "geteuid") and os.geteuid() != 0:  # root writes anywhere
-        read_only = tmp_path / "read-only"
-        read_only.mkdir(mode=0o500)
-        yield "read-only", read_only
-
-
-@pytest.mark.jit_only
-def test_without_a_folder_to_write_there_is_one_warning_and_no_error(tmp_path, healthy_cache):
-    wanted, _ = healthy_cache
-    for name, folder in impossible_folders(tmp_path):
-        environment = {**os.environ, "FASTBP_CACHE_DIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run([sys.executable, "-c", CACHED], env=environment, capture_output=True, text=True)
-        assert (done.returncode, done.stdout.splitlines()[0]) == (0, wanted), f"{name}: {done.stderr}"
-        assert done.stderr.count("RuntimeWarning") == 1, f"{name}: {done.stderr}"
-        assert "FASTBP_CACHE_DIR" in done.stderr
-
-
-@pytest.mark.jit_only
-def test_a_full_cache_that_cannot_be_written_is_read_without_a_warning(healthy_cache):
-    wanted, folder = healthy_cache
-    home = next(folder.glob("*"))
-    home.chmod(0o500)
-    try:
-        assert cached(folder, "-W", "error") == (wanted, 0)
-    finally:
-        home.chmod(0o700)
-
-
-FOLDER = "from fastbp.kernels.cache import cache_folder; print(cache_folder())"
-CHANGES = [  # a source, and whether machine code follows from it
-    ("tiles/operations.py", True),
-    ("tiles/functions.py", True),
-    ("kernels/matmul.py", True),
-    ("reference/layer.py", False),
-    ("layer.py", False),
-]
-
-
-def test_any_change_of_a_kernel_source_leads_to_another_folder(tmp_path):
-    """A comment will do: the digest is of the text."""
-    import shutil
-
-    shutil.copytree(PACKAGE, tmp_path / "fastbp", ignore=shutil.ignore_patterns("__pycache__"))
-
-    def folder():
-        path = os.pathsep.join([str(tmp_path), *sys.path])
-        return in_a_process("-P", "-B", "-c", FOLDER, PYTHONPATH=path, FASTBP_CACHE_DIR=str(tmp_path / "cache"))
-
-    before = folder()
-    for source, matters in CHANGES:
-        path = tmp_path / "fastbp" / source
-        text = path.read_text()
-        path.write_text(text + "# changed\n")
-        assert (folder() != before) == matters, source
-        path.write_text(text)
-    assert folder() == before
-
-
-def test_register_widths_have_folders_of_their_own():
-    widths = [str(width) for width in WIDTHS if width <= host_register_bits()]
-    folders = {in_a_process("-c", FOLDER, FASTBP_REGISTER_BITS=width) for width in widths}
-    assert len(folders) == len(widths)
 
 
 # ------------------------------------------------------------------------------------------------------------ Ctrl-C

@@ -11,3 +11,5 @@ network      epochs of a network, likewise
 tiny         steps on a problem whose rows and inputs fit one vector each
 elementwise  the sigmoid and the cost of whole arrays
 """
+
+from fastbp.kernels import cache as cache  # before all others: it reads the sources that they are imported from

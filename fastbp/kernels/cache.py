@@ -2,9 +2,9 @@
 
 Numba's own cache looks at one source file: after a change in a module that a kernel only imports, the old machine code
 would run on. Here the folder is named by a digest of every source that kernels are made of, of the versions of Numba
-and llvmlite, and of the processor. A file holds one compiled function behind a checksum; it is replaced as a whole, so
-that a reader finds the old one, the new one or none. A file that does not check out is dropped and compiled anew; a
-folder that cannot be written means no cache, and no error.
+and llvmlite, of their settings and of the processor. A file holds one compiled function behind a checksum; it is
+replaced as a whole, so that a reader finds the old one, the new one or none. A file that does not check out is dropped
+and compiled anew; a folder that cannot be written means no cache, and no error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import hashlib
 import os
 import pickle
 import sys
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -22,32 +21,52 @@ import llvmlite
 import numba
 import platformdirs
 from llvmlite import binding as llvm
+from numba import config
 from numba.core import compiler, serialize
 
-from fastbp.tiles.registers import REGISTER_BITS
+from fastbp.atomic import replacing
+from fastbp.tiles.registers import REGISTER_BITS, cpu_features
 
+_PACKAGE = Path(__file__).parent.parent
 _SOURCES = ("kernels", "tiles")
+# Numba's settings that change machine code, by their names in numba.config.
+_SETTINGS = ("CPU_NAME", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
+
+
+def _digest_of_sources():
+    """Of the sources as they lie on disk now; empty where there are none, as in an archive of compiled modules."""
+    digest = hashlib.sha256()
+    sources = [source for folder in _SOURCES for source in sorted((_PACKAGE / folder).glob("*.py"))]
+    for source in sources:
+        digest.update(str(source.relative_to(_PACKAGE)).encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.digest() if sources else b""
+
+
+# `fastbp.kernels` imports this module before its others. If the sources change later, the process runs an older version
+# than lies there, or parts of both: its machine code is nobody else's, and theirs not its own.
+_IMPORTED = _digest_of_sources()
+
+
+def _sources_are_those_imported():
+    return bool(_IMPORTED) and _digest_of_sources() == _IMPORTED
 
 
 @functools.cache
 def cache_folder():
-    """Where the compiled kernels of this version and processor are kept; FASTBP_CACHE_DIR says in which folder."""
+    """Where the compiled kernels of this version and processor are kept; FASTBP_CACHE_DIR says in which folder.
+
+    None if there is no place for it: no home folder, as in a container whose user has none.
+    """
     root = os.environ.get("FASTBP_CACHE_DIR")
-    parent = Path(root) if root else platformdirs.user_cache_path("fastbp")
-    return parent / _digest()
-
-
-def _digest():
-    """Of all that machine code follows from."""
-    digest = hashlib.sha256()
+    try:
+        parent = Path(root).absolute() if root else platformdirs.user_cache_path("fastbp")
+    except RuntimeError:
+        return None
+    settings = [getattr(config, name) for name in _SETTINGS]
     versions = (sys.version, numba.__version__, llvmlite.__version__, REGISTER_BITS)
-    features = llvm.get_host_cpu_features().flatten()
-    digest.update(repr((versions, llvm.get_host_cpu_name(), features)).encode())
-    package = Path(__file__).parent.parent
-    for folder in _SOURCES:
-        for source in sorted((package / folder).glob("*.py")):
-            digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
-    return digest.hexdigest()[:24]
+    made_from = (_IMPORTED, versions, repr(settings), llvm.get_host_cpu_name(), sorted(cpu_features().items()))
+    digest = hashlib.sha256(repr(made_from).encode()).hexdigest()[:24]
+    return parent / digest if parent.is_absolute() else None
 
 
 class KernelCache:
@@ -63,36 +82,37 @@ class KernelCache:
 
     def load_overload(self, sig, target_context):
         """The compiled function for a signature, or None."""
+        path = self._path(sig)
         try:
-            content = self._path(sig).read_bytes()
-        except OSError:
+            content = path.read_bytes() if path and _sources_are_those_imported() else b""
+            checksum, data = content[:32], content[32:]
+            if hashlib.sha256(data).digest() != checksum:
+                return None  # compiled anew, and replaced
+            target_context.refresh()
+            result = compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
+        except Exception:  # whatever a file may hold: what it would have spared is done again
             return None
-        checksum, data = content[:32], content[32:]
-        if hashlib.sha256(data).digest() != checksum:
-            return None  # compiled anew, and replaced
-        target_context.refresh()
         self.hits += 1
-        return compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
+        return result
 
     def save_overload(self, sig, compiled):
         """Keep a compiled function."""
-        data = serialize.dumps(compiled._reduce())
         path = self._path(sig)
+        if path is None:
+            _warn_once("there is no home folder to keep them in")
+            return
+        data = serialize.dumps(compiled._reduce())
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-                try:
-                    file.write(hashlib.sha256(data).digest() + data)
-                    file.close()
-                    os.replace(file.name, path)
-                except BaseException:
-                    os.unlink(file.name)
-                    raise
+            if _sources_are_those_imported():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(path) as stream:
+                    stream.write(hashlib.sha256(data).digest() + data)
         except OSError as error:
-            _warn_once(path.parent, error)
+            _warn_once(f"{path.parent} cannot be written ({error.strerror})")
 
     def _path(self, sig):
-        return cache_folder() / f"{self._name}-{hashlib.sha256(str(sig).encode()).hexdigest()[:16]}"
+        folder = cache_folder()
+        return folder and folder / f"{self._name}-{hashlib.sha256(str(sig).encode()).hexdigest()[:16]}"
 
     def enable(self):
         pass
@@ -107,14 +127,13 @@ class KernelCache:
 _warned = False
 
 
-def _warn_once(folder, error):
+def _warn_once(reason):
     """Numba resets Python's own memory of warnings."""
     global _warned
     if not _warned:
         _warned = True
         warnings.warn(
-            f"fastbp compiles its kernels anew in every process: {folder} cannot be written ({error.strerror}); "
-            f"FASTBP_CACHE_DIR names another folder",
+            f"fastbp compiles its kernels anew in every process: {reason}; FASTBP_CACHE_DIR names another folder",
             RuntimeWarning,
             stacklevel=2,
         )

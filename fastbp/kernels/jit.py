@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import config, njit
 
+from fastbp.kernels.cache import KernelCache
+
 # No fastmath: `nnan` and `ninf` would hide divergence, and the tile operations say themselves where they contract.
 # No NRT: kernels allocate nothing, and counting the references of their arguments cost a step of 100 x 10 -> 1 two
 # fifths of its time. No rewrites: Numba looks for array expressions and prints, of which kernels have none.
@@ -22,8 +24,6 @@ def entry(function):
     if config.DISABLE_JIT:
         # The twins would warn where machine code does not: e^-x may be inf, and 0 * inf shows what is not finite.
         return np.errstate(all="ignore")(function)
-    from fastbp.kernels.cache import KernelCache
-
     dispatcher = njit(**_OPTIONS, no_cfunc_wrapper=True)(function)
     dispatcher._cache = KernelCache(function)
     return dispatcher

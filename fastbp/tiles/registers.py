@@ -6,14 +6,25 @@ import os
 import platform
 
 import llvmlite.binding as llvm
+from numba import config
 
 WIDTHS = (128, 256, 512)
 CACHE_LINE = 64
 
 
+def cpu_features() -> dict[str, bool]:
+    """What code is compiled for: the features of the host by LLVM's names, or those in NUMBA_CPU_FEATURES.
+
+    For NUMBA_CPU_NAME=generic Numba takes none: code for every processor of this kind.
+    """
+    if config.CPU_FEATURES is None:
+        return dict(llvm.get_host_cpu_features())
+    return {feature[1:]: feature.startswith("+") for feature in config.CPU_FEATURES.split(",") if feature}
+
+
 def host_register_bits() -> int:
     """Bits of the widest registers that hold float arithmetic here: 512 (AVX-512), 256 (AVX2) or 128 (SSE, NEON)."""
-    features = llvm.get_host_cpu_features()
+    features = cpu_features()
     if features.get("avx512f") and features.get("avx512dq") and features.get("avx512vl"):
         return 512
     if features.get("avx2") and features.get("fma"):
