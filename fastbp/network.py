@@ -35,6 +35,9 @@ class Network:
     y (rows, outputs), or (rows,) for one output; for "cross_entropy" also labels (rows,), integers in 0 ... outputs -
     1. sample_weight (rows,): 0 or more. Whatever cannot be used is a TypeError or ValueError that names it, before
     anything changes. Results are the same, bit for bit, for any number of threads.
+
+    Several Python threads may use one network. Those that change it take turns, a step or an epoch each; what is
+    predicted, evaluated or saved is the network before or after such a turn.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Network:
         from fastbp.networks import engine
 
         x = contract.finite("x", contract.samples(x, self.architecture.inputs, self.architecture.dtype))
-        return engine.predict(self._state, x)
+        return self._state.look(lambda: engine.predict(self._state, x))
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
         """The class of each row, (rows,) int64: the largest output; of one output, whether it is above 1/2."""
@@ -100,7 +103,7 @@ class Network:
         rows = self._rows(x, y, sample_weight)
         contract.finite("x", rows.x)
         contract.finite("y", rows.y)
-        return engine.evaluate(self._state, rows)
+        return self._state.look(lambda: engine.evaluate(self._state, rows))
 
     def gradients(
         self, x: Any, y: Any, *, sample_weight: Any = None
@@ -108,7 +111,9 @@ class Network:
         """The loss, and (dC/dw, dC/db) of each layer; FloatingPointError if one is not finite."""
         from fastbp.networks import engine
 
-        return engine.gradients(self._state, self._rows(x, y, sample_weight))
+        rows = self._rows(x, y, sample_weight)
+        with self._state.turn():
+            return engine.gradients(self._state, rows)
 
     def step(self, x: Any, y: Any, *, optimizer: Optimizer | None = None, sample_weight: Any = None) -> float:
         """One update from all rows; the loss before it.
@@ -121,8 +126,9 @@ class Network:
         from fastbp.networks.session import AS_THEY_LIE
 
         rows = self._rows(x, y, sample_weight)
-        self._state.use(optimizer)
-        return float(engine.train(self._state, rows, AS_THEY_LIE, len(rows.x))[0])
+        with self._state.turn():
+            self._state.use(optimizer)
+            return float(engine.train(self._state, rows, AS_THEY_LIE, len(rows.x))[0])
 
     def fit(
         self,
@@ -168,7 +174,8 @@ class Network:
                 )
         if callback is not None and not callable(callback):
             raise TypeError(f"callback is {callback!r}; a function (epoch, metrics) or None is wanted")
-        self._state.use(optimizer)
+        with self._state.turn():
+            self._state.use(optimizer)
         return fitting.fit(
             self._state,
             rows,

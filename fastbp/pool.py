@@ -28,7 +28,6 @@ class Pool:
     def __init__(self) -> None:
         self._most = threads.available() - 1
         self._hired = 0
-        self._hiring = threading.Lock()
         self.door = atomics.board(team.HELPERS + 2 * self._most)
         # Compiled, or loaded, before the first helper needs it: a closed door lets nobody in.
         closed = atomics.board(team.HELPERS)
@@ -38,7 +37,7 @@ class Pool:
     def hire(self, helpers: int) -> None:
         """See that there are so many helpers, if the system allows."""
         if self._hired < min(helpers, self._most):
-            with self._hiring:
+            with _opening:
                 while self._hired < min(helpers, self._most):
                     self._start(self._hired + 1)
 
@@ -55,6 +54,7 @@ class Pool:
 
 _NOBODY = atomics.board(0)
 _current: Pool | None = None
+_opening = threading.Lock()  # held by who opens the pool, or hires
 
 
 def engage(workers: int) -> Any:
@@ -63,7 +63,8 @@ def engage(workers: int) -> Any:
     if config.DISABLE_JIT:
         return _NOBODY
     if _current is None:  # also for one worker: the first call compiles all that later ones need
-        _current = Pool()
+        with _opening:
+            _current = _current or Pool()
     if workers == 1:
         return _NOBODY
     _current.hire(workers - 1)
@@ -71,9 +72,9 @@ def engage(workers: int) -> Any:
 
 
 def _after_fork() -> None:
-    # The helpers of the parent do not live on in the child.
-    global _current
-    _current = None
+    # The helpers of the parent do not live on in the child, nor does a thread that was hiring them.
+    global _current, _opening
+    _current, _opening = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):  # where processes fork

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from numba import config, njit
+from numba.core.compiler_lock import global_compiler_lock
 
 from fastbp.kernels.cache import KernelCache
 
@@ -27,3 +30,12 @@ def entry(function):
     dispatcher = njit(**_OPTIONS, no_cfunc_wrapper=True)(function)
     dispatcher._cache = KernelCache(function)
     return dispatcher
+
+
+if hasattr(os, "register_at_fork"):  # where processes fork
+    # A fork waits for what another thread compiles: in the child nobody would give the compiler's lock back.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )

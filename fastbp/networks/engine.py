@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.networks.plan import EVALUATE, GRADIENTS, PREDICT, TRAIN
-from fastbp.networks.session import AS_THEY_LIE, numbers_of
+from fastbp.networks.session import AS_THEY_LIE, Session, numbers_of
 from fastbp.networks.state import State
 
 # Multiply-adds of the rows that go forward in one call, and the bytes of their outputs, where these are not kept.
@@ -100,36 +100,47 @@ def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, F
 
 
 def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None = None) -> FloatArray:
-    """One update for each batch, and the loss before it. If one is not finite, all is as it was before that update."""
+    """One update for each batch, and the loss before it. If one is not finite, all is as it was before that update.
+
+    If Ctrl-C ends it, all is as after a whole batch.
+    """
     count = order.size or len(rows.x)
     key, session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
-    before = state.moment()
     numbers = numbers_of(state.optimizer, state.updates, -(-count // batch), state.parameters.dtype)
+    try:
+        losses, all_good = _update(state, session, rows, order, numbers)
+        if not all_good:
+            # What was not finite came about somewhere in these batches: go through them again, one by one. The same
+            # bits come again, so that nothing but time is lost.
+            for i, first in enumerate(range(0, count, batch)):
+                some, some_order = rows.some(order, first, first + batch)
+                _, all_good = _update(state, session, some, some_order, numbers[i : i + 1])
+                if not all_good:
+                    contract.network_diverged(rows.x, rows.y, state.updates, epoch)
+    finally:
+        state.rest()
+    state.give_back(key, session)
+    return losses
+
+
+def _update(state: State, session: Session, rows: Rows, order: Order, numbers: FloatArray) -> tuple[FloatArray, bool]:
+    """The loss of each batch, and whether all is finite; if it is not, nothing has changed."""
 
     def good(losses: FloatArray) -> bool:
         return bool(np.isfinite(losses).all()) and state.is_finite()
 
     session.rewind()
+    before, done = state.hold(), False
     try:
-        losses, all_good = session.carry_out(
+        losses, done = session.carry_out(
             state.parameters, *rows.arrays, order, slots=state.slots, numbers=numbers, good=good
         )
-    finally:  # also if Ctrl-C ends it: the parameters are those after a whole batch
-        state.updates += session.batches
-    if not all_good:
-        # What was not finite came about somewhere in these batches: go through them again, one by one. The same bits
-        # come again, so that nothing but time is lost.
-        state.return_to(before)
-        for i, first in enumerate(range(0, count, batch)):
-            before = state.moment()
-            some, some_order = rows.some(order, first, first + batch)
-            number = numbers[i : i + 1]
-            _, all_good = session.carry_out(
-                state.parameters, *some.arrays, some_order, slots=state.slots, numbers=number, good=good
-            )
-            if not all_good:
-                state.return_to(before)
-                contract.network_diverged(rows.x, rows.y, state.updates, epoch)
-            state.updates += 1
-    state.give_back(key, session)
-    return losses
+    except KeyboardInterrupt:
+        done = state.is_finite()
+        raise
+    finally:
+        if done:
+            state.updates = before.updates + session.batches
+        else:
+            state.return_to(before)
+    return losses, done

@@ -45,7 +45,7 @@ def fit(
     callback: Callback | None,
     progress: bool,
 ) -> History:
-    """Train on the rows of `trained`, or on all."""
+    """Train on the rows of `trained`, or on all. Between the epochs other threads may have the network."""
     history = History()
     count = len(rows.x) if trained is None else trained.size
     batch = count if batch is None else min(batch, count)
@@ -53,33 +53,38 @@ def fit(
     lowest, waited = math.inf, 0
     with tqdm(total=epochs, desc="fit", unit="epoch", disable=not progress) as bar:
         for epoch in range(epochs):
-            if shuffle and batch < count:
-                order = state.generator.permutation(count)
-                order = order if trained is None else trained[order]
-            else:
-                order = AS_THEY_LIE if trained is None else trained
-            rate = state.optimizer.rate(state.updates)
-            losses = engine.train(state, rows, order, batch, epoch)
-            last = count - batch * (losses.size - 1)  # rows of the last batch
-            loss = (float(losses[:-1].sum()) * batch + float(losses[-1]) * last) / count
-            metrics = {"loss": loss, "learning_rate": rate}
-            if validation is not None:
-                scores = engine.evaluate(state, *validation)
-                metrics |= {f"val_{name}": value for name, value in scores.items()}
-            history.append(metrics)
+            with state.turn():
+                rate = state.optimizer.rate(state.updates)
+                losses = engine.train(state, rows, _order(state, trained, count, batch, shuffle), batch, epoch)
+                last = count - batch * (losses.size - 1)  # rows of the last batch
+                loss = (float(losses[:-1].sum()) * batch + float(losses[-1]) * last) / count
+                metrics = {"loss": loss, "learning_rate": rate}
+                if validation is not None:
+                    scores = engine.evaluate(state, *validation)
+                    metrics |= {f"val_{name}": value for name, value in scores.items()}
+                history.append(metrics)
+                if stopping is not None:
+                    if metrics[stopping.monitor] < lowest - stopping.minimum_change:
+                        lowest, waited, best, history.best_epoch = metrics[stopping.monitor], 0, state.moment(), epoch
+                    else:
+                        waited += 1
             if progress:
                 told = {name: f"{value:.4g}" for name, value in metrics.items() if name != "learning_rate"}
                 bar.set_postfix(told, refresh=False)
             bar.update()
-            if stopping is not None:
-                if metrics[stopping.monitor] < lowest - stopping.minimum_change:
-                    lowest, waited, best, history.best_epoch = metrics[stopping.monitor], 0, state.moment(), epoch
-                else:
-                    waited += 1
             if (callback is not None and callback(epoch, dict(metrics)) is True) or (
                 stopping is not None and waited >= stopping.patience
             ):
                 break
     if best is not None:
-        state.return_to(best)
+        with state.turn():
+            state.return_to(best)
     return history
+
+
+def _order(state: State, trained: Order | None, count: int, batch: int, shuffle: bool) -> Order:
+    """The rows of the next epoch."""
+    if shuffle and batch < count:
+        order = state.generator.permutation(count)
+        return order if trained is None else trained[order]
+    return AS_THEY_LIE if trained is None else trained

@@ -36,18 +36,19 @@ class Extra(NamedTuple):
 def save(state: State, path: Path, extra: Extra | None = None) -> None:
     check_writable("path", path)
     made = state.architecture
-    about = {
-        "format": FORMAT,
-        "sizes": made.sizes,
-        "activations": made.activations,
-        "loss": made.loss,
-        "dtype": made.dtype.name,
-        "seed": state.seed,
-        "optimizer": state.optimizer.to_dict(),
-        "updates": state.updates,
-        "random": state.generator.bit_generator.state,
-    }
-    tensors, metadata = dict(_tensors(state)), {_KEY: json.dumps(about)}
+    with state.turn():
+        about = {
+            "format": FORMAT,
+            "sizes": made.sizes,
+            "activations": made.activations,
+            "loss": made.loss,
+            "dtype": made.dtype.name,
+            "seed": state.seed,
+            "optimizer": state.optimizer.to_dict(),
+            "updates": state.updates,
+            "random": state.generator.bit_generator.state,
+        }
+        tensors, metadata = dict(_tensors(state)), {_KEY: json.dumps(about)}
     if extra is not None:
         tensors |= {f"{_EXTRA}.{name}": tensor for name, tensor in extra.tensors.items()}
         metadata[_EXTRA] = json.dumps(extra.about)
@@ -60,7 +61,7 @@ def _tensors(state: State) -> list[tuple[str, FloatArray]]:
     tensors = []
     for prefix, vector in vectors.items():
         for kind, arrays in zip(("weights", "biases"), state.views(vector), strict=True):
-            tensors += [(f"{prefix}{kind}.{layer}", np.ascontiguousarray(array)) for layer, array in enumerate(arrays)]
+            tensors += [(f"{prefix}{kind}.{layer}", np.array(array, order="C")) for layer, array in enumerate(arrays)]
     return tensors
 
 
