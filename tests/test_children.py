@@ -139,7 +139,7 @@ def child(network):
 fit(fastbp.Network(sizes), 1)  # compiled
 for wait in np.random.default_rng(1).uniform(0, 0.2, {times}):
     network, over = fastbp.Network(sizes), threading.Event()
-    training = threading.Thread(target=fit, args=(network, 10**6, lambda *_: over.is_set()))
+    training = threading.Thread(target=fit, args=(network, 10**6, lambda *_: over.is_set()), daemon=True)
     training.start()
     time.sleep(wait)
     forked(lambda: child(network))

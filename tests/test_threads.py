@@ -1,15 +1,20 @@
 """Threads change nothing but the time: the same bits for any number of them, beside each other, after a fork."""
 
 import os
+import sys
 import threading
+from dataclasses import replace
 
 import numba
 import numpy as np
 import pytest
+import workload
 from processes import in_a_process
 from test_training import assert_same_bits
 
 import fastbp
+from fastbp.bench import cases
+from fastbp.bench.networks import cases as network_cases
 
 pytestmark = pytest.mark.jit_only
 
@@ -60,14 +65,44 @@ def assert_all_same_bits(got, wanted):
         assert_same_bits(one, other)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_same_bits_for_any_number_of_threads(layer, shape):
-    x, y, w, b = layer(*shape)
+def assert_same_bits_for_all_threads(results):
     fastbp.set_num_threads(THREADS[0])
-    wanted = all_results(x, y, w, b)
+    wanted = results()
     for threads in THREADS[1:]:
         fastbp.set_num_threads(threads)
-        assert_all_same_bits(all_results(x, y, w, b), wanted)
+        assert_all_same_bits(results(), wanted)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_same_bits_for_any_number_of_threads(layer, shape):
+    assert_same_bits_for_all_threads(lambda: all_results(*layer(*shape)))
+
+
+@pytest.mark.parametrize("case", [*cases.CASES, *cases.ODD], ids=lambda case: f"{case.key} {case.shape}")
+def test_same_bits_for_any_number_of_threads_in_every_case_of_the_benchmarks(case):
+    x, y, w, b, rate, steps = case.problem()
+
+    def results():
+        new_w, new_b = w.copy(), b.copy()
+        return fastbp.train(x, y, new_w, new_b, learning_rate=rate, steps=steps), new_w, new_b
+
+    assert_same_bits_for_all_threads(results)
+
+
+@pytest.mark.parametrize("case", network_cases.CASES, ids=lambda case: case.key)
+def test_same_bits_for_any_number_of_threads_in_every_network_of_the_benchmarks(case, rounds):
+    """The first batches of an epoch say it, since the plan is one of the batch; all of them with --full."""
+    some = replace(case, rows=min(case.rows, rounds(20 * (case.batch_size or case.rows) + 7, case.rows)))
+    _, x, y, *_ = some.problem()
+    kinds = {"activation": case.activation, "output_activation": case.output_activation, "loss": case.loss}
+    optimizer = getattr(fastbp, case.optimizer)(learning_rate=case.learning_rate)
+
+    def results():
+        network = fastbp.Network(case.sizes, **kinds, dtype=case.dtype, seed=1)
+        history = network.fit(x, y, batch_size=case.batch_size, optimizer=optimizer)
+        return history["loss"], network.predict(x), *network.weights, *network.biases
+
+    assert_same_bits_for_all_threads(results)
 
 
 @pytest.mark.parametrize("shape", [FEW_WEIGHTS[0], MANY_WEIGHTS[0]], ids=str)
@@ -130,12 +165,15 @@ def assert_beside_each_other_as_one_by_one(problems):
 
 
 def test_different_problems_beside_each_other(layer):
-    assert_beside_each_other_as_one_by_one([(*layer(*shape), 5) for shape in SHAPES])
+    for first in range(0, len(SHAPES), 8):
+        assert_beside_each_other_as_one_by_one([(*layer(*shape), 5) for shape in SHAPES[first : first + 8]])
 
 
 def test_one_shared_x_and_y_beside_each_other(layer):
     x, y, w, b = layer(5000, 300, 33, "float32")
-    assert_beside_each_other_as_one_by_one([(x, y, w * scale, b, 5) for scale in (0.25, 0.5, 1, 2)])
+    assert_beside_each_other_as_one_by_one(
+        [(x, y, w * scale, b, 5) for scale in np.linspace(0.25, 2, 8, dtype=w.dtype)]
+    )
 
 
 def test_the_number_of_threads_may_change_while_others_train(layer):
@@ -149,6 +187,102 @@ def test_the_number_of_threads_may_change_while_others_train(layer):
     got, other, _ = at_the_same_time(lambda: trained(x, y, w, b, 50), lambda: trained(x, y, w, b, 50), change)
     assert_all_same_bits(got, wanted)
     assert_all_same_bits(other, wanted)
+
+
+# ----------------------------------------------------------------------------------- one network for several callers
+
+SIZES, ROWS, BATCH = (30, 20, 3), 500, 32
+ADAM = fastbp.Adam()
+
+
+def network_and_rows():
+    network = fastbp.Network(SIZES, seed=1)
+    return network, *workload.rows_for(network, ROWS)
+
+
+def test_threads_that_step_one_network_take_turns():
+    network, x, y = network_and_rows()
+    at_the_same_time(*[lambda: [network.step(x, y, optimizer=ADAM) for _ in range(20)]] * 8)
+    alone, *_ = network_and_rows()
+    losses = [alone.step(x, y, optimizer=ADAM) for _ in range(160)]
+    assert workload.bits_of(network) == workload.bits_of(alone)
+    assert network.step(x, y) == alone.step(x, y) < losses[-1]
+
+
+def test_threads_that_fit_one_network_take_turns_epoch_by_epoch():
+    network, x, y = network_and_rows()
+    histories = at_the_same_time(*[lambda: network.fit(x, y, epochs=5, batch_size=BATCH, optimizer=ADAM)] * 8)
+    alone, *_ = network_and_rows()
+    wanted = alone.fit(x, y, epochs=40, batch_size=BATCH, optimizer=ADAM)
+    assert workload.bits_of(network) == workload.bits_of(alone)
+    assert sorted(loss for history in histories for loss in history["loss"]) == sorted(wanted["loss"])
+
+
+def test_what_is_predicted_evaluated_or_saved_beside_training_is_as_after_a_whole_epoch(tmp_path):
+    network, x, y = network_and_rows()
+    epochs = 60
+    known = []  # what there may be to see, epoch by epoch
+
+    def sights(of):
+        return of.predict(x).tobytes(), of.evaluate(x, y)["loss"], of.gradients(x, y)[0]
+
+    known = [sights(network)]
+    network.fit(x, y, epochs=epochs, batch_size=BATCH, callback=lambda *_: known.append(sights(network)))
+    network, *_ = network_and_rows()
+    over = threading.Event()
+
+    def train():
+        network.fit(x, y, epochs=epochs, batch_size=BATCH)
+        over.set()
+
+    def look(sight):
+        seen = []
+        while not over.is_set():
+            seen.append(sight())
+        return seen
+
+    def saved():
+        path = tmp_path / f"{threading.get_ident()}.safetensors"
+        network.save(path)
+        return sights(fastbp.Network.load(path))
+
+    _, predicted, evaluated, differentiated, files = at_the_same_time(
+        train,
+        lambda: look(lambda: network.predict(x).tobytes()),
+        lambda: look(lambda: network.evaluate(x, y)["loss"]),
+        lambda: look(lambda: network.gradients(x, y)[0]),
+        lambda: look(saved),
+    )
+    for seen, wanted in zip(
+        (predicted, evaluated, differentiated, files), (*zip(*known, strict=True), known), strict=True
+    ):
+        assert seen
+        assert set(seen) <= set(wanted)
+
+
+def test_a_callback_may_wait_for_another_thread_that_uses_the_network():
+    network, x, y = network_and_rows()
+    for use in (lambda: network.predict(x), lambda: network.step(x, y), lambda: network.fit(x, y)):
+        at_once = []
+        network.fit(x, y, epochs=2, callback=lambda *_, use=use, got=at_once: got.extend(at_the_same_time(use)))
+        assert len(at_once) == 2
+
+
+def test_predictions_do_not_wait_for_each_other(monkeypatch):
+    """Eight that can only go on together."""
+    from fastbp.networks import engine
+
+    network, x, _ = network_and_rows()
+    predict, together = engine.predict, threading.Barrier(8, timeout=60)
+
+    def meeting(*arguments):
+        together.wait()
+        return predict(*arguments)
+
+    wanted = network.predict(x)
+    monkeypatch.setattr(engine, "predict", meeting)
+    for y_pred in at_the_same_time(*[lambda: network.predict(x)] * 8):
+        assert_same_bits(y_pred, wanted)
 
 
 # --------------------------------------------------------------------------------------------------- what n may be
@@ -171,70 +305,15 @@ def test_set_num_threads_takes_any_whole_number_from_one_on(layer, n):
     assert type(fastbp.get_num_threads()) is int
 
 
-# ------------------------------------------------------------------------------------------------- processes and layers
+# ------------------------------------------------------------------------------------------ beside what else may run
 
-PROLOGUE = """
-import os, sys
-import numpy as np
-import fastbp
-
-def layer(rows, inputs, outputs, dtype):
-    rng = np.random.default_rng([rows, inputs, outputs])
-    sizes = (rows, inputs), (rows, outputs), (inputs, outputs), (outputs,)
-    return [rng.uniform(-0.1, 0.1, size).astype(dtype) for size in sizes]
-
-def trained():
-    results = []
-    for shape in [(1797, 64, 10, "float32"), (1500, 400, 300, "float32"), (7, 3, 2, "float32")]:
-        x, y, w, b = layer(*shape)
-        results += [fastbp.train(x, y, w, b, steps=3).tobytes(), w.tobytes(), b.tobytes()]
-    return results
-"""
-
-FORK = """
-import threading
-threads = fastbp.get_num_threads()
-wanted = trained() if {parent_trains} else None
-
-def child():
-    assert fastbp.get_num_threads() == threads, "a child has as many threads as its parent"
-    assert [thread.name for thread in threading.enumerate()] == ["MainThread"]
-    got = trained()
-    assert wanted is None or got == wanted, "other bits"
-    if threads > 1:
-        assert "fastbp-1" in [thread.name for thread in threading.enumerate()], "helpers of its own"
-
-def forked(function):
-    pid = os.fork()
-    if pid == 0:
-        try:
-            function()
-        except BaseException as error:
-            print(error, file=sys.stderr, flush=True)
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert status == 0, f"the child ended with {{status}}"
-
-forked(child)
-forked(lambda: (child(), forked(child)))  # and a child of a child
-again = trained()
-assert wanted is None or again == wanted, "the parent is another after the fork"
-"""
-
-SPAWN = """
-import multiprocessing
-
-if __name__ == "__main__":
-    wanted = trained()
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(trained) == wanted
-"""
-
-SEVERAL = """
+# Eight callers train layers and networks of their own and predict with one that they share, while another thread keeps
+# Numba's threads busy with a loop of its own.
+BESIDE = """
 import threading
 import numba
 import numpy as np
+import fastbp, workload
 
 @numba.njit(parallel=True)
 def total(numbers):
@@ -243,35 +322,26 @@ def total(numbers):
         result += numbers[i]
     return result
 
-assert total(np.ones(100_000)) == 100_000
-wanted = trained()
+numbers = np.ones(100_000)
+shared = fastbp.Network([300, 200, 10], seed=3)
+x, _ = workload.rows_for(shared, 700)
+everything = lambda: [*workload.trained(), shared.predict(x).tobytes()]
+wanted = everything()
 got = {}
-callers = [threading.Thread(target=lambda i=i: got.update({i: trained()})) for i in range(4)]
+callers = [threading.Thread(target=lambda i=i: got.update({i: everything()})) for i in range(8)]
 [caller.start() for caller in callers]
-[caller.join() for caller in callers]
-assert list(got.values()) == [wanted] * 4
-assert total(np.ones(100_000)) == 100_000
+while any(caller.is_alive() for caller in callers):
+    assert total(numbers) == 100_000
+assert list(got.values()) == [wanted] * 8
 print(numba.threading_layer())
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("parent_trains", [True, False])
-def test_a_forked_child_trains_to_the_same_bits(parent_trains):
-    in_a_process("-c", PROLOGUE + FORK.format(parent_trains=parent_trains))
-
-
-def test_a_spawned_child_trains_to_the_same_bits(tmp_path):
-    script = tmp_path / "spawning.py"
-    script.write_text(PROLOGUE + SPAWN)
-    in_a_process(str(script))
-
-
 @pytest.mark.parametrize("name", ["omp", "tbb", "workqueue"])
-def test_several_callers_beside_any_threading_layer_of_numba(name):
+def test_eight_callers_beside_any_threading_layer_of_numba(name):
+    libraries = os.pathsep.join([os.path.join(sys.prefix, "lib"), os.environ.get("LD_LIBRARY_PATH", "")])
     try:
-        said = in_a_process("-c", PROLOGUE + SEVERAL, NUMBA_THREADING_LAYER=name)
+        said = in_a_process("-c", BESIDE, NUMBA_THREADING_LAYER=name, LD_LIBRARY_PATH=libraries)
     except AssertionError as error:
         if "No threading layer could be loaded" in str(error):
             pytest.skip(f"no {name} here")
