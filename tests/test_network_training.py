@@ -2,11 +2,6 @@
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 import tracemalloc
 
 import hypothesis
@@ -496,68 +491,3 @@ def test_a_history_is_drawn_with_what_it_has():
     assert_same_bits(np.asarray(ax.get_lines()[1].get_ydata()), history["val_loss"])
     assert history.plot(ax) is ax
     assert repr(history).startswith("History(3 epochs: loss, learning_rate, val_loss)")
-
-
-# ------------------------------------------------------------------------------------------------------------- Ctrl-C
-
-# As in test_limits: trains until SIGINT comes, then finds, epoch by epoch and batch by batch, where it was.
-INTERRUPTED = """
-import time
-import numpy as np
-import fastbp
-sizes, rows, batch = {case}
-rng = np.random.default_rng(5)
-x, y = rng.normal(size=(rows, sizes[0])).astype("float32"), rng.uniform(size=(rows, sizes[-1])).astype("float32")
-optimizer = fastbp.Adam(learning_rate=1e-5)
-made = lambda: fastbp.Network(sizes, seed=1)
-made().fit(x[: 2 * batch], y[: 2 * batch], batch_size=batch, optimizer=optimizer)  # compiled
-network = made()
-print("ready", flush=True)
-try:
-    network.fit(x, y, epochs=10**6, batch_size=batch, optimizer=optimizer)
-except KeyboardInterrupt:
-    print(time.monotonic(), flush=True)
-again, per_epoch = made(), -(-rows // batch)
-done = network._state.updates
-epochs, batches = divmod(done, per_epoch)
-if epochs:
-    again.fit(x, y, epochs=epochs, batch_size=batch, optimizer=optimizer)
-order = again._state.generator.permutation(rows)
-for i in range(batches):
-    some = order[i * batch : (i + 1) * batch]
-    again.step(x[some], y[some], optimizer=optimizer)
-assert all((a == b).all() for a, b in zip(network.weights + network.biases, again.weights + again.biases)), done
-network.fit(x[:batch], y[:batch], batch_size=batch)  # and it can go on
-print(done)
-"""
-
-
-@pytest.mark.jit_only
-@pytest.mark.skipif(os.name != "posix", reason="SIGINT cannot be sent to one process here")
-@pytest.mark.parametrize(
-    "case",
-    [
-        ([8, 16, 1], 2000, 32),
-        ([300, 200, 10], 20_000, 128),
-        ([4, 32, 16, 4], 30_000, 30_000),
-        ([500, 900, 9], 9000, 9000),
-    ],
-    ids=str,
-)
-def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_batches(case):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", INTERRUPTED.format(case=case)]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        try:
-            assert child.stdout.readline() == "ready\n", child.stderr.read()
-            time.sleep(np.random.default_rng(sum(case[0])).uniform(0.2, 0.6))
-            sent = time.monotonic()
-            child.send_signal(signal.SIGINT)
-            said, errors = child.communicate(timeout=120)
-        finally:
-            child.kill()
-    assert child.returncode == 0, errors
-    came, done = said.split()
-    print(f"{case}: {1000 * (float(came) - sent):.0f} ms, {done} updates")
-    assert float(came) - sent < 0.5  # 0.2 s is promised; a test machine that does other things as well is given more
-    assert int(done) > 0

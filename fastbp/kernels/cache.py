@@ -101,7 +101,10 @@ class KernelCache:
         if path is None:
             _warn_once("there is no home folder to keep them in")
             return
-        data = serialize.dumps(compiled._reduce())
+        try:
+            data = serialize.dumps(compiled._reduce())
+        except RuntimeError:  # no object code: Ctrl-C has come in a callback of LLVM's, where Python drops it
+            raise KeyboardInterrupt from None
         try:
             if _sources_are_those_imported():
                 path.parent.mkdir(parents=True, exist_ok=True)

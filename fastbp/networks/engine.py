@@ -12,7 +12,7 @@ from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.networks.plan import EVALUATE, GRADIENTS, PREDICT, TRAIN
 from fastbp.networks.session import AS_THEY_LIE, Session, numbers_of
-from fastbp.networks.state import State
+from fastbp.networks.state import Change, State
 
 # Multiply-adds of the rows that go forward in one call, and the bytes of their outputs, where these are not kept.
 CALL_WORK = 100_000_000
@@ -118,29 +118,25 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
                 if not all_good:
                     contract.network_diverged(rows.x, rows.y, state.updates, epoch)
     finally:
-        state.rest()
+        try:
+            state.settle()
+        finally:  # if Ctrl-C came in the middle of it
+            state.settle()
     state.give_back(key, session)
     return losses
 
 
 def _update(state: State, session: Session, rows: Rows, order: Order, numbers: FloatArray) -> tuple[FloatArray, bool]:
     """The loss of each batch, and whether all is finite; if it is not, nothing has changed."""
-
-    def good(losses: FloatArray) -> bool:
-        return bool(np.isfinite(losses).all()) and state.is_finite()
-
     session.rewind()
-    before, done = state.hold(), False
-    try:
-        losses, done = session.carry_out(
-            state.parameters, *rows.arrays, order, slots=state.slots, numbers=numbers, good=good
-        )
-    except KeyboardInterrupt:
-        done = state.is_finite()
-        raise
-    finally:
-        if done:
-            state.updates = before.updates + session.batches
-        else:
-            state.return_to(before)
-    return losses, done
+    before = state.moment()
+    state.begin(Change(before, session))
+    losses, all_good = session.carry_out(
+        state.parameters, *rows.arrays, order, slots=state.slots, numbers=numbers, good=lambda: state.is_good(session)
+    )
+    if all_good:
+        state.updates = before.updates + session.batches
+        state.end()
+    else:
+        state.return_to(before)
+    return losses, all_good

@@ -87,6 +87,7 @@ class Session:
         self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
         self._norm = aligned(MOST_GROUPS * lanes, np.dtype(np.float64)).reshape(MOST_GROUPS, lanes)
         self._state = np.zeros(2, np.int64)
+        self._losses = np.empty(0)
         self._gathered = np.zeros((plan.threads, CACHE_LINE // 8), np.int64)
         self._desk = atomics.board(team.FIRST + plan.threads)
         self._nothing = np.empty((1, 0), dtype)
@@ -103,6 +104,11 @@ class Session:
         """The batches that the last call has done."""
         return int(self._state[BATCH])
 
+    @property
+    def losses(self) -> FloatArray:
+        """The losses of these."""
+        return self._losses[: self.batches]
+
     def rewind(self) -> None:
         """Forget the batches of the last call."""
         self._state[BATCH] = 0
@@ -117,14 +123,14 @@ class Session:
         y_pred: FloatArray | None = None,
         slots: tuple[FloatArray, ...] = (),
         numbers: FloatArray | None = None,
-        good: Callable[[FloatArray], bool] = lambda losses: True,
+        good: Callable[[], bool] = lambda: True,
     ) -> tuple[FloatArray, bool]:
         """The loss of each batch, and whether all were `good`: that is asked of those so far at times, and ends it."""
         plan, state = self._work.plan, self._state
         rows = order.size or x.shape[0]
         batches = math.ceil(rows / plan.batch)
-        losses = np.zeros(batches)
         self.rewind()
+        self._losses = losses = np.zeros(batches)
         state[ROWS] = rows
         self._gathered.fill(0)
         first, second = (*slots, parameters, parameters)[:2]
@@ -156,7 +162,7 @@ class Session:
             last = min(lines, line + self._lines_at_once)
             door = engage(plan.threads)
             line = network.run(team.LEADER, self._work.program, body, batches, line, last, arrays, plan, door)
-            if not good(losses[: self.batches]):
+            if not good():
                 return losses, False
             if line < lines:
                 pace = CALL_SECONDS / max(time.perf_counter() - start, 1e-9)

@@ -1,18 +1,10 @@
-"""What a network is at a moment: parameters, what its optimizer remembers, how far it is, and random numbers.
-
-Threads that change a network take turns, a whole epoch or step each; those that only look at it do so beside each
-other, and look again if it was changed under their eyes.
-"""
+"""What a network is at a moment: parameters, what its optimizer remembers, how far it is, and random numbers."""
 
 from __future__ import annotations
 
-import os
-import threading
-import weakref
+import copy
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,13 +14,12 @@ from fastbp.call import aligned
 from fastbp.contract import FloatArray
 from fastbp.networks.plan import layout_of, work_for
 from fastbp.networks.session import Session, rule_of
+from fastbp.networks.turns import Turns
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.threads import get_num_threads
 
 # Workspaces that a network keeps for the next call.
 MOST_KEPT = 4
-
-Seen = TypeVar("Seen")
 
 
 class Moment(NamedTuple):
@@ -39,7 +30,14 @@ class Moment(NamedTuple):
     updates: int
 
 
-class State:
+class Change(NamedTuple):
+    """What is under way: the batches of a session, or, without one, the way back to what was before."""
+
+    before: Moment
+    session: Session | None
+
+
+class State(Turns):
     """All parameters lie in one vector, and so does each of the optimizer's slots.
 
     weights[l] (inputs, outputs) and biases[l] (outputs,) are views into it.
@@ -59,19 +57,15 @@ class State:
         self._at_rest()
 
     def _at_rest(self) -> None:
-        """Nobody has done anything yet."""
+        """Nobody has used it yet."""
+        super().__init__()
         self._sessions: OrderedDict[tuple[Any, ...], Session] = OrderedDict()
-        self._lock = threading.RLock()
-        self._changes = 0
-        self._trainer: int | None = None
-        self._held: Moment | None = None
-        _states.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: arrays as such, without the views into them."""
+        names = "architecture", "seed", "generator", "parameters", "optimizer", "updates", "slots"
         with self.turn():
-            names = "architecture", "seed", "generator", "parameters", "optimizer", "updates", "slots"
-            return {name: getattr(self, name) for name in names}
+            return {name: copy.deepcopy(getattr(self, name)) for name in names}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
@@ -114,53 +108,25 @@ class State:
         else:
             self.start(optimizer)
 
-    def turn(self) -> AbstractContextManager[Any]:
-        """For `with`: the network is this thread's until it has changed it as a whole.
-
-        The lock itself, because Ctrl-C comes neither before nor after the moment when `with` takes it.
-        """
-        if self._trainer == threading.get_ident():
-            raise RuntimeError(
-                "the network is in the middle of a batch of this very thread, as a signal handler may find it; "
-                "a call from elsewhere is wanted, such as fit's callback"
-            )
-        return self._lock
-
-    def look(self, look: Callable[[], Seen]) -> Seen:
-        """What `look` sees of parameters that nobody changes meanwhile."""
-        if self._trainer is None or self._trainer == threading.get_ident():
-            before = self._changes
-            seen = look()
-            if self._changes == before:
-                return seen
-        with self._lock:
-            return look()
-
     def moment(self) -> Moment:
         return Moment(self.parameters.copy(), tuple(slot.copy() for slot in self.slots), self.updates)
 
-    def hold(self) -> Moment:
-        """Training begins; where it did."""
-        return self._begin(self.moment())
-
-    def rest(self) -> None:
-        """Training has ended."""
-        self._trainer = self._held = None
-
     def return_to(self, moment: Moment) -> None:
+        """Within a turn: be what the network was."""
+        self.begin(Change(moment, None))
         try:
-            self._set(self._begin(moment))
-        except KeyboardInterrupt:  # in the middle of it
-            self._set(moment)
-            raise
-        finally:
-            self.rest()
+            self.settle()
+        finally:  # if Ctrl-C came in the middle of it
+            self.settle()
 
-    def _begin(self, held: Moment) -> Moment:
-        self._held = held
-        self._trainer = threading.get_ident()
-        self._changes += 1
-        return held
+    def _settle(self, change: Change) -> None:
+        if change.session is not None and self.is_good(change.session):
+            self.updates = change.before.updates + change.session.batches
+        else:
+            self._undo(change)
+
+    def _undo(self, change: Change) -> None:
+        self._set(change.before)
 
     def _set(self, moment: Moment) -> None:
         self.parameters[...] = moment.parameters
@@ -168,19 +134,10 @@ class State:
             slot[...] = kept
         self.updates = moment.updates
 
-    def after_fork(self) -> None:
-        """In the child: a thread that was training is not there, and what it had begun is undone."""
-        if self._lock.acquire(blocking=False):
-            self._lock.release()
-            return
-        self._lock = threading.RLock()
-        if self._held is not None:
-            self._set(self._held)
-        self.rest()
-
-    def is_finite(self) -> bool:
-        vectors = (self.parameters, *self.slots)
-        return all(np.isfinite(vector.min()) and np.isfinite(vector.max()) for vector in vectors)
+    def is_good(self, session: Session) -> bool:
+        """Whether all that the session has done is finite."""
+        vectors = (session.losses, self.parameters, *self.slots)
+        return all(np.isfinite(vector.min(initial=0)) and np.isfinite(vector.max(initial=0)) for vector in vectors)
 
     def session(self, purpose: int, batch: int, targets: int = 0, *, labels: bool = False) -> tuple[Any, Session]:
         """A workspace, and the key to give it back with; who has it has it alone."""
@@ -199,15 +156,3 @@ class State:
         self._sessions[key] = session
         if len(self._sessions) > MOST_KEPT:
             self._sessions.popitem(last=False)
-
-
-_states: weakref.WeakSet[State] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for state in _states:
-        state.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # where processes fork
-    os.register_at_fork(after_in_child=_after_fork)
