@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 
@@ -25,9 +26,16 @@ def in_a_process(*command, **changes):
 
 
 def started(*command, **changes):
-    """A process that goes on; its streams are pipes of text."""
+    """A process that goes on, and hears Ctrl-C as one in a terminal does; its streams are pipes of text."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    return subprocess.Popen([sys.executable, *command], env=environment(**changes), text=True, **pipes)
+    hearing = _hear_ctrl_c if os.name == "posix" else None
+    command = [sys.executable, *command]
+    return subprocess.Popen(command, env=environment(**changes), text=True, preexec_fn=hearing, **pipes)
+
+
+def _hear_ctrl_c():
+    """Jobs in the background of a shell inherit that they do not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def without_root_rights():
