@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from fastbp import contract
+import os
+
+from fastbp import contract, quota
 
 _chosen: int | None = None
 
 
 def available() -> int:
-    """The processors of this process, or NUMBA_NUM_THREADS."""
+    """NUMBA_NUM_THREADS, or the processors that this process may run on, as far as its control group lets it."""
     from numba import config
 
-    return int(config.NUMBA_NUM_THREADS)
+    most = int(config.NUMBA_NUM_THREADS)
+    return most if "NUMBA_NUM_THREADS" in os.environ else max(1, int(min(most, quota.processors())))
 
 
 def set_num_threads(n: int) -> None:
