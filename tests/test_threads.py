@@ -140,11 +140,12 @@ def at_the_same_time(*functions):
         except BaseException as error:
             results[i] = error
 
-    callers = [threading.Thread(target=call, args=item) for item in enumerate(functions)]
+    callers = [threading.Thread(target=call, args=item, daemon=True) for item in enumerate(functions)]
     for caller in callers:
         caller.start()
     for caller in callers:
-        caller.join()
+        caller.join(timeout=60)
+        assert not caller.is_alive(), "it hangs"
     for result in results:
         if isinstance(result, BaseException):
             raise result
@@ -266,6 +267,25 @@ def test_a_callback_may_wait_for_another_thread_that_uses_the_network():
         at_once = []
         network.fit(x, y, epochs=2, callback=lambda *_, use=use, got=at_once: got.extend(at_the_same_time(use)))
         assert len(at_once) == 2
+
+
+def test_a_prediction_that_a_change_has_overtaken_is_made_again(monkeypatch):
+    from fastbp.networks import engine
+
+    network, x, y = network_and_rows()
+    predict, seen = engine.predict, []
+
+    def overtaken(*arguments):
+        seen.append(predict(*arguments))
+        if len(seen) == 1:
+            at_the_same_time(lambda: network.step(x, y))
+            seen[0].fill(np.nan)  # of half a step
+        return seen[-1]
+
+    monkeypatch.setattr(engine, "predict", overtaken)
+    y_pred = network.predict(x)
+    assert len(seen) == 2
+    assert_same_bits(y_pred, network.predict(x))
 
 
 def test_predictions_do_not_wait_for_each_other(monkeypatch):
