@@ -199,9 +199,9 @@ for _ in range({times}):
 # sizes, rows, batch size
 NETWORKS = [
     ([8, 16, 1], 2000, 32),
-    ([300, 200, 10], 20_000, 128),
     ([4, 32, 16, 4], 30_000, 30_000),
-    ([500, 900, 9], 9000, 9000),  # several kernel calls a batch
+    ([300, 400, 10], 100_000, 128),  # several kernel calls an epoch
+    ([500, 900, 9], 40_000, 40_000),  # several kernel calls a batch
 ]
 
 
