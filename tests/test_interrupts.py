@@ -200,8 +200,8 @@ for _ in range({times}):
 NETWORKS = [
     ([8, 16, 1], 2000, 32),
     ([4, 32, 16, 4], 30_000, 30_000),
-    ([300, 400, 10], 100_000, 128),  # several kernel calls an epoch
-    ([500, 900, 9], 40_000, 40_000),  # several kernel calls a batch
+    ([300, 400, 10], 70_000, 128),  # several kernel calls an epoch
+    ([500, 900, 9], 30_000, 30_000),  # several kernel calls a batch
 ]
 
 
