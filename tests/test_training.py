@@ -61,7 +61,7 @@ def test_gradients_worked_by_hand(engine, dtype, by_hand, bias_reduction):
 @RULES
 @pytest.mark.parametrize("function", ["backward", "step", "train"])
 def test_one_step_worked_by_hand(engine, dtype, by_hand, function, bias_reduction):
-    x, y, w, b = by_hand
+    x, y, w, b = (array.copy() for array in by_hand)
     options = {"learning_rate": 0.5, "bias_reduction": bias_reduction}
     if function == "backward":
         assert engine.backward(x, np.array(BY_HAND["y_pred"], dtype), y, w, b, **options) is None
