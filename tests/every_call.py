@@ -140,20 +140,18 @@ def networks_of_every_plan():
         yield NetworkCalls(tuple(sizes), rows, batch, "float32", activation, target, optimizer, weighted=True)
 
 
-def layers_of_every_residue(rounds):
-    """In both dtypes, up to two vectors and one in each direction."""
-    for dtype in ("float32", "float64"):
-        most = 2 * lanes_of(np.dtype(dtype).itemsize) + 1
-        for rows, inputs, outputs, *_ in every_pair_of_sizes(most, min(rounds, most)):
-            yield LayerCalls(rows, inputs, outputs, dtype)
+def layers_of_every_residue(dtype, rounds):
+    """Of up to two vectors and one in each direction."""
+    most = 2 * lanes_of(np.dtype(dtype).itemsize) + 1
+    for rows, inputs, outputs, *_ in every_pair_of_sizes(most, min(rounds, most)):
+        yield LayerCalls(rows, inputs, outputs, dtype)
 
 
-def networks_of_every_residue(rounds):
+def networks_of_every_residue(dtype, rounds):
     """Likewise, with all activations, losses and optimizers in turn, one hidden layer, and some rows weighted."""
     settings = zip(*map(itertools.cycle, (HIDDEN, TARGETS, OPTIMIZERS.values(), (False, False, True))), strict=True)
-    for dtype in ("float32", "float64"):
-        most = 2 * lanes_of(np.dtype(dtype).itemsize) + 1
-        for rows, inputs, hidden, outputs, batch in every_pair_of_sizes(most, min(rounds, most)):
-            activation, target, optimizer, weighted = next(settings)
-            sizes = (inputs, hidden, outputs)
-            yield NetworkCalls(sizes, rows, batch, dtype, activation, target, optimizer, weighted=weighted)
+    most = 2 * lanes_of(np.dtype(dtype).itemsize) + 1
+    for rows, inputs, hidden, outputs, batch in every_pair_of_sizes(most, min(rounds, most)):
+        activation, target, optimizer, weighted = next(settings)
+        sizes = (inputs, hidden, outputs)
+        yield NetworkCalls(sizes, rows, batch, dtype, activation, target, optimizer, weighted=weighted)

@@ -53,11 +53,13 @@ def assert_nothing_is_overstepped(cases, note, bits=REGISTER_BITS):
 
 
 @pytest.mark.parametrize("kind", ["layers", "networks"])
-def test_no_array_is_overstepped_whatever_its_residue(kind, tmp_path, rounds):
+def test_no_array_is_overstepped_whatever_its_residue(kind, dtype, tmp_path, rounds):
     """In every register width of this host with --full, for tiles are as wide as registers are."""
     widths = [bits for bits in WIDTHS if bits <= host_register_bits()]
     for bits in rounds([REGISTER_BITS], widths):
-        assert_nothing_is_overstepped(f"{kind}_of_every_residue({rounds(2, 33)})", tmp_path / "case", bits)
+        assert_nothing_is_overstepped(
+            f"{kind}_of_every_residue({dtype.name!r}, {rounds(2, 33)})", tmp_path / "case", bits
+        )
 
 
 @pytest.mark.parametrize("kind", ["layers", "networks"])
