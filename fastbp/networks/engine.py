@@ -118,10 +118,7 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
                 if not all_good:
                     contract.network_diverged(rows.x, rows.y, state.updates, epoch)
     finally:
-        try:
-            state.settle()
-        finally:  # if Ctrl-C came in the middle of it
-            state.settle()
+        state.settle()
     state.give_back(key, session)
     return losses
 
