@@ -281,12 +281,14 @@ def test_what_killed_writers_left_is_removed_after_an_hour_and_nothing_else(tmp_
 
 
 def test_what_cannot_be_removed_is_no_hindrance(tmp_path):
-    folder = tmp_path / ".network.0123abcd.tmp"
-    folder.mkdir()
-    os.utime(folder, (0, 0))
+    folders = [tmp_path / f".network.{number}123abcd.tmp" for number in "02468"]
+    for folder in folders:
+        folder.mkdir()
+        os.utime(folder, (0, 0))
+    for number in "13579":
+        aged(tmp_path / f".network.{number}123abcd.tmp", 3700)
     fastbp.Network([2, 1]).save(tmp_path / "network")
-    assert folder.is_dir()
-    assert fastbp.Network.load(tmp_path / "network").architecture.sizes == (2, 1)
+    assert sorted(tmp_path.iterdir()) == [*folders, tmp_path / "network"]
 
 
 def test_a_power_cut_after_a_save_finds_the_whole_file_under_its_name(tmp_path, monkeypatch):
