@@ -291,6 +291,16 @@ def test_what_cannot_be_removed_is_no_hindrance(tmp_path):
     assert sorted(tmp_path.iterdir()) == [*folders, tmp_path / "network"]
 
 
+def test_a_folder_that_may_be_written_but_not_read_is_no_hindrance(tmp_path, monkeypatch):
+    def refused(*_):
+        raise PermissionError("not to be read")
+
+    monkeypatch.setattr(os, "scandir", refused)
+    monkeypatch.setattr(os, "open", refused)
+    fastbp.Network([2, 1]).save(tmp_path / "network")
+    assert fastbp.Network.load(tmp_path / "network").architecture.sizes == (2, 1)
+
+
 def test_a_power_cut_after_a_save_finds_the_whole_file_under_its_name(tmp_path, monkeypatch):
     """The content is on the disk before the name leads to it, and the name before `save` returns."""
     done, fsync, rename = [], os.fsync, Path.replace
