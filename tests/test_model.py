@@ -228,6 +228,16 @@ def test_value_beyond_float64_is_refused_by_its_number():
         model.predict(inputs_of(sample(target="values")))
 
 
+@pytest.mark.parametrize("column", [1, 4])
+def test_row_held_out_that_is_beyond_the_dtype_is_refused_by_its_number(column):
+    table = sample(target="values")
+    held_out = np.sort(np.random.default_rng(0).permutation(60)[:15])
+    table.values[held_out[3], column] = 1e300
+    with pytest.raises(ValueError, match=f"table: row {held_out[3] + 1} has numbers too large beside those of the"):
+        prepared(table, seed=0)
+    assert prepared(table, seed=0, dtype="float64").test.x.shape == (15, 4)
+
+
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 960), ("float64", 1920)])
 def test_rows_that_do_not_fit_into_memory_once_standardised_are_refused(monkeypatch, dtype, size):
     monkeypatch.setattr(contents, "largest_table", lambda: size - 1)
