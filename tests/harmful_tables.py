@@ -87,7 +87,7 @@ def _parquet_of_rows(rows):
 
 
 def _parquet_bomb(column, groups):
-    """A small Parquet file that holds a column of a million cells so many times over, and says nothing of Arrow."""
+    """A small Parquet file that holds a column of many cells so many times over, and says nothing of Arrow."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -180,7 +180,7 @@ def harmful_tables():
         "bomb-of-nulls.parquet": _parquet_bomb(pa.nulls(million, pa.float64()), 2),
         "bomb-of-words.parquet": _parquet_bomb(pa.array(["x"] * million), 2),
         "bomb-of-a-long-word.parquet": _parquet_bomb(
-            pa.DictionaryArray.from_arrays(pa.array(np.zeros(million, "i4")), pa.array(["x" * 100_000])), 1
+            pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, "i4")), pa.array(["x" * 100_000])), 1
         ),
         "nested.parquet": parquet_of(a=pa.array([[1.0], [2.0]])),
         "not-finite.parquet": parquet_of(a=[math.nan, math.inf], b=[1.0, 2.0]),

@@ -29,6 +29,7 @@ from fastbp.command.readers import contents
 from fastbp.command.tables import read_table
 
 pytest.importorskip("pyarrow")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited by what Linux tells")
 
 LARGEST_TABLE = 4 << 20  # bytes, in place of a quarter of the machine's memory
 MOST_MEMORY = 768 << 20  # bytes, beyond those of a process that has read a good file
