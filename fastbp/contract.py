@@ -233,6 +233,11 @@ def _number(name: str, value: Any, good: Callable[[float], bool], wanted: str) -
     return number
 
 
+def shortened(words: str, most: int) -> str:
+    """The beginning of a text that may be of any length, for a message."""
+    return words if len(words) <= most else words[:most] + "..."
+
+
 def flag(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
@@ -247,8 +252,8 @@ def mean_of_bias(bias_reduction: Any) -> bool:
     return bool(bias_reduction == "mean")
 
 
-def count(name: str, value: Any, least: int) -> int:
-    """A whole number, `least` or more."""
+def count(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """A whole number, `least` or more, and `most` at most."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -257,6 +262,8 @@ def count(name: str, value: Any, least: int) -> int:
         raise TypeError(f"{name} is {value!r}; a whole number is wanted")
     if number < least:
         raise ValueError(f"{name} is {number}; {least} or more is wanted")
+    if most is not None and number > most:
+        raise ValueError(f"{name} is {number}; {most} at most is wanted")
     return number
 
 

@@ -200,8 +200,12 @@ class Network:
         """The network that `save` wrote; training goes on with the same bits. ValueError if the file is none."""
         from fastbp.networks import storage
 
+        return cls._of(storage.load(Path(path)))
+
+    @classmethod
+    def _of(cls, state: State) -> Network:
         network = cls.__new__(cls)
-        network._state = storage.load(Path(path))
+        network._state = state
         return network
 
     def _rows(self, x: Any, y: Any, sample_weight: Any) -> Rows:

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from fastbp import contract
 
+MOST_UPDATES = 2**53  # that float64 counts
+
 Record = TypeVar("Record")
 
 
@@ -29,9 +31,9 @@ class StepDecay:
     def __post_init__(self) -> None:
         vars(self).update(
             initial=contract.positive("initial", self.initial),
-            every=contract.count("every", self.every, 1),
+            every=contract.count("every", self.every, 1, MOST_UPDATES),
             factor=contract.positive("factor", self.factor, most=1),
-            warmup=contract.count("warmup", self.warmup, 0),
+            warmup=contract.count("warmup", self.warmup, 0, MOST_UPDATES),
         )
 
     def __call__(self, step: int) -> float:
@@ -58,9 +60,9 @@ class CosineDecay:
     def __post_init__(self) -> None:
         vars(self).update(
             initial=contract.positive("initial", self.initial),
-            steps=contract.count("steps", self.steps, 1),
+            steps=contract.count("steps", self.steps, 1, MOST_UPDATES),
             final=contract.not_negative("final", self.final),
-            warmup=contract.count("warmup", self.warmup, 0),
+            warmup=contract.count("warmup", self.warmup, 0, MOST_UPDATES),
         )
 
     def __call__(self, step: int) -> float:

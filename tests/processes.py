@@ -42,3 +42,25 @@ def without_root_rights():
     """For `preexec_fn`: from its start on, file modes bind the process even if it is root's."""
     with contextlib.suppress(OSError, AttributeError):  # where there is no such call
         ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
+
+
+def status_of_a_child(*works):
+    """The wait status of a forked child that does `work()` for each in turn and ends."""
+    if not (pid := os.fork()):
+        try:
+            for work in works:
+                work()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+
+def die_at_byte(byte):
+    """From now on the system kills this process at the write of the byte of this number of a file."""
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (byte, byte))

@@ -257,23 +257,20 @@ def test_a_process_that_finds_damaged_files_repairs_them(healthy_cache, damage):
 # Saves a compiled function in a child for each number that it is given, and the system kills the child at the write of
 # the byte of that number.
 SAVING = """
-import os, resource, signal, sys
+import os, signal, sys
 import numpy as np
 import fastbp
 from fastbp.kernels.cache import KernelCache
 from fastbp.kernels.elementwise import apply_sigmoid
+from processes import die_at_byte, status_of_a_child
 
 KernelCache.load_overload = lambda *_: None  # what was loaded cannot be saved
 fastbp.sigmoid(np.ones(3))
 ((signature, compiled),) = apply_sigmoid.overloads.items()
 for byte in map(int, sys.argv[1:]):
-    if not (pid := os.fork()):
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (byte, byte))
-        apply_sigmoid._cache.save_overload(signature, compiled)
-        os._exit(0)
-    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGXFSZ
+    death = lambda: die_at_byte(byte)
+    saving = lambda: apply_sigmoid._cache.save_overload(signature, compiled)
+    assert os.WTERMSIG(status_of_a_child(death, saving)) == signal.SIGXFSZ
 """
 
 

@@ -20,6 +20,7 @@ from fastbp.command.readers import contents
 from fastbp.command.recipe import Recipe
 from fastbp.command.tables import Table
 from fastbp.command.targets import Classes, Values, read_target, read_test_target
+from fastbp.networks import storage
 
 
 def table_of(values, names=None, text=None):
@@ -221,6 +222,22 @@ def test_row_beyond_the_model_is_refused_by_its_number():
         model.predict(table_of(rows))
 
 
+def test_value_beyond_float64_is_refused_by_its_number():
+    model = replace(trained(sample(target="values")).model, meaning=Values(1e308, 1e308))
+    with pytest.raises(ValueError, match=r"table: row \d+ has numbers too large for the model"):
+        model.predict(inputs_of(sample(target="values")))
+
+
+@pytest.mark.parametrize("column", [1, 4])
+def test_row_held_out_that_is_beyond_the_dtype_is_refused_by_its_number(column):
+    table = sample(target="values")
+    held_out = np.sort(np.random.default_rng(0).permutation(60)[:15])
+    table.values[held_out[3], column] = 1e300
+    with pytest.raises(ValueError, match=f"table: row {held_out[3] + 1} has numbers too large beside those of the"):
+        prepared(table, seed=0)
+    assert prepared(table, seed=0, dtype="float64").test.x.shape == (15, 4)
+
+
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 960), ("float64", 1920)])
 def test_rows_that_do_not_fit_into_memory_once_standardised_are_refused(monkeypatch, dtype, size):
     monkeypatch.setattr(contents, "largest_table", lambda: size - 1)
@@ -348,7 +365,10 @@ BAD_MODELS = {
     "fewer names": ({"names": ["a", "b", "c"]}, "4 inputs, 3 outputs and the loss cross_entropy; 3 and 3"),
     "fewer labels": ({"labels": ["0", "1"]}, "4 and 2 and one of cross_entropy"),
     "labels that are no texts": ({"labels": [0, 1, 2]}, "labels is"),
+    "one label": ({"labels": ["0"]}, "a list of 2 texts or more is wanted"),
+    "half a character": ({"labels": ["0", "1", "\ud800"]}, "surrogates not allowed"),
     "no target": ({"target": None}, "target"),
+    "target that is no text": ({"target": {"name": 1}}, "target is"),
     "neither labels nor values": ({"labels": None}, "mean"),
     "values of a network of classes": ({"labels": None, "mean": 0.0, "deviation": 1.0}, "one of squared_error"),
     "values without a deviation": ({"of": "values", "deviation": 0}, "not finite and positive"),
@@ -377,6 +397,26 @@ def test_network_without_names_is_refused(tmp_path):
     fastbp.Network([4, 3], loss="cross_entropy").save(tmp_path / "model")
     with pytest.raises(ValueError, match="it has no names and no meaning; a file written by fastbp train --save"):
         Model.load(tmp_path / "model")
+
+
+def test_model_that_is_replaced_while_it_is_read_is_one_of_the_two(tmp_path, monkeypatch):
+    """Whatever is saved once the file has been read and closed, as a training run beside may do."""
+    path, other = saved(tmp_path), tmp_path / "other"
+    model = trained(sample(target="values"), epochs=1).model
+    wanted = Model.load(path)
+    opened = storage.safe_open
+
+    @contextlib.contextmanager
+    def then_replaced(*arguments, **options):
+        with opened(*arguments, **options) as file:
+            yield file
+        model.save(other)
+        other.replace(path)
+
+    monkeypatch.setattr(storage, "safe_open", then_replaced)
+    loaded = Model.load(path)
+    assert loaded.meaning == wanted.meaning
+    np.testing.assert_array_equal(loaded.network.weights[0], wanted.network.weights[0])
 
 
 def test_damaged_model_file_is_read_or_refused(tmp_path):

@@ -320,6 +320,9 @@ def changed_metadata(path, **changes):
         ({"optimizer": {"name": "Rprop"}}, "'Rprop'"),
         ({"optimizer": None}, "damaged metadata"),
         ({"updates": -1}, "updates is -1"),
+        ({"updates": 2**53 + 1}, "updates is 9007199254740993; 9007199254740992 at most is wanted"),
+        ({"optimizer": fastbp.SGD(learning_rate=1e-60).to_dict()}, "learning_rate is 1e-60"),
+        ({"format": "x" * 10**6}, r"format 'x{399}\.\.\.; 1 is wanted"),
         ({"random": {}}, "damaged metadata"),
         ({"random": 5}, "damaged metadata"),
     ],
@@ -329,6 +332,16 @@ def test_a_file_that_says_what_cannot_be_is_refused(tmp_path, changes, message):
     made([3, 4, 2], "float32").save(path)
     changed_metadata(path, **changes)
     with pytest.raises(ValueError, match=message):
+        fastbp.Network.load(path)
+
+
+def test_a_negative_mean_of_squares_is_refused(tmp_path):
+    path = tmp_path / "network"
+    network = made([3, 4, 2], "float32")
+    network.step(*problem([3, 4, 2], 9), optimizer=fastbp.Adam())
+    network._state.slots[1][2] = -1e-9
+    network.save(path)
+    with pytest.raises(ValueError, match="network has negative numbers in second, the means of squares"):
         fastbp.Network.load(path)
 
 

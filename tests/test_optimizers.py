@@ -85,20 +85,20 @@ def test_settings_cannot_change_unchecked(made):
 NO_POSITIVE = [0, -0.1, math.nan, math.inf, 10**400, None, "0.1", True, 1j, [0.1]]
 NEGATIVE = [-1e-9, -1, math.nan, math.inf, "0", None, False]
 NO_FRACTION = [*NEGATIVE, 1, 1.5]
-NO_COUNT = [0, -1, 1.5, 2.0, None, "3", True]
-NO_WARMUP = [-1, 1.5, None, True]
+NO_COUNT = [0, -1, 1.5, 2.0, None, "3", True, 2**53 + 1, 10**400]
+NO_WARMUP = [-1, 1.5, None, True, 2**53 + 1, 10**400]
 OPTIONAL = [value for value in NO_POSITIVE if value is not None]
 
 # what is made, its other arguments, the argument, its bad values, what is wanted
 REFUSED = [
     (StepDecay, {"every": 1}, "initial", NO_POSITIVE, "a positive number is wanted"),
-    (StepDecay, {"initial": 1}, "every", NO_COUNT, "1 or more|a whole number"),
+    (StepDecay, {"initial": 1}, "every", NO_COUNT, "1 or more|a whole number|9007199254740992 at most"),
     (StepDecay, {"initial": 1, "every": 1}, "factor", [*NO_POSITIVE, 1.5], "a positive number of 1 at most is wanted"),
-    (StepDecay, {"initial": 1, "every": 1}, "warmup", NO_WARMUP, "0 or more|a whole number"),
+    (StepDecay, {"initial": 1, "every": 1}, "warmup", NO_WARMUP, "0 or more|a whole number|9007199254740992 at most"),
     (CosineDecay, {"steps": 1}, "initial", NO_POSITIVE, "a positive number is wanted"),
-    (CosineDecay, {"initial": 1}, "steps", NO_COUNT, "1 or more|a whole number"),
+    (CosineDecay, {"initial": 1}, "steps", NO_COUNT, "1 or more|a whole number|9007199254740992 at most"),
     (CosineDecay, {"initial": 1, "steps": 1}, "final", NEGATIVE, "a number of 0 or more is wanted"),
-    (CosineDecay, {"initial": 1, "steps": 1}, "warmup", NO_WARMUP, "0 or more|a whole number"),
+    (CosineDecay, {"initial": 1, "steps": 1}, "warmup", NO_WARMUP, "0 or more|a whole number|9007199254740992 at most"),
     (SGD, {}, "momentum", NO_FRACTION, "a number of 0 or more and below 1 is wanted"),
     (SGD, {"momentum": 0.9}, "nesterov", [0, 1, None, "yes"], "True or False is wanted"),
     (SGD, {}, "nesterov", [True], "a momentum above 0 is wanted"),

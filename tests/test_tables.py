@@ -2,12 +2,15 @@
 
 import contextlib
 import gzip
-import io
+import os
+import threading
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from table_files import csv_of, idx, npy, npy_header, npy_of, npz, parquet_of, zipped
 
 from fastbp.command.readers import contents
 from fastbp.command.tables import read_table
@@ -26,52 +29,6 @@ def write(tmp_path):
         return path
 
     return write
-
-
-def npy(array, **options):
-    stream = io.BytesIO()
-    np.save(stream, array, **options)
-    return stream.getvalue()
-
-
-def npz(**arrays):
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
-
-
-def npy_header(shape, dtype="<f8"):
-    """An NPY file that declares a shape and then ends."""
-    stream = io.BytesIO()
-    np.lib.format.write_array_header_2_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return stream.getvalue()
-
-
-def idx(array):
-    """An IDX file, in big-endian numbers of the array's dtype."""
-    code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
-    sizes = np.array(array.shape, ">u4").tobytes()
-    return bytes([0, 0, code, array.ndim]) + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
-
-
-def zipped(name, content, **options):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", **options) as archive:
-        archive.writestr(name, content)
-    return stream.getvalue()
-
-
-def parquet_of(**columns):
-    pa = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
-    stream = io.BytesIO()
-    parquet.write_table(pa.table(columns), stream)
-    return stream.getvalue()
-
-
-def csv_of(numbers, separator=",", newline="\n"):
-    return newline.join(separator.join(map(repr, row)) for row in numbers.tolist()) + newline
 
 
 # name of the case: file name, content; each holds NUMBERS
@@ -141,6 +98,35 @@ def test_parquet_holds_numbers_booleans_and_text(write):
     assert table.text == {2: ["x", "y", ""]}
 
 
+def test_parquet_holds_text_of_every_kind(write):
+    pa = pytest.importorskip("pyarrow")
+    words = ["x", None, " y", "x", "long words"]
+    kinds = {
+        "plain": pa.array(words),
+        "large": pa.array(words, pa.large_string()),
+        "view": pa.array(words, pa.string_view()),
+        "dictionary": pa.array(words).dictionary_encode(),
+        "small indices": pa.array(words, pa.dictionary(pa.int8(), pa.string())),
+        "with.a point": pa.array(words),
+        "nothing": pa.nulls(5, pa.string()),
+    }
+    table = read_table(write("a.parquet", parquet_of(**kinds)))
+    read = ["x", "", "y", "x", "long words"]
+    assert table.text == dict.fromkeys(range(6), read) | {6: [""] * 5}
+
+
+def test_parquet_says_a_long_text_many_times_in_the_memory_of_one(write):
+    pa = pytest.importorskip("pyarrow")
+    column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, "i4")), pa.array(["x" * 10_000]))
+    path = write("a.parquet", parquet_of(a=column))
+    tracemalloc.start()
+    cells = read_table(path).text[0]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(cells), cells[0], cells[-1]) == (100_000, "x" * 10_000, "x" * 10_000)
+    assert peak < 2**24
+
+
 def test_parquet_without_pyarrow_says_how_to_install_it(write, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ValueError, match=r"pip install 'fastbp\[parquet\]'"):
@@ -204,6 +190,7 @@ def test_what_is_not_a_number_is_refused_by_column_and_row(write, content, messa
 
 GOOD_NPY, GOOD_NPZ = npy(NUMBERS), npz(x=NUMBERS)
 TERABYTES = (10**6, 10**6)
+DEEP_NPY = npy_of("-" * 9000 + "1")
 UNPICKLED = npy(np.array([[1, "a"]], dtype=object), allow_pickle=True)
 
 # name of the case: file name, content, what the message says
@@ -217,6 +204,8 @@ UNREADABLE = {
     "open quote": ("a.csv", 'a,b\n1,"2\n', "line 2"),
     "endless cell": ("a.csv", "a,b\n1,2" + "0" * 200_000, "field larger"),
     "endless line": ("a.csv", gzip.compress(b"1" * (1 << 25)), "a line of more than"),
+    "too many columns": ("a.csv", gzip.compress(b"," * (1 << 20)), "more than 524,288 columns"),
+    "too many blank lines": ("a.csv", gzip.compress(b"1\n" + b"\n" * 70_000), "more than 65,536 blank lines in a row"),
     "truncated gzip": ("a.csv", gzip.compress(csv_of(NUMBERS).encode())[:-20], "ended"),
     "corrupt gzip": ("a.csv", gzip.compress(csv_of(NUMBERS).encode())[:-6] + b"abcdef", "CRC"),
     "empty npy": ("a.npy", b"", "NPY"),
@@ -225,6 +214,8 @@ UNREADABLE = {
     "truncated npy header": ("a.npy", GOOD_NPY[:40], "NPY"),
     "npy of terabytes": ("a.npy", npy_header(TERABYTES), "declares 8,000,000,000,000 bytes .* holds 0"),
     "npy of long items": ("a.npy", npy_header((1,), "<U200000000"), "declares"),
+    "npy of nothing": ("a.npy", npy_header((10**12,), "<U0"), "dtype <U0, of no bytes"),
+    "npy of a deep header": ("a.npy", DEEP_NPY, "its header is too long or too deep"),
     "npy of negative size": ("a.npy", npy_header((-1, 2)), "NPY"),
     "npy of objects": ("a.npy", UNPICKLED, "never unpickled"),
     "npy of complex": ("a.npy", npy(NUMBERS * 1j), "complex128; real numbers"),
@@ -320,16 +311,32 @@ BIG = np.zeros((64, 64))  # more than the 10,000 bytes that the test allows
     [
         ("a.csv", gzip.compress(csv_of(BIG).encode())),
         ("a.npy", npy(BIG)),
+        ("a.npy", npy(np.array([f"{i}" for i in range(150)]))),
         ("a.npz", npz(x=BIG)),
         ("a", idx(BIG)),
         ("a.gz", gzip.compress(idx(BIG))),
     ],
-    ids=["gzipped csv", "npy", "npz", "idx", "gzipped idx"],
+    ids=["gzipped csv", "npy", "npy of text", "npz", "idx", "gzipped idx"],
 )
 def test_table_larger_than_memory_is_refused(write, monkeypatch, name, content):
     monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
     with pytest.raises(ValueError, match="at most 10,000 fit"):
         read_table(write(name, content))
+
+
+@pytest.mark.parametrize("column", [BIG.ravel(), ["x" * 20_000]], ids=["numbers", "text"])
+def test_parquet_that_declares_more_than_memory_is_refused_before_it_is_read(write, monkeypatch, column):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", lambda *_, **__: pytest.fail("it is read"))
+    with pytest.raises(ValueError, match="at most 10,000 fit"):
+        read_table(write("a.parquet", parquet_of(a=column)))
+
+
+def test_parquet_text_counts_as_what_python_makes_of_it(write, monkeypatch):
+    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    with pytest.raises(ValueError, match="at most 10,000 fit"):
+        read_table(write("a.parquet", parquet_of(a=[f"{i}" for i in range(150)])))
 
 
 @pytest.mark.parametrize(
@@ -346,3 +353,23 @@ def test_damaged_file_is_read_or_refused_but_never_crashes(write, name, content)
         path = write(name, bytes(damaged))
         with contextlib.suppress(ValueError):
             read_table(path)
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="pipes have no names on this system")
+def test_a_pipe_is_read_as_its_writer_writes():
+    reading, writing = os.pipe()
+
+    def write():
+        with open(writing, "w") as stream:
+            stream.write("a,b\n1,2\n")
+            stream.flush()
+            pause.wait(0.2)
+            stream.write("3,4\n")
+
+    pause, writer = threading.Event(), threading.Thread(target=write)
+    writer.start()
+    try:
+        np.testing.assert_array_equal(read_table(Path(f"/dev/fd/{reading}")).values, [[1, 2], [3, 4]])
+    finally:
+        writer.join()
+        os.close(reading)

@@ -373,13 +373,14 @@ def _check_outputs(read: list[Path | None], save: Path | None, plot: Path | None
     """Refuse, before any work is done, files that could not be written or that would overwrite one another."""
     from fastbp.atomic import check_writable
 
-    taken = {path.resolve(): "the data" for path in read if path}
+    taken = {os.path.realpath(path): "the data" for path in read if path}
     for option, path in (("--save", save), ("--plot", plot)):
         if path:
             check_writable(option, path)
-            if path.resolve() in taken:
-                raise ValueError(f"{option} is {path}, which is {taken[path.resolve()]} too; another file is wanted")
-            taken[path.resolve()] = option
+            place = os.path.realpath(path)
+            if place in taken:
+                raise ValueError(f"{option} is {path}, which is {taken[place]} too; another file is wanted")
+            taken[place] = option
     if plot:
         from fastbp.command.plots import check_plot
 

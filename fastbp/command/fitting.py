@@ -13,7 +13,7 @@ import fastbp as engine
 from fastbp.command.model import Model, columns_like
 from fastbp.command.readers.contents import check_size
 from fastbp.command.recipe import VALIDATION, Recipe
-from fastbp.command.standardisation import measure
+from fastbp.command.standardisation import blocks, measure
 from fastbp.command.tables import Table, quoted
 from fastbp.command.targets import Classes, Target, Values
 
@@ -59,24 +59,41 @@ def prepare(
     rows_in_all = table.rows + (test[0].rows if test else 0)
     check_size(rows_in_all * len(columns) * recipe.itemsize, f"{table.source}, standardised in {recipe.dtype},")
     tested, trained = np.sort(order[:held_out]), np.sort(order[held_out:])
-    scale = measure(values, trained, [f"column {quoted(name)}" for name in names], alike=bool(table.image))
+    described = [f"{table.source}: column {quoted(name)}" for name in names]
+    scale = measure(values, trained, described, alike=bool(table.image))
     meaning = _meaning(target, trained)
     loss = recipe.loss_for(meaning, quoted(target.name))
     network = recipe.network(len(columns), meaning, loss)
     model = Model(network, scale, names, table.named, target.name, meaning)
 
-    def rows(values: npt.NDArray[Any], actual: npt.NDArray[Any]) -> Rows:
-        return Rows(scale.apply(values, recipe.dtype), meaning.encode(actual, loss, recipe.dtype), actual)
-
-    def chosen(part: npt.NDArray[np.intp]) -> Rows:
-        whole = len(part) == len(values)
-        return rows(values if whole else values[part], target.actual if whole else target.actual[part])
+    def rows(
+        source: str, values: npt.NDArray[Any], actual: npt.NDArray[Any], part: npt.NDArray[np.intp] | None = None
+    ) -> Rows:
+        numbers = np.arange(len(values)) if part is None else part
+        if len(numbers) < len(values):
+            values, actual = values[numbers], actual[numbers]
+        made = Rows(scale.apply(values, recipe.dtype), meaning.encode(actual, loss, recipe.dtype), actual)
+        _refuse_overflow(source, numbers, made)
+        return made
 
     if test:
         test_table, test_target = test
         other = test_table.numbers(columns_like(test_table, names, table.named, target.name, test_target.column))
-        return Problem(chosen(trained), rows(other, test_target.actual), model)
-    return Problem(chosen(trained), chosen(tested) if held_out else None, model)
+        return Problem(
+            rows(table.source, values, target.actual), rows(test_table.source, other, test_target.actual), model
+        )
+    learned = rows(table.source, values, target.actual, trained)
+    return Problem(learned, rows(table.source, values, target.actual, tested) if held_out else None, model)
+
+
+def _refuse_overflow(source: str, numbers: npt.NDArray[np.intp], rows: Rows) -> None:
+    """Refuse a row that is beyond the dtype once it is standardised, by its number in the file."""
+    for block in blocks(len(numbers)):
+        for part in (rows.x[block], rows.y[block]):
+            good = np.isfinite(part).reshape(len(part), -1).all(axis=1)
+            if not good.all():
+                row = numbers[block.start + int(np.argmin(good))] + 1
+                raise ValueError(f"{source}: row {row} has numbers too large beside those of the rows trained on")
 
 
 class Fit(NamedTuple):
@@ -107,7 +124,7 @@ def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> Fit:
 def _meaning(target: Target, trained: npt.NDArray[np.intp]) -> Classes | Values:
     if target.labels is not None:
         return Classes(target.labels)
-    name = f"target {quoted(target.name)}"
+    name = f"{target.source}: target {quoted(target.name)}"
     scale = measure(target.actual[:, np.newaxis], trained, [name])
     if scale.scale[0] == 0:
         raise ValueError(f"{name} is {scale.mean[0]:g} in every row to train on; at least two values are wanted")

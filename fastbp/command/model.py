@@ -42,11 +42,12 @@ class Model:
             good = np.isfinite(standard).all(axis=1)
             if good.all():
                 y_pred = self.network.predict(standard)
-                good = np.isfinite(y_pred).all(axis=1)
+                decoded = self.meaning.decode(y_pred)
+                good = np.isfinite(y_pred).all(axis=1) & np.isfinite(decoded)
             if not good.all():
                 row = block.start + int(np.argmin(good)) + 1
                 raise ValueError(f"{table.source}: row {row} has numbers too large for the model")
-            words += self.meaning.words(self.meaning.decode(y_pred))
+            words += self.meaning.words(decoded)
         return words
 
     def save(self, path: Path) -> None:
@@ -64,14 +65,13 @@ class Model:
     @staticmethod
     def load(path: Path) -> Model:
         """Read a model file, trusting nothing in it."""
-        path.open("rb").close()  # what cannot be opened says so itself
         try:
-            from fastbp.networks.storage import load_extra
+            from fastbp.networks.storage import load_with_extra
 
-            extra = load_extra(path)
+            state, extra = load_with_extra(path)
             if extra is None:
                 raise ValueError("it has no names and no meaning; a file written by fastbp train --save is wanted")
-            return _parse(engine.Network.load(path), extra.about, extra.tensors)
+            return _parse(engine.Network._of(state), extra.about, extra.tensors)
         except (MemoryError, OSError):
             raise
         except Exception as error:  # a damaged file makes parsers raise almost anything
@@ -113,12 +113,12 @@ def _parse(network: engine.Network, about: dict[str, Any], tensors: dict[str, np
     made = network.architecture
     meaning: Classes | Values
     if "labels" in about:
-        meaning = Classes(_texts(about, "labels"))
+        meaning = Classes(_texts("labels", about["labels"], 2))
     else:
         meaning = Values(float(about["mean"]), float(about["deviation"]))
         if not np.isfinite([meaning.mean, meaning.deviation]).all() or meaning.deviation <= 0:
             raise ValueError("the scale of its values is not finite and positive")
-    names, target = _texts(about, "names"), str(about["target"])
+    names, (target,) = _texts("names", about["names"]), _texts("target", [about["target"]])
     wanted = (len(names), meaning.outputs(made.loss))
     if made.loss not in meaning.losses or (made.inputs, made.outputs) != wanted:
         raise ValueError(
@@ -135,8 +135,8 @@ def _parse(network: engine.Network, about: dict[str, Any], tensors: dict[str, np
     return Model(network, scale, names, bool(about["named"]), target, meaning)
 
 
-def _texts(about: dict[str, Any], key: str) -> tuple[str, ...]:
-    texts = about[key]
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"{key} is {texts!r:.40}; a list of texts is wanted")
+def _texts(key: str, texts: Any, least: int = 1) -> tuple[str, ...]:
+    if not isinstance(texts, list) or len(texts) < least or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{key} is {texts!r:.40}; a list of {least} texts or more is wanted")
+    "".join(texts).encode()  # refuses halves of characters, which cannot be printed
     return tuple(texts)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import re
+import stat
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp.command.readers import arrays, idx, parquet, text
-from fastbp.command.readers.contents import Contents, number_of
+from fastbp.command.readers.contents import Contents, check_shape, number_of
+from fastbp.contract import shortened
 
 ENDINGS = {".npy": "NPY", ".npz": "NPZ", ".parquet": "Parquet", ".pq": "Parquet"}
 MAGIC = {b"\x93NUMPY": "NPY", b"PK\x03\x04": "NPZ", b"PAR1": "Parquet"}
@@ -28,6 +31,7 @@ IDX_NAME = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")  # as in train-images-idx3
 GZIP = b"\x1f\x8b"
 ROWS_A_BLOCK = 1 << 12
 LONGEST_QUOTE = 40  # characters of a file's text that a message repeats
+LONGEST_REASON = 400  # characters of what a parser says, which may repeat all of a file
 MOST_NAMES = 8  # names that a message lists
 
 
@@ -97,12 +101,17 @@ class Table:
 
 def read_table(path: Path) -> Table:
     """The table of a file, whose kind is told by its ending or its first bytes; all else is read as CSV."""
-    with path.open("rb") as stream:
-        start = stream.peek(8)[:8]
-        gzipped = start.startswith(GZIP)
-        kind = _kind(path.name.lower(), start, _unpacked(stream) if gzipped else start)
+    with open(path, "rb", opener=_at_once) as stream:
+        mode = os.fstat(stream.fileno()).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
+            raise ValueError(f"{path} is not a file; one that holds a table is wanted")
+        kind = "table"
         try:
+            start = stream.peek(8)[:8]
+            gzipped = start.startswith(GZIP)
+            kind = _kind(path.name.lower(), start, _unpacked(stream) if gzipped else start)
             contents = _contents(kind, stream, gzipped)
+            check_shape(*contents.values.shape)
         except MemoryError:
             raise
         except ImportError as error:
@@ -110,6 +119,14 @@ def read_table(path: Path) -> Table:
         except Exception as error:  # a damaged file makes parsers raise almost anything
             raise ValueError(f"{path} is not a readable {kind} file: {reason(error)}") from error
     return _checked(str(path), contents)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe too that nobody writes into, which is empty then, where others wait for a writer."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def _kind(name: str, start: bytes, unpacked: bytes) -> str:
@@ -142,10 +159,8 @@ def _contents(kind: str, stream: io.BufferedReader, gzipped: bool) -> Contents:
 
 
 def _checked(source: str, contents: Contents) -> Table:
-    rows, width = contents.values.shape
-    if rows == 0 or width == 0:
-        raise ValueError(f"{source} has {rows} rows and {width} columns; at least one of each is wanted")
-    names = tuple(name or f"column {i}" for i, name in enumerate(contents.names or [""] * width))
+    unnamed = [""] * contents.values.shape[1]
+    names = tuple(name or f"column {i}" for i, name in enumerate(contents.names or unnamed))
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise ValueError(f"{source} has {times} columns named {quoted(name)}; different names are wanted")
@@ -154,12 +169,12 @@ def _checked(source: str, contents: Contents) -> Table:
 
 def reason(error: Exception) -> str:
     """What an exception says, or at least what it is."""
-    return str(error) or type(error).__name__
+    return shortened(str(error), LONGEST_REASON) or type(error).__name__
 
 
 def quoted(words: str) -> str:
     """A file's own words for a message: on one line and not too long."""
-    return repr(words if len(words) <= LONGEST_QUOTE else words[:LONGEST_QUOTE] + "...")
+    return repr(shortened(words, LONGEST_QUOTE))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -104,9 +104,10 @@ class Values:
 class Target:
     """The target of each row, `actual` (rows,): its position in `labels`, or where they are None, a value.
 
-    `column`: which column of the table it is, None where it comes from a file of its own.
+    `source`: the file that it comes from; `column`: which column of the table it is, None where that is another file.
     """
 
+    source: str
     name: str
     column: int | None
     labels: tuple[str, ...] | None
@@ -117,12 +118,12 @@ def read_target(table: Table, word: str | None, task: Task) -> Target:
     """The target that a word names: a column of the table (None: the last), or a file of labels."""
     source, column, name = _find(table, word, "--target")
     position = column if source is table else None
+    where = f"{source.source}: target {quoted(name)}"
     if column in source.text and task != "values":
         labels, actual = _classes(source, column)
         if len(labels) > max(2, min(MOST_CLASSES, table.rows // 2)):
             raise ValueError(
-                f"target {quoted(name)} has {len(labels)} different texts in {table.rows} rows; classes that recur "
-                f"are wanted"
+                f"{where} has {len(labels)} different texts in {table.rows} rows; classes that recur are wanted"
             )
     else:
         values = source.numbers([column])[:, 0].astype(np.float64)  # refuses text, by its row
@@ -130,15 +131,13 @@ def read_target(table: Table, word: str | None, task: Task) -> Target:
         whole = bool((numbers == np.floor(numbers)).all())
         few = whole and len(numbers) <= max(2, min(MOST_WHOLE_NUMBERS, table.rows // 2))
         if task == "values" or (task == "auto" and not few):
-            return Target(name, position, None, values)
+            return Target(source.source, name, position, None, values)
         if len(numbers) > MOST_CLASSES:
-            raise ValueError(
-                f"target {quoted(name)} has {len(numbers)} different numbers; at most {MOST_CLASSES} classes are wanted"
-            )
+            raise ValueError(f"{where} has {len(numbers)} different numbers; at most {MOST_CLASSES} classes are wanted")
         labels, actual = _classes(source, column)
     if len(labels) < 2:
-        raise ValueError(f"target {quoted(name)} is {quoted(labels[0])} in every row; at least two classes are wanted")
-    return Target(name, position, labels, actual)
+        raise ValueError(f"{where} is {quoted(labels[0])} in every row; at least two classes are wanted")
+    return Target(source.source, name, position, labels, actual)
 
 
 def read_test_target(table: Table, word: str | None, known: Target, *, named: bool) -> Target:
@@ -149,12 +148,13 @@ def read_test_target(table: Table, word: str | None, known: Target, *, named: bo
     source, column, name = _find(table, default if word is None else word, "--test-target")
     position = column if source is table else None
     if known.labels is None:
-        return Target(name, position, None, source.numbers([column])[:, 0].astype(np.float64))
+        return Target(source.source, name, position, None, source.numbers([column])[:, 0].astype(np.float64))
     labels, actual = _classes(source, column)
     unknown = [label for label in labels if label not in known.labels]
     if unknown:
         raise ValueError(f"{source.source} has {len(unknown)} classes that no row to train on has: {listed(unknown)}")
-    return Target(name, position, known.labels, np.array([known.labels.index(label) for label in labels])[actual])
+    positions = np.array([known.labels.index(label) for label in labels])
+    return Target(source.source, name, position, known.labels, positions[actual])
 
 
 def _find(table: Table, word: str | None, option: str) -> tuple[Table, int, str]:

@@ -37,6 +37,7 @@ def rule_of(optimizer: Optimizer) -> int:
     return updates.NESTEROV if optimizer.nesterov else updates.MOMENTUM
 
 
+@np.errstate(over="ignore")  # what is beyond the dtype is inf, and training diverges
 def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any]) -> FloatArray:
     """What the updates first ... first + count - 1 take, a row each."""
     numbers = np.zeros((count, updates.NUMBERS), dtype)
@@ -59,8 +60,7 @@ def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any
         numbers[:, updates.DECAY] = optimizer.weight_decay
     if isinstance(optimizer, Adam):
         rates = rates / (1 - optimizer.beta1**t)
-    with np.errstate(over="ignore"):  # what Adam's correction takes beyond the dtype is inf, and training diverges
-        numbers[:, updates.RATE] = rates
+    numbers[:, updates.RATE] = rates
     return numbers
 
 

@@ -6,7 +6,9 @@ state of its random numbers are its metadata, in JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +19,15 @@ from safetensors.numpy import save as tensors_to_bytes
 from fastbp import contract, optimizers
 from fastbp.architecture import Architecture
 from fastbp.atomic import check_writable, replacing
-from fastbp.contract import FloatArray
+from fastbp.contract import FloatArray, shortened
 from fastbp.networks.state import State
+from fastbp.schedules import MOST_UPDATES
 
 FORMAT = 1
+LONGEST_QUOTE = 400  # characters of what a file says that a message repeats
 _KEY = "fastbp"
 _SLOTS = ("first", "second")
+_DTYPES = {"F32": "float32", "F64": "float64"}
 _EXTRA = "extra"
 
 
@@ -67,40 +72,48 @@ def _tensors(state: State) -> list[tuple[str, FloatArray]]:
 
 def load(path: Path) -> State:
     """The state that `save` wrote; OSError if there is no such file, ValueError if it is not one of a network."""
+    with _opened(path) as file:
+        return _state(path, file)
+
+
+def load_with_extra(path: Path) -> tuple[State, Extra | None]:
+    """The state and what `save` was given beside it, both of one file if another takes its place meanwhile."""
+    with _opened(path) as file:
+        return _state(path, file), _extra(path, file)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe, on which one waits for a writer
+        raise ValueError(f"{path} is not a file; one that holds a network is wanted")
+    path.open("rb").close()  # a file that cannot be opened says so itself
     try:
         with safe_open(path, framework="numpy") as file:
-            about = _about(path, file.metadata())
-            return _state(path, about, file)
-    except SafetensorError as error:
-        raise _broken(path, error) from None
+            yield file
+    except (SafetensorError, OSError) as error:  # the latter of what opens but cannot be mapped, and it names no file
+        raise ValueError(f"{path} is not a whole safetensors file: {_short(error)}") from None
 
 
-def load_extra(path: Path) -> Extra | None:
-    """What `save` was given beside the network, None if nothing; errors as in `load`."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata, prefix = file.metadata(), f"{_EXTRA}."
-            if not isinstance(metadata, dict) or _EXTRA not in metadata:
-                return None
-            about = _json(path, metadata[_EXTRA])
-            if not isinstance(about, dict):
-                raise ValueError(f"{path} has damaged metadata: {_EXTRA} is not an object")
-            names = [name for name in sorted(file.keys()) if name.startswith(prefix)]
-            return Extra(about, {name.removeprefix(prefix): file.get_tensor(name) for name in names})
-    except SafetensorError as error:
-        raise _broken(path, error) from None
+def _short(found: object) -> str:
+    return shortened(str(found), LONGEST_QUOTE)
 
 
-def _broken(path: Path, error: SafetensorError) -> ValueError:
-    path.open("rb").close()  # a file that cannot be read says so itself
-    return ValueError(f"{path} is not a whole safetensors file: {error}")
+def _extra(path: Path, file: Any) -> Extra | None:
+    metadata, prefix = file.metadata(), f"{_EXTRA}."
+    if not isinstance(metadata, dict) or _EXTRA not in metadata:
+        return None
+    about = _json(path, metadata[_EXTRA])
+    if not isinstance(about, dict):
+        raise ValueError(f"{path} has damaged metadata: {_EXTRA} is not an object")
+    names = [name for name in sorted(file.keys()) if name.startswith(prefix)]
+    return Extra(about, {name.removeprefix(prefix): file.get_tensor(name) for name in names})
 
 
 def _json(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} has damaged metadata: {error}") from None
+        raise ValueError(f"{path} has damaged metadata: {_short(error)}") from None
 
 
 def _about(path: Path, metadata: Any) -> dict[str, Any]:
@@ -108,31 +121,37 @@ def _about(path: Path, metadata: Any) -> dict[str, Any]:
         raise ValueError(f"{path} is a safetensors file, but not one of a fastbp network")
     about = _json(path, metadata[_KEY])
     if not isinstance(about, dict) or about.get("format") != FORMAT:
-        found = about.get("format") if isinstance(about, dict) else about
+        found = _short(repr(about.get("format") if isinstance(about, dict) else about))
         raise ValueError(
-            f"{path} has format {found!r}; {FORMAT} is wanted (another version of fastbp may have written it)"
+            f"{path} has format {found}; {FORMAT} is wanted (another version of fastbp may have written it)"
         )
     return about
 
 
-def _state(path: Path, about: dict[str, Any], file: Any) -> State:
+def _state(path: Path, file: Any) -> State:
+    about = _about(path, file.metadata())
     try:
         *hidden, output = about["activations"]
         made = Architecture.of(about["sizes"], hidden, output, about["loss"], about["dtype"])
-        seed, updates = contract.count("seed", about["seed"], 0), contract.count("updates", about["updates"], 0)
-        optimizer = optimizers.from_dict(about["optimizer"])
+        seed = contract.count("seed", about["seed"], 0)
+        updates = contract.count("updates", about["updates"], 0, MOST_UPDATES)
+        optimizer = optimizers.checked(optimizers.from_dict(about["optimizer"]), made.dtype)
         generator = np.random.default_rng()
         generator.bit_generator.state = about["random"]
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise ValueError(f"{path} has damaged metadata: {type(error).__name__}: {error}") from None
+        raise ValueError(f"{path} has damaged metadata: {type(error).__name__}: {_short(error)}") from None
     # What the file says it holds is compared with what it holds before memory is taken for it.
     names = set(file.keys())
     for layer, shape in enumerate(zip(made.sizes, made.sizes[1:], strict=False)):
         for name, wanted in ((f"weights.{layer}", list(shape)), (f"biases.{layer}", [shape[1]])):
             for tensor in (name, *(f"{slot}.{name}" for slot in _SLOTS[: optimizer.slots])):
-                found = file.get_slice(tensor).get_shape() if tensor in names else None
+                part: Any = file.get_slice(tensor) if tensor in names else None
+                found = None if part is None else part.get_shape()
                 if found != wanted:
-                    raise ValueError(f"{path} has {tensor} of shape {found}; {wanted} is wanted")
+                    raise ValueError(f"{path} has {tensor} of shape {_short(found)}; {wanted} is wanted")
+                dtype = _DTYPES.get(part.get_dtype(), part.get_dtype())
+                if dtype != made.dtype:
+                    raise ValueError(f"{path} has {tensor} of dtype {dtype}; {made.dtype} is wanted")
     state = State(made, seed)
     state.start(optimizer)
     state.updates, state.generator = updates, generator
@@ -140,8 +159,7 @@ def _state(path: Path, about: dict[str, Any], file: Any) -> State:
         for kind, arrays in zip(("weights", "biases"), state.views(vector), strict=True):
             for layer, array in enumerate(arrays):
                 name = f"{prefix}{kind}.{layer}"
-                tensor = file.get_tensor(name)
-                if tensor.dtype != made.dtype:
-                    raise ValueError(f"{path} has {name} of dtype {tensor.dtype}; {made.dtype} is wanted")
-                array[...] = contract.finite(f"{path}: {name}", tensor)
+                array[...] = contract.finite(f"{path}: {name}", file.get_tensor(name))
+    if len(state.slots) == 2 and state.slots[1].min() < 0:
+        raise ValueError(f"{path} has negative numbers in second, the means of squares")
     return state

@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from fastbp.command.readers.contents import LARGEST_DEFLATE_RATIO, Contents, check_size, flattened
+from fastbp.command.readers.contents import (
+    BYTES_A_STRING,
+    LARGEST_DEFLATE_RATIO,
+    Contents,
+    check_size,
+    flattened,
+)
 
 
 def read_npy(stream: BinaryIO) -> Contents:
@@ -73,9 +79,14 @@ def _array(stream: IO[bytes], length: int) -> npt.NDArray[Any]:
         warnings.simplefilter("ignore")  # NumPy warns of headers that Python 2 wrote
         version = npy.read_magic(stream)
         header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = header(stream)
+        try:
+            shape, _, dtype = header(stream)
+        except MemoryError:  # the parser's, of a deep nesting, or for a length that is not that of a header
+            raise ValueError("its header is too long or too deep") from None
         if dtype.hasobject:
             raise ValueError("it holds Python objects, which are never unpickled; numbers are wanted")
+        if dtype.itemsize == 0:
+            raise ValueError(f"it has dtype {dtype}, of no bytes; numbers are wanted")
         held, declared = length - stream.tell(), math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or declared > held:
             raise ValueError(f"it declares {declared:,} bytes of data and holds {held:,}: it is truncated or corrupt")
@@ -108,6 +119,8 @@ def _column(name: str, array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[
         raise ValueError(f"field {name} has shape {array.shape}; one number a row is wanted")
     if array.dtype.kind in "fiub":
         return _native(array), []
+    if array.dtype.kind in "US":
+        check_size(array.nbytes + BYTES_A_STRING * len(array))
     if array.dtype.kind == "U":
         return np.full(len(array), np.nan), [str(cell).strip() for cell in array]
     if array.dtype.kind == "S":

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 LARGEST_DEFLATE_RATIO = 1032  # no deflated stream grows by more
+BYTES_A_STRING = 64  # what Python adds to the characters of a short string
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # in lower case
 
 
@@ -30,7 +31,14 @@ class Contents(NamedTuple):
 def flattened(array: npt.NDArray[Any]) -> Contents:
     """A row for each element of the first dimension, whatever dimensions follow."""
     rows, *row = array.shape
+    check_shape(rows, math.prod(row))
     return Contents(None, array.reshape(rows, math.prod(row)), {}, tuple(row) if len(row) > 1 else ())
+
+
+def check_shape(rows: int, columns: int) -> None:
+    """Refuse a table without a cell, which may declare any number of columns and take no bytes for them."""
+    if rows == 0 or columns == 0:
+        raise ValueError(f"it has {rows} rows and {columns} columns; at least one of each is wanted")
 
 
 def largest_table() -> int:

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fastbp.command.readers.contents import Contents, check_size
+from fastbp.command.readers.contents import BYTES_A_STRING, Contents, check_size
 
 CELLS_A_BATCH = 1 << 20
 
@@ -28,15 +28,19 @@ def read(stream: BinaryIO) -> Contents:
         elif not _is_number(pa, field.type):
             raise ValueError(f"column {field.name!r} has type {field.type}; numbers are wanted, or text for a class")
 
-    width, size = len(schema), 0
+    width, size, about = len(schema), 0, file.metadata
     if width == 0:
         raise ValueError("it has no columns")
+    declared = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
+    check_size(max(8 * width * about.num_rows, declared))
+    # A few bytes may say a long text a million times: it is kept once.
+    file = parquet.ParquetFile(stream, pre_buffer=False, read_dictionary=[schema.names[column] for column in text])
     blocks = []
     for batch in file.iter_batches(batch_size=max(1, CELLS_A_BATCH // width), use_threads=False):
         block = np.full((batch.num_rows, width), np.nan)
         for column, array in enumerate(batch.columns):
             if column in text:
-                text[column].extend("" if cell is None else str(cell).strip() for cell in array.to_pylist())
+                size += _extend(pa, text[column], array)
             else:
                 block[:, column] = _as_float64(pa, array)
         blocks.append(block)
@@ -53,6 +57,19 @@ def _is_text(pa: Any, kind: Any) -> bool:
 def _is_number(pa: Any, kind: Any) -> bool:
     test = pa.types
     return any(known(kind) for known in (test.is_integer, test.is_floating, test.is_boolean, test.is_decimal))
+
+
+def _extend(pa: Any, cells: list[str], array: Any) -> int:
+    """Add the cells of an Arrow array of text; the bytes that they take."""
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    words = ["" if word is None else str(word).strip() for word in array.dictionary.to_pylist()]
+    size = sum(BYTES_A_STRING + len(word) for word in words)
+    check_size(size)
+    missing = len(words)
+    words.append("")
+    cells.extend(words[position] for position in array.indices.cast(pa.int64()).fill_null(missing).to_pylist())
+    return size
 
 
 def _as_float64(pa: Any, array: Any) -> Any:

@@ -15,11 +15,19 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.command.readers.contents import Contents, as_text, cell_as_text, check_size, number_of
+from fastbp.command.readers.contents import (
+    BYTES_A_STRING,
+    Contents,
+    as_text,
+    cell_as_text,
+    check_size,
+    number_of,
+)
 
 CELLS_A_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 24  # characters
-BYTES_A_STRING = 64  # what Python adds to the characters of a short string
+LONGEST_GAP = 1 << 16  # lines
+MOST_COLUMNS = 1 << 19
 
 
 def read(stream: BinaryIO, gzipped: bool) -> Contents:
@@ -31,6 +39,8 @@ def read(stream: BinaryIO, gzipped: bool) -> Contents:
         if first is None:
             raise ValueError("it is empty")
         separator = max(",;\t", key=first.count)
+        if first.count(separator) >= MOST_COLUMNS:
+            raise ValueError(f"it has more than {MOST_COLUMNS:,} columns")
         reader = csv.reader(itertools.chain([first], lines), delimiter=separator, skipinitialspace=True, strict=True)
         try:
             return _table(row for row in reader if row)
@@ -39,9 +49,13 @@ def read(stream: BinaryIO, gzipped: bool) -> Contents:
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    blank = 0
     while line := text.readline(LONGEST_LINE + 1):
         if len(line) > LONGEST_LINE:
             raise ValueError(f"it has a line of more than {LONGEST_LINE:,} characters")
+        blank = blank + 1 if line.isspace() else 0
+        if blank > LONGEST_GAP:
+            raise ValueError(f"it has more than {LONGEST_GAP:,} blank lines in a row")
         yield line
 
 
