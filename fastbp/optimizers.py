@@ -38,7 +38,10 @@ class _Optimizer:
 
     def rate(self, step: int) -> float:
         """The learning rate of the update that comes after `step` others."""
-        return self.learning_rate(step) if isinstance(self.learning_rate, Schedule) else self.learning_rate
+        if isinstance(self.learning_rate, Schedule):
+            return self.learning_rate(step)
+        contract.count("step", step, 0, schedules.MOST_UPDATES)
+        return self.learning_rate
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values, which `from_dict` takes back."""
@@ -124,7 +127,9 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, 
 def checked(optimizer: Any, dtype: np.dtype[Any]) -> Optimizer:
     """`optimizer`, if it is one of those above, and its rate is one in the dtype: neither 0 nor infinite."""
     if type(optimizer) not in OPTIMIZERS.values():
-        raise TypeError(f"optimizer is {optimizer!r}; {' or '.join(OPTIMIZERS)} is wanted, or None for the one before")
+        raise TypeError(
+            f"optimizer is {contract.shown(optimizer)}; {' or '.join(OPTIMIZERS)} is wanted, or None for the one before"
+        )
     known: Optimizer = optimizer
     rate = known.learning_rate
     contract.rate(rate.initial if isinstance(rate, Schedule) else rate, dtype)

@@ -110,6 +110,8 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
     try:
         losses, all_good = _update(state, session, rows, order, numbers)
         if not all_good:
+            contract.finite("x", rows.x)  # a nan or inf there is no divergence, and no batch before it counts
+            contract.finite("y", rows.y)
             # What was not finite came about somewhere in these batches: go through them again, one by one. The same
             # bits come again, so that nothing but time is lost.
             for i, first in enumerate(range(0, count, batch)):

@@ -14,6 +14,7 @@ from fastbp.networks import engine
 from fastbp.networks.engine import Order, Rows
 from fastbp.networks.session import AS_THEY_LIE
 from fastbp.networks.state import Moment, State
+from fastbp.optimizers import Optimizer
 
 Callback = Callable[[int, dict[str, float]], Any]
 
@@ -36,6 +37,7 @@ def fit(
     state: State,
     rows: Rows,
     *,
+    optimizer: Optimizer | None,
     epochs: int,
     batch: int | None,
     shuffle: bool,
@@ -53,7 +55,7 @@ def fit(
     lowest, waited = math.inf, 0
     with tqdm(total=epochs, desc="fit", unit="epoch", disable=not progress) as bar:
         for epoch in range(epochs):
-            with state.turn():
+            with state.turn(), state.using(optimizer if epoch == 0 else None):
                 rate = state.optimizer.rate(state.updates)
                 losses = engine.train(state, rows, _order(state, trained, count, batch, shuffle), batch, epoch)
                 last = count - batch * (losses.size - 1)  # rows of the last batch
