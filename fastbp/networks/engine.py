@@ -73,7 +73,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
         some, some_order = rows.some(order, first, first + chunk)
         number = some_order.size or len(some.x)
         losses, _ = session.carry_out(state.parameters, *some.arrays, some_order, y_pred)
-        loss += float(losses[0]) * number / count
+        loss += float(losses[0]) * (number / count)
         if classify:
             picked = some_order if some_order.size else slice(None)
             y, weight = some.y[picked], 1.0 if some.weight is None else some.weight[picked]

@@ -58,9 +58,9 @@ def fit(
             with state.turn(), state.using(optimizer if epoch == 0 else None):
                 rate = state.optimizer.rate(state.updates)
                 losses = engine.train(state, rows, _order(state, trained, count, batch, shuffle), batch, epoch)
-                last = count - batch * (losses.size - 1)  # rows of the last batch
-                loss = (float(losses[:-1].sum()) * batch + float(losses[-1]) * last) / count
-                metrics = {"loss": loss, "learning_rate": rate}
+                shares = np.full(losses.size, batch / count)
+                shares[-1] = (count - batch * (losses.size - 1)) / count  # the last batch may have fewer rows
+                metrics = {"loss": float(np.sum(losses * shares)), "learning_rate": rate}
                 if validation is not None:
                     scores = engine.evaluate(state, *validation)
                     metrics |= {f"val_{name}": value for name, value in scores.items()}

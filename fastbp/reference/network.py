@@ -195,7 +195,7 @@ class Network:
     def _loss(self, y_pred: FloatArray, a: FloatArray, y: FloatArray, weight: FloatArray) -> float:
         """C, in float64; a is a_L, as log y_pred would be -inf where y_pred rounds to 0."""
         y_pred, a, y = (array.astype(np.float64) for array in (y_pred, a, y))
-        return float(np.mean(weight * np.sum(LOSSES[self.architecture.loss](y_pred, a, y), axis=1)))
+        return float(np.sum(weight * np.sum(LOSSES[self.architecture.loss](y_pred, a, y), axis=1) / len(y)))
 
     def _output_delta(self, y_pred: FloatArray, y: FloatArray) -> FloatArray:
         """dC/da_L of one row, before its weight. The slopes of a cross-entropy and its activation cancel:
