@@ -5,27 +5,31 @@ import numpy as np
 from fastbp import reference
 
 
-def parameters_of(network, vectors=None):
-    """Copies of w_1, b_1, ..., b_L; or of what is remembered for each of them."""
-    weights, biases = vectors or (network.weights, network.biases)
+def arrays_of(weights, biases):
+    """Copies of w_1, b_1, ..., b_L, or of what is remembered for each of them."""
     return [np.array(array, order="C") for layer in zip(weights, biases, strict=True) for array in layer]
 
 
 def slots_of(network):
-    """What the optimizer remembers: for each of its slots, one array for each parameter."""
+    """What the optimizer remembers: for each of its slots, an array for each parameter."""
     if isinstance(network, reference.Network):
-        return [[np.array(slot) for slot in slots] for slots in zip(*network._slots, strict=True)]
-    return [parameters_of(network, network._state.views(slot)) for slot in network._state.slots]
+        return [list(slots) for slots in zip(*network._slots, strict=True)]
+    return [arrays_of(*network._state.views(slot)) for slot in network._state.slots]
+
+
+def generator_of(network):
+    """Where the random numbers come from."""
+    return network._generator if isinstance(network, reference.Network) else network._state.generator
 
 
 def progress_of(network):
     """The optimizer, how many updates it has done, and where the random numbers are."""
-    if isinstance(network, reference.Network):
-        return network._optimizer, network._step, network._generator.bit_generator.state
-    return network.optimizer, network._state.updates, network._state.generator.bit_generator.state
+    plain = isinstance(network, reference.Network)
+    known = (network._optimizer, network._step) if plain else (network.optimizer, network._state.updates)
+    return *known, generator_of(network).bit_generator.state
 
 
 def everything(network):
     """All of these, to the bit."""
-    arrays = [*parameters_of(network), *(array for slot in slots_of(network) for array in slot)]
+    arrays = [*arrays_of(network.weights, network.biases), *(array for slot in slots_of(network) for array in slot)]
     return progress_of(network), [array.tobytes() for array in arrays]
