@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -87,6 +88,8 @@ def fit(
 def _order(state: State, trained: Order | None, count: int, batch: int, shuffle: bool) -> Order:
     """The rows of the next epoch."""
     if shuffle and batch < count:
-        order = state.generator.permutation(count)
+        generator = copy.deepcopy(state.generator)  # the one before is as it was, should the epoch come to nothing
+        order = generator.permutation(count)
+        state.generator = generator
         return order if trained is None else trained[order]
     return AS_THEY_LIE if trained is None else trained

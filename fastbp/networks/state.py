@@ -114,14 +114,14 @@ class State(Turns):
     @contextmanager
     def using(self, optimizer: Any) -> Iterator[None]:
         """Use another optimizer for training that may fail: if it does so before its first update, nothing changes."""
-        before, random = (self.optimizer, self.slots, self.updates), self.generator.bit_generator.state
+        before = self.optimizer, self.slots, self.updates, self.generator
         self.use(optimizer)
         begun = self.updates
         try:
             yield
         except BaseException:
             if self.updates == begun:
-                (self.optimizer, self.slots, self.updates), self.generator.bit_generator.state = before, random
+                self.optimizer, self.slots, self.updates, self.generator = before
             raise
 
     def moment(self) -> Moment:
