@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from fastbp import contract
 from fastbp.contract import FloatArray
 
+MOST_SIZES = 10_000  # layers that no memory holds, and lists that never end, are refused
 LEAKY_SLOPE = 0.01  # of leaky_relu, below 0
 
 HIDDEN_ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
@@ -53,10 +55,10 @@ class Architecture:
         """
         known_sizes = _sizes(sizes)
         hidden = _hidden(activation, len(known_sizes) - 2)
-        known_loss = _name("loss", loss, tuple(LOSSES))
+        known_loss = contract.known_name("loss", loss, tuple(LOSSES))
         if output_activation is None:
             output_activation = "softmax" if known_loss == "cross_entropy" else "sigmoid"
-        output = _name("output_activation", output_activation, OUTPUT_ACTIVATIONS)
+        output = contract.known_name("output_activation", output_activation, OUTPUT_ACTIVATIONS)
         if output not in LOSSES[known_loss]:
             raise ValueError(
                 f"output_activation is {output!r}; {LOSSES[known_loss][0]!r} is wanted, as loss is {known_loss!r}"
@@ -81,7 +83,11 @@ class Architecture:
 
         limit^2 is 6 / (inputs + outputs) (Glorot and Bengio 2010, eq. 16); before relu 6 / inputs, and before
         leaky_relu 6 / ((1 + slope^2) inputs) (He et al. 2015, eqs. 10 and 15). Drawn in float64.
+        ValueError if there is no memory for them.
         """
+        contract.fits(
+            "sizes", list(self.sizes), sum((inputs + 1) * outputs for inputs, outputs in pairwise(self.sizes))
+        )
         parameters = []
         for inputs, outputs, activation in zip(self.sizes, self.sizes[1:], self.activations, strict=False):
             limit = _limit(activation, inputs, outputs)
@@ -99,33 +105,29 @@ def _limit(activation: str, inputs: int, outputs: int) -> float:
 
 
 def _sizes(sizes: Any) -> tuple[int, ...]:
-    if isinstance(sizes, (str, bytes)) or not hasattr(sizes, "__iter__"):
-        raise TypeError(f"sizes is {sizes!r}; a list of whole numbers is wanted: inputs, hidden layers, outputs")
-    known = tuple(contract.count(f"sizes[{i}]", size, 1) for i, size in enumerate(sizes))
+    number = isinstance(sizes, np.ndarray) and sizes.ndim == 0  # which has __iter__ all the same
+    if number or isinstance(sizes, (str, bytes)) or not hasattr(sizes, "__iter__"):
+        raise TypeError(
+            f"sizes is {contract.shown(sizes)}; a list of whole numbers is wanted: inputs, hidden layers, outputs"
+        )
+    known = tuple(contract.count(f"sizes[{i}]", size, 1) for i, size in enumerate(islice(sizes, MOST_SIZES + 1)))
     if len(known) < 2:
         raise ValueError(f"sizes is {list(known)}; at least two are wanted: inputs and outputs")
+    if len(known) > MOST_SIZES:
+        raise ValueError(f"sizes is {contract.shown(sizes)}; {MOST_SIZES} at most are wanted")
     return known
 
 
 def _hidden(activation: Any, layers: int) -> tuple[str, ...]:
     """The activations of the hidden layers."""
     if isinstance(activation, str) or not isinstance(activation, Sequence):
-        return (_name("activation", activation, HIDDEN_ACTIVATIONS),) * layers
+        return (contract.known_name("activation", activation, HIDDEN_ACTIVATIONS),) * layers
     if len(activation) != layers:
         raise ValueError(
             f"activation has {len(activation)} names; one for all hidden layers is wanted, or {layers}, "
             f"one for each (the output has output_activation)"
         )
-    return tuple(_name(f"activation[{i}]", name, HIDDEN_ACTIVATIONS) for i, name in enumerate(activation))
-
-
-def _name(argument: str, value: Any, known: tuple[str, ...]) -> str:
-    wanted = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r} is wanted"
-    if not isinstance(value, str):
-        raise TypeError(f"{argument} is {value!r}; {wanted}")
-    if value not in known:
-        raise ValueError(f"{argument} is {value!r}; {wanted}")
-    return str(value)
+    return tuple(contract.known_name(f"activation[{i}]", name, HIDDEN_ACTIVATIONS) for i, name in enumerate(activation))
 
 
 def _float(dtype: Any) -> np.dtype[Any]:
@@ -135,5 +137,5 @@ def _float(dtype: Any) -> np.dtype[Any]:
     except (TypeError, ValueError):
         known = None
     if dtype is None or known is None or known not in contract.FLOATS:  # None would be float64
-        raise TypeError(f"dtype is {dtype!r}; float32 or float64 is wanted")
+        raise TypeError(f"dtype is {contract.shown(dtype)}; float32 or float64 is wanted")
     return known

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
@@ -30,16 +31,51 @@ class Gradients(NamedTuple):
     cost: float
 
 
-def real_array(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> FloatArray:
-    """`value` as an array of real numbers: of `dtype`, or else of its own float dtype (float64 if it has none)."""
+def shown(value: Any) -> str:
+    """`value` in the words of a message: on one line, however long it is, and whatever becomes of its own words."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a whole number of more digits than Python writes is a ValueError
+        text = f"a {type(value).__name__}"
+    return shortened(text, 100)
+
+
+def shortened(words: str, most: int) -> str:
+    """The beginning of a text that may be of any length, for a message."""
+    return words if len(words) <= most else words[:most] + "..."
+
+
+def real_array(name: str, value: Any) -> FloatArray:
+    """`value` as a C-contiguous array of real numbers of its own float dtype, or float64 if it has none."""
     array = _real(name, value)
-    if dtype is None:
-        native = array.dtype.newbyteorder("=")
-        dtype = native if native in FLOATS else np.dtype(np.float64)
-    if array.dtype == dtype:
+    return _in_place(name, array, _own_float(array))
+
+
+def _own_float(array: npt.NDArray[Any]) -> np.dtype[Any]:
+    native = array.dtype.newbyteorder("=")
+    return native if native in FLOATS else np.dtype(np.float64)
+
+
+def _in_place(name: str, array: npt.NDArray[Any], dtype: np.dtype[Any]) -> FloatArray:
+    """`array` in the dtype, C-contiguous and aligned: a copy, unless it is so already.
+
+    An array that says one element over and over may be larger than any memory.
+    """
+    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
         return array
-    with np.errstate(over="ignore", under="ignore"):  # what overflows the narrower type is inf, and is refused as inf
-        return array.astype(dtype, copy=False)
+    try:
+        with np.errstate(over="ignore", under="ignore"):  # what overflows the dtype is inf, and is refused as inf
+            return np.require(array.astype(dtype, copy=False), requirements=["C", "A"])
+    except MemoryError:
+        raise ValueError(f"{name} has shape {array.shape}; one that fits into memory as {dtype} is wanted") from None
+
+
+def fits(name: str, value: Any, numbers: int) -> None:
+    """Refuse what asks for so many numbers of 8 bytes if there is no memory for them."""
+    try:
+        np.empty(numbers)
+    except (MemoryError, OverflowError, ValueError):  # the last two are beyond what an array can have
+        raise ValueError(f"{name} is {shown(value)}; what fits into memory is wanted") from None
 
 
 def _real(name: str, value: Any) -> npt.NDArray[Any]:
@@ -66,16 +102,14 @@ def finite(name: str, array: FloatArray) -> FloatArray:
     return array
 
 
-def matrix(name: str, value: Any, dtype: np.dtype[Any] | None = None) -> FloatArray:
-    """`value` as a C-contiguous matrix with at least one row and one column."""
-    array = real_array(name, value, dtype)
+def _matrix(name: str, value: Any) -> npt.NDArray[Any]:
+    """`value` as a matrix with at least one row and one column."""
+    array = _real(name, value)
     if array.ndim != 2:
         raise ValueError(f"{name} has shape {array.shape}; two dimensions are wanted")
     if array.size == 0:
         raise ValueError(f"{name} has shape {array.shape}, which is empty; at least one row and column are wanted")
-    if array.flags.c_contiguous and array.flags.aligned:
-        return array
-    return np.require(array, requirements=["C", "A"])
+    return array
 
 
 def weights(w: Any, b: Any, *, updated: bool) -> tuple[FloatArray, FloatArray]:
@@ -97,26 +131,27 @@ def weights(w: Any, b: Any, *, updated: bool) -> tuple[FloatArray, FloatArray]:
         raise TypeError(f"b has dtype {b.dtype}; {w.dtype} is wanted, as w has")
     if updated and np.shares_memory(w, b):
         raise ValueError("w and b overlap in memory; they are updated in place and must be apart")
-    return np.ascontiguousarray(w), np.ascontiguousarray(b)
+    w, b = np.asarray(w), np.asarray(b)
+    return (w, b) if updated else (_in_place("w", w, w.dtype), _in_place("b", b, w.dtype))
 
 
 def rows_of_x(x: Any, w: FloatArray) -> FloatArray:
     """x (rows, inputs) in the dtype of w. A float32 or float64 array must have that dtype already."""
     if isinstance(x, np.ndarray) and x.dtype != w.dtype and x.dtype.newbyteorder("=") in set(FLOATS) - {w.dtype}:
         raise TypeError(f"w has dtype {w.dtype}; {x.dtype} is wanted, as x has")
-    array = matrix("x", x, w.dtype)
+    array = _matrix("x", x)
     if array.shape[1] != w.shape[0]:
         raise ValueError(f"x has shape {array.shape}; (rows, {w.shape[0]}) is wanted, after w {w.shape}")
-    return array
+    return _in_place("x", array, w.dtype)
 
 
 def rows_of_y(name: str, y: Any, x: FloatArray, w: FloatArray) -> FloatArray:
     """y or y_pred (rows, outputs) in the dtype of w."""
-    array = matrix(name, y, w.dtype)
+    array = _matrix(name, y)
     wanted = (x.shape[0], w.shape[1])
     if array.shape != wanted:
         raise ValueError(f"{name} has shape {array.shape}; {wanted} is wanted, after x {x.shape} and w {w.shape}")
-    return array
+    return _in_place(name, array, w.dtype)
 
 
 def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
@@ -132,12 +167,21 @@ def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
                 )
 
 
+def apart_from_network(parameters: Sequence[FloatArray], **inputs: FloatArray | None) -> None:
+    """Refuse rows that share memory with the parameters of the network that is to be trained on them."""
+    for name, array in inputs.items():
+        if array is not None and any(np.may_share_memory(array, parameter) for parameter in parameters):
+            raise ValueError(
+                f"{name} and the network's weights overlap in memory; they are updated in place and must be apart"
+            )
+
+
 def samples(x: Any, inputs: int, dtype: np.dtype[Any]) -> FloatArray:
     """x (rows, inputs) of a network, converted to its dtype: from any layout, any real dtype, and from lists."""
-    array = matrix("x", x, dtype)
+    array = _matrix("x", x)
     if array.shape[1] != inputs:
         raise ValueError(f"x has shape {array.shape}; (rows, {inputs}) is wanted, as the network has {inputs} inputs")
-    return array
+    return _in_place("x", array, dtype)
 
 
 def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], *, labels: bool) -> tuple[npt.NDArray[Any], bool]:
@@ -161,7 +205,7 @@ def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], *, labels: bo
             f"as x has {rows} rows and the network {outputs} outputs"
         )
     if not is_labels:
-        return matrix("y", array, dtype), False
+        return _in_place("y", array, dtype), False
     wrong = (array < 0) | (array >= outputs)
     if wrong.any():
         first = int(wrong.argmax())
@@ -173,35 +217,30 @@ def row_weights(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> FloatArr
     """sample_weight (rows,) of a network, in its dtype: finite and not negative; or None."""
     if sample_weight is None:
         return None
-    array = real_array("sample_weight", sample_weight, dtype)
+    array = _real("sample_weight", sample_weight)
     if array.shape != (rows,):
         raise ValueError(f"sample_weight has shape {array.shape}; ({rows},) is wanted, as x has {rows} rows")
-    finite("sample_weight", array)
+    array = finite("sample_weight", _in_place("sample_weight", array, dtype))
     if array.min() < 0:
         first = int((array < 0).argmax())
         raise ValueError(f"sample_weight[{first}] is {array[first]}; 0 or more is wanted")
-    return np.require(array, requirements=["C", "A"])
+    return array
 
 
 def pair(y_pred: Any, y: Any) -> tuple[FloatArray, FloatArray]:
     """y_pred and y: finite, of one shape and one dtype (float64 if they differ)."""
-    first, second = real_array("y_pred", y_pred), real_array("y", y)
+    first, second = _real("y_pred", y_pred), _real("y", y)
     if first.shape != second.shape:
         raise ValueError(f"y has shape {second.shape}; {first.shape} is wanted, as y_pred has")
     if first.size == 0:
         raise ValueError(f"y_pred has shape {first.shape}, which is empty; at least one element is wanted")
-    dtype = np.result_type(first, second)
-    return finite("y_pred", first.astype(dtype, copy=False)), finite("y", second.astype(dtype, copy=False))
+    dtype = np.result_type(_own_float(first), _own_float(second))
+    return finite("y_pred", _in_place("y_pred", first, dtype)), finite("y", _in_place("y", second, dtype))
 
 
 def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
     """The learning rate: a positive number that is finite, and above 0, in the dtype of the weights."""
-    if not isinstance(learning_rate, numbers.Real) or isinstance(learning_rate, bool):
-        raise TypeError(f"learning_rate is {learning_rate!r}; a positive number is wanted")
-    try:
-        value = float(learning_rate)
-    except OverflowError:  # a whole number or a fraction beyond float64
-        value = math.inf
+    value = _float(learning_rate, f"learning_rate is {shown(learning_rate)}; a positive number is wanted")
     smallest, largest = _LIMITS[dtype]
     if not smallest <= value <= largest:
         raise ValueError(f"learning_rate is {value!r}; a finite positive number in dtype {dtype} is wanted")
@@ -221,34 +260,43 @@ def not_negative(name: str, value: Any, *, below: float = math.inf) -> float:
 
 
 def _number(name: str, value: Any, good: Callable[[float], bool], wanted: str) -> float:
-    message = f"{name} is {value!r}; {wanted} is wanted"
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(message)
-    try:
-        number = float(value)
-    except OverflowError:  # a whole number or a fraction beyond float64
-        number = math.inf
+    message = f"{name} is {shown(value)}; {wanted} is wanted"
+    number = _float(value, message)
     if not (good(number) and math.isfinite(number)):
         raise ValueError(message)
     return number
 
 
-def shortened(words: str, most: int) -> str:
-    """The beginning of a text that may be of any length, for a message."""
-    return words if len(words) <= most else words[:most] + "..."
+def _float(value: Any, message: str) -> float:
+    """A real number as float64, inf if it is beyond; else a TypeError with the message."""
+    if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.timedelta64)):  # which NumPy calls real
+        raise TypeError(message)
+    try:
+        return float(value)
+    except OverflowError:  # a whole number or a fraction
+        return math.inf
+
+
+def holds(name: str, value: float, dtype: np.dtype[Any], *, below: float = math.inf) -> None:
+    """Refuse a setting that the dtype rounds to 0, to its limit or to infinity, though it is none of these."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = float(dtype.type(value))
+    if value and not 0 < rounded < below:
+        limit = f"below {below:g}" if below < math.inf else "finite"
+        raise ValueError(f"{name} is {value!r}; a number that is above 0 and {limit} in dtype {dtype} is wanted")
 
 
 def flag(name: str, value: Any) -> bool:
     """True or False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}; True or False is wanted")
+        raise TypeError(f"{name} is {shown(value)}; True or False is wanted")
     return bool(value)
 
 
 def mean_of_bias(bias_reduction: Any) -> bool:
     """True for "mean", False for "sum"."""
     if not isinstance(bias_reduction, str) or bias_reduction not in ("mean", "sum"):
-        raise ValueError(f'bias_reduction is {bias_reduction!r}; "mean" or "sum" is wanted')
+        raise ValueError(f'bias_reduction is {shown(bias_reduction)}; "mean" or "sum" is wanted')
     return bool(bias_reduction == "mean")
 
 
@@ -258,13 +306,41 @@ def count(name: str, value: Any, least: int, most: int | None = None) -> int:
         number = operator.index(value)
     except TypeError:
         number = None
-    if number is None or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; a whole number is wanted")
+    if number is None or isinstance(value, (bool, np.ma.MaskedArray)):
+        raise TypeError(f"{name} is {shown(value)}; a whole number is wanted")
     if number < least:
-        raise ValueError(f"{name} is {number}; {least} or more is wanted")
+        raise ValueError(f"{name} is {shown(number)}; {least} or more is wanted")
     if most is not None and number > most:
-        raise ValueError(f"{name} is {number}; {most} at most is wanted")
+        raise ValueError(f"{name} is {shown(number)}; {most} at most is wanted")
     return number
+
+
+def step_count(steps: Any) -> int:
+    """How many steps: 0 or more, and no more than there is memory for their costs."""
+    number = count("steps", steps, 0)
+    fits("steps", number, number + 1)
+    return number
+
+
+def known_name(name: str, value: Any, known: Sequence[str]) -> str:
+    """One of the names that are known."""
+    wanted = f"{', '.join(map(repr, known[:-1]))} or {known[-1]!r} is wanted"
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {shown(value)}; {wanted}")
+    if value not in known:
+        raise ValueError(f"{name} is {shown(value)}; {wanted}")
+    return str(value)
+
+
+def path(name: str, value: Any) -> Path:
+    """The path of a file."""
+    try:
+        known = Path(value)
+    except TypeError:
+        raise TypeError(f"{name} is {shown(value)}; the path of a file is wanted, a string or a Path") from None
+    if "\0" in str(known):
+        raise ValueError(f"{name} is {shown(value)}; a path without a character 0 is wanted")
+    return known
 
 
 def diverged(step: int, x: FloatArray, y: FloatArray) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,9 +28,8 @@ class EarlyStopping:
     minimum_change: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.monitor not in MONITORED:
-            raise ValueError(f"monitor is {self.monitor!r}; {' or '.join(map(repr, MONITORED))} is wanted")
         vars(self).update(
+            monitor=contract.known_name("monitor", self.monitor, MONITORED),
             patience=contract.count("patience", self.patience, 1),
             minimum_change=contract.not_negative("minimum_change", self.minimum_change),
         )
@@ -48,7 +48,12 @@ class History(Mapping[str, FloatArray]):
         self.best_epoch: int | None = None
 
     def append(self, metrics: Mapping[str, float]) -> None:
-        """The metrics of one more epoch."""
+        """The metrics of one more epoch, numbers by name."""
+        if not isinstance(metrics, Mapping):
+            raise TypeError(f"metrics is {contract.shown(metrics)}; a dictionary of numbers is wanted")
+        for name, value in metrics.items():
+            if not isinstance(name, str) or not isinstance(value, numbers.Real):
+                raise TypeError(f"metrics[{contract.shown(name)}] is {contract.shown(value)}; a number is wanted")
         for name, value in metrics.items():
             self._values.setdefault(name, []).append(value)
 
@@ -66,12 +71,15 @@ class History(Mapping[str, FloatArray]):
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the losses into a Matplotlib Axes, or one of a new figure, and return it; wants fastbp[plot]."""
+        from matplotlib.axes import Axes
         from matplotlib.ticker import MaxNLocator
 
         if ax is None:
             from matplotlib.figure import Figure
 
             ax = Figure(layout="constrained").subplots()
+        elif not isinstance(ax, Axes):
+            raise TypeError(f"ax is {contract.shown(ax)}; a Matplotlib Axes or None is wanted")
         for name, label in (("loss", "training"), ("val_loss", "validation")):
             if name in self:
                 ax.plot(np.arange(1, len(self[name]) + 1), self[name], label=label)

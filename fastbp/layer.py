@@ -127,7 +127,8 @@ def train(
     FloatingPointError names it, and w and b hold the last finite state. `progress` shows a bar with the cost.
     """
     mean = contract.mean_of_bias(bias_reduction)
-    steps = contract.count("steps", steps, 0)
+    steps = contract.step_count(steps)
+    progress = contract.flag("progress", progress)
     contract.weights(w, b, updated=True)
     contract.apart(w, b, x=x, y=y)
     rate = contract.rate(learning_rate, w.dtype)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastbp import contract
+from fastbp import contract, optimizers
 from fastbp.architecture import Architecture
 from fastbp.contract import FloatArray
 from fastbp.history import EarlyStopping, History
@@ -100,9 +99,7 @@ class Network:
         """
         from fastbp.networks import engine
 
-        rows = self._rows(x, y, sample_weight)
-        contract.finite("x", rows.x)
-        contract.finite("y", rows.y)
+        rows = _finite(self._rows(x, y, sample_weight))
         return self._state.look(lambda: engine.evaluate(self._state, rows))
 
     def gradients(
@@ -120,14 +117,15 @@ class Network:
 
         optimizer: None is the one before, at first SGD(). One of another class, or that remembers more or less than
         the one before, starts anew; else the step count and what was remembered are kept.
-        FloatingPointError if the loss or the update is not finite: all is left as it was before this update.
+        FloatingPointError if the loss or the update is not finite: all is left as it was before this update, the
+        optimizer too.
         """
         from fastbp.networks import engine
         from fastbp.networks.session import AS_THEY_LIE
 
         rows = self._rows(x, y, sample_weight)
-        with self._state.turn():
-            self._state.use(optimizer)
+        self._apart(rows)
+        with self._state.turn(), self._state.using(optimizer):
             return float(engine.train(self._state, rows, AS_THEY_LIE, len(rows.x))[0])
 
     def fit(
@@ -149,8 +147,9 @@ class Network:
         """Train for some more epochs; their metrics.
 
         batch_size: rows of an update, None for all; the last of an epoch may have fewer. shuffle: take the rows of
-        each epoch in a new order, which follows from the seed, if they are more than a batch. optimizer,
-        FloatingPointError: as in `step`.
+        each epoch in a new order, which follows from the seed, if they are more than a batch. optimizer: as in `step`.
+        FloatingPointError if the loss or the update of a batch is not finite: all is left as the batch before it left
+        it, also where `early_stopping` knows better weights; if it is the first of its epoch, as if that had not begun.
         validation_data: (x, y) or (x, y, sample_weight) to judge each epoch by; validation_fraction: hold out so much
         of the rows instead, 0 to below 1; which ones follows from the seed and their number. early_stopping: see
         `EarlyStopping`. callback(epoch, metrics): called after each epoch; training ends if it returns True.
@@ -159,6 +158,7 @@ class Network:
         from fastbp.networks import fitting
 
         rows = self._rows(x, y, sample_weight)
+        self._apart(rows)
         epochs = contract.count("epochs", epochs, 0)
         batch = None if batch_size is None else contract.count("batch_size", batch_size, 1)
         shuffle = contract.flag("shuffle", shuffle)
@@ -166,19 +166,22 @@ class Network:
         trained, validation = self._validation(rows, validation_data, validation_fraction)
         if early_stopping is not None:
             if not isinstance(early_stopping, EarlyStopping):
-                raise TypeError(f"early_stopping is {early_stopping!r}; EarlyStopping or None is wanted")
+                raise TypeError(f"early_stopping is {contract.shown(early_stopping)}; EarlyStopping or None is wanted")
             if validation is None and early_stopping.monitor != "loss":
                 raise ValueError(
                     f"early_stopping monitors {early_stopping.monitor!r}, but there are no validation rows; "
                     f"validation_data or validation_fraction is wanted"
                 )
+        if epochs == 0:
+            _finite(rows)
         if callback is not None and not callable(callback):
-            raise TypeError(f"callback is {callback!r}; a function (epoch, metrics) or None is wanted")
-        with self._state.turn():
-            self._state.use(optimizer)
+            raise TypeError(f"callback is {contract.shown(callback)}; a function (epoch, metrics) or None is wanted")
+        if optimizer is not None:
+            optimizers.checked(optimizer, self.architecture.dtype)
         return fitting.fit(
             self._state,
             rows,
+            optimizer=optimizer,
             epochs=epochs,
             batch=batch,
             shuffle=shuffle,
@@ -193,14 +196,14 @@ class Network:
         """Write all that goes on with training needs to a safetensors file, whole or not at all."""
         from fastbp.networks import storage
 
-        storage.save(self._state, Path(path))
+        storage.save(self._state, contract.path("path", path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
         """The network that `save` wrote; training goes on with the same bits. ValueError if the file is none."""
         from fastbp.networks import storage
 
-        return cls._of(storage.load(Path(path)))
+        return cls._of(storage.load(contract.path("path", path)))
 
     @classmethod
     def _of(cls, state: State) -> Network:
@@ -218,6 +221,9 @@ class Network:
             y = y.astype(made.dtype)[:, np.newaxis]
         return Rows(x, y, labels, contract.row_weights(sample_weight, len(x), made.dtype))
 
+    def _apart(self, rows: Rows) -> None:
+        contract.apart_from_network([self._state.parameters], x=rows.x, y=rows.y, sample_weight=rows.weight)
+
     def _validation(
         self, rows: Rows, data: Any, fraction: Any
     ) -> tuple[npt.NDArray[np.int64] | None, Validation | None]:
@@ -229,11 +235,10 @@ class Network:
             raise ValueError("validation_data and validation_fraction are both given; one of them is wanted")
         if data is not None:
             if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-                raise TypeError("validation_data is not (x, y) or (x, y, sample_weight); one of these is wanted")
+                raise TypeError(f"validation_data is {contract.shown(data)}; (x, y) or (x, y, sample_weight) is wanted")
             try:
                 checked = self._rows(*data, *(None,) * (3 - len(data)))
-                contract.finite("x", checked.x)
-                contract.finite("y", checked.y)
+                _finite(checked)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"validation_data: {error}") from None
             return None, fitting.Validation(checked, AS_THEY_LIE)
@@ -245,4 +250,11 @@ class Network:
         if len(rows.x) < 2:
             raise ValueError(f"validation_fraction is {fraction}, but x has one row; two or more are wanted")
         trained, held_out = fitting.split(self._state.seed, len(rows.x), fraction)
-        return trained, fitting.Validation(rows, held_out)
+        return trained, fitting.Validation(_finite(rows), held_out)
+
+
+def _finite(rows: Rows) -> Rows:
+    """The rows, where no update would tell that one of them is not finite."""
+    contract.finite("x", rows.x)
+    contract.finite("y", rows.y)
+    return rows

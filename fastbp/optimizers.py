@@ -11,6 +11,7 @@ for every parameter, at first 0) is the network's.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,10 @@ class _Optimizer:
 
     def rate(self, step: int) -> float:
         """The learning rate of the update that comes after `step` others."""
-        return self.learning_rate(step) if isinstance(self.learning_rate, Schedule) else self.learning_rate
+        if isinstance(self.learning_rate, Schedule):
+            return self.learning_rate(step)
+        contract.count("step", step, 0, schedules.MOST_UPDATES)
+        return self.learning_rate
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values, which `from_dict` takes back."""
@@ -120,14 +124,24 @@ class AdamW(Adam):
 Optimizer = SGD | Adam  # and AdamW, which is one
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW)}
 
+# What the settings beside the rate are below, in the dtype of the network too.
+LIMITS = dict.fromkeys(("weight_decay", "clip_norm", "epsilon"), math.inf) | dict.fromkeys(
+    ("momentum", "beta1", "beta2"), 1.0
+)
+
 
 def checked(optimizer: Any, dtype: np.dtype[Any]) -> Optimizer:
-    """`optimizer`, if it is one of those above, and its rate is one in the dtype: neither 0 nor infinite."""
+    """`optimizer`, if it is one of those above, and its settings are in the dtype what they are said to be."""
     if type(optimizer) not in OPTIMIZERS.values():
-        raise TypeError(f"optimizer is {optimizer!r}; {' or '.join(OPTIMIZERS)} is wanted, or None for the one before")
+        raise TypeError(
+            f"optimizer is {contract.shown(optimizer)}; {' or '.join(OPTIMIZERS)} is wanted, or None for the one before"
+        )
     known: Optimizer = optimizer
     rate = known.learning_rate
-    contract.rate(rate.initial if isinstance(rate, Schedule) else rate, dtype)
+    for extreme in (rate.initial, rate.largest) if isinstance(rate, Schedule) else (rate,):
+        contract.rate(extreme, dtype)
+    for name, limit in LIMITS.items():
+        contract.holds(name, getattr(known, name, None) or 0.0, dtype, below=limit)
     return known
 
 

@@ -38,9 +38,15 @@ class StepDecay:
 
     def __call__(self, step: int) -> float:
         """The rate of the update that comes after `step` others."""
+        step = contract.count("step", step, 0, MOST_UPDATES)
         if step < self.warmup:
             return _rising(self.initial, step, self.warmup)
         return self.initial * self.factor ** ((step - self.warmup) // self.every)
+
+    @property
+    def largest(self) -> float:
+        """No rate is above it."""
+        return self.initial
 
 
 @dataclass(frozen=True)
@@ -67,10 +73,16 @@ class CosineDecay:
 
     def __call__(self, step: int) -> float:
         """The rate of the update that comes after `step` others."""
+        step = contract.count("step", step, 0, MOST_UPDATES)
         if step < self.warmup:
             return _rising(self.initial, step, self.warmup)
-        c = math.cos(math.pi * min((step - self.warmup) / self.steps, 1))
+        c = math.cos(math.pi * (min(step - self.warmup, self.steps) / self.steps))
         return self.initial * ((1 + c) / 2) + self.final * ((1 - c) / 2)
+
+    @property
+    def largest(self) -> float:
+        """No rate is above it."""
+        return max(self.initial, self.final)
 
 
 Schedule = StepDecay | CosineDecay
@@ -78,7 +90,7 @@ SCHEDULES = {kind.__name__: kind for kind in (StepDecay, CosineDecay)}
 
 
 def _rising(initial: float, step: int, warmup: int) -> float:
-    return initial * (step + 1) / warmup
+    return initial * ((step + 1) / warmup)  # their quotient first: no product overflows
 
 
 def to_dict(record: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_network import EVERY_ACTIVATION, SIZES, assert_same_bits, fitted, made, parameters, problem
 
-from fastbp.optimizers import SGD, Adam
+from fastbp.optimizers import SGD, Adam, AdamW
 from fastbp.schedules import CosineDecay
 
 NO_NETWORK = [  # arguments besides sizes = [4, 3, 2], and what is said of them
@@ -250,10 +250,26 @@ def test_a_rate_that_float32_does_not_have_is_refused_before_anything_changes(ne
     assert_same_bits(parameters(network), before)
 
 
-def test_what_is_remembered_stays_finite(network_class):
-    """The gradient is 2e160, and its square no float64: Adam would never move that weight again."""
-    network = network_class([1, 1], output_activation="identity", dtype="float64")
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        (SGD(learning_rate=CosineDecay(0.1, steps=9, final=1e60)), "learning_rate is 1e+60; a finite positive number"),
+        (SGD(weight_decay=1e300), "weight_decay is 1e+300; a number that is above 0 and finite"),
+        (SGD(clip_norm=1e300), "clip_norm is 1e+300; a number that is above 0 and finite"),
+        (SGD(clip_norm=1e-60), "clip_norm is 1e-60; a number that is above 0 and finite"),
+        (Adam(epsilon=1e-60), "epsilon is 1e-60; a number that is above 0 and finite"),
+        (Adam(epsilon=1e300), "epsilon is 1e+300; a number that is above 0 and finite"),
+        (SGD(momentum=1 - 1e-12), "momentum is 0.999999999999; a number that is above 0 and below 1"),
+        (Adam(beta1=1 - 1e-12), "beta1 is 0.999999999999; a number that is above 0 and below 1"),
+        (AdamW(beta2=1 - 1e-12), "beta2 is 0.999999999999; a number that is above 0 and below 1"),
+    ],
+    ids=lambda value: value.split(";")[0] if isinstance(value, str) else "",
+)
+def test_a_setting_that_is_another_in_float32_is_refused_before_anything_changes(network_class, optimizer, message):
+    """It would be 0, infinite or 1, and training would stand still or diverge."""
+    network = made(network_class, dtype="float32")
     before = parameters(network)
-    with pytest.raises(FloatingPointError, match=r"step 0\b"):
-        network.step([[1e10]], [[1e150]], optimizer=Adam())
+    for training in (network.step, network.fit):
+        with pytest.raises(ValueError, match="^" + re.escape(message) + ".* in dtype float32 "):
+            training(X, Y, optimizer=optimizer)
     assert_same_bits(parameters(network), before)

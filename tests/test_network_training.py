@@ -461,7 +461,7 @@ def test_a_callback_sees_each_epoch_and_may_end_training():
     [
         ({"validation_fraction": 1.0}, ValueError, "validation_fraction is 1.0; a number of 0 or more and below 1"),
         ({"validation_fraction": "half"}, TypeError, "validation_fraction is 'half'"),
-        ({"validation_data": 5}, TypeError, r"validation_data is not \(x, y\)"),
+        ({"validation_data": 5}, TypeError, r"validation_data is 5; \(x, y\) or \(x, y, sample_weight\) is wanted"),
         ({"validation_data": ([[1, 2]], [[1]])}, ValueError, r"validation_data: x has shape \(1, 2\); \(rows, 3\)"),
         ({"validation_data": ([[1, 2, np.nan]], [[1]])}, ValueError, "validation_data: x must be finite"),
         ({"validation_data": ([[1, 2, 3]], [[1]]), "validation_fraction": 0.5}, ValueError, "are both given"),

@@ -42,6 +42,20 @@ def test_step_decay_fades_to_nothing_without_an_error():
     assert StepDecay(0.1, every=1)(10**6) == 0
 
 
+@pytest.mark.parametrize(
+    ("schedule", "step", "rate"),
+    [
+        (StepDecay(1.0, every=1), 2**53, 0),
+        (StepDecay(1e300, every=1, warmup=2**53), 2**51 - 1, 2.5e299),
+        (CosineDecay(1.0, steps=2**53, final=2.0), 2**52, 1.5),
+        (CosineDecay(1e300, steps=1, warmup=2**53), 2**51 - 1, 2.5e299),
+    ],
+    ids=lambda value: f"{value}"[:40] if not isinstance(value, int) else "",
+)
+def test_no_number_of_updates_is_too_large(schedule, step, rate):
+    assert schedule(step) == pytest.approx(rate, rel=1e-12)
+
+
 def test_step_decay_falls_by_ten_unless_told_otherwise():
     assert StepDecay(1, every=1)(1) == 0.1
 

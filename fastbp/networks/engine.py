@@ -73,7 +73,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
         some, some_order = rows.some(order, first, first + chunk)
         number = some_order.size or len(some.x)
         losses, _ = session.carry_out(state.parameters, *some.arrays, some_order, y_pred)
-        loss += float(losses[0]) * number / count
+        loss += float(losses[0]) * (number / count)
         if classify:
             picked = some_order if some_order.size else slice(None)
             y, weight = some.y[picked], 1.0 if some.weight is None else some.weight[picked]
@@ -110,6 +110,8 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
     try:
         losses, all_good = _update(state, session, rows, order, numbers)
         if not all_good:
+            contract.finite("x", rows.x)  # a nan or inf there is no divergence, and no batch before it counts
+            contract.finite("y", rows.y)
             # What was not finite came about somewhere in these batches: go through them again, one by one. The same
             # bits come again, so that nothing but time is lost.
             for i, first in enumerate(range(0, count, batch)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from fastbp.networks import engine
 from fastbp.networks.engine import Order, Rows
 from fastbp.networks.session import AS_THEY_LIE
 from fastbp.networks.state import Moment, State
+from fastbp.optimizers import Optimizer
 
 Callback = Callable[[int, dict[str, float]], Any]
 
@@ -36,6 +38,7 @@ def fit(
     state: State,
     rows: Rows,
     *,
+    optimizer: Optimizer | None,
     epochs: int,
     batch: int | None,
     shuffle: bool,
@@ -53,12 +56,12 @@ def fit(
     lowest, waited = math.inf, 0
     with tqdm(total=epochs, desc="fit", unit="epoch", disable=not progress) as bar:
         for epoch in range(epochs):
-            with state.turn():
+            with state.turn(), state.using(optimizer if epoch == 0 else None):
                 rate = state.optimizer.rate(state.updates)
                 losses = engine.train(state, rows, _order(state, trained, count, batch, shuffle), batch, epoch)
-                last = count - batch * (losses.size - 1)  # rows of the last batch
-                loss = (float(losses[:-1].sum()) * batch + float(losses[-1]) * last) / count
-                metrics = {"loss": loss, "learning_rate": rate}
+                shares = np.full(losses.size, batch / count)
+                shares[-1] = (count - batch * (losses.size - 1)) / count  # the last batch may have fewer rows
+                metrics = {"loss": float(np.sum(losses * shares)), "learning_rate": rate}
                 if validation is not None:
                     scores = engine.evaluate(state, *validation)
                     metrics |= {f"val_{name}": value for name, value in scores.items()}
@@ -85,6 +88,8 @@ def fit(
 def _order(state: State, trained: Order | None, count: int, batch: int, shuffle: bool) -> Order:
     """The rows of the next epoch."""
     if shuffle and batch < count:
-        order = state.generator.permutation(count)
+        generator = copy.deepcopy(state.generator)  # the one before is as it was, should the epoch come to nothing
+        order = generator.permutation(count)
+        state.generator = generator
         return order if trained is None else trained[order]
     return AS_THEY_LIE if trained is None else trained

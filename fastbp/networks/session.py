@@ -37,7 +37,7 @@ def rule_of(optimizer: Optimizer) -> int:
     return updates.NESTEROV if optimizer.nesterov else updates.MOMENTUM
 
 
-@np.errstate(over="ignore")  # what is beyond the dtype is inf, and training diverges
+@np.errstate(all="ignore")  # what is beyond the dtype is inf, and training diverges; powers of a beta fade to 0
 def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any]) -> FloatArray:
     """What the updates first ... first + count - 1 take, a row each."""
     numbers = np.zeros((count, updates.NUMBERS), dtype)

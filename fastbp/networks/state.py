@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,9 +51,10 @@ class State(Turns):
         self.architecture = architecture
         self.seed = seed
         self.generator = np.random.default_rng(seed)
+        initial = architecture.initial(self.generator)
         self.parameters = self._zeros()
         self.weights, self.biases = self.views(self.parameters)
-        for layer, (w, b) in enumerate(architecture.initial(self.generator)):
+        for layer, (w, b) in enumerate(initial):
             self.weights[layer][...], self.biases[layer][...] = w, b
         self.start(SGD())
         self._at_rest()
@@ -107,6 +110,19 @@ class State(Turns):
             self.optimizer = optimizer
         else:
             self.start(optimizer)
+
+    @contextmanager
+    def using(self, optimizer: Any) -> Iterator[None]:
+        """Use another optimizer for training that may fail: if it does so before its first update, nothing changes."""
+        before = self.optimizer, self.slots, self.updates, self.generator
+        self.use(optimizer)
+        begun = self.updates
+        try:
+            yield
+        except BaseException:
+            if self.updates == begun:
+                self.optimizer, self.slots, self.updates, self.generator = before
+            raise
 
     def moment(self) -> Moment:
         return Moment(self.parameters.copy(), tuple(slot.copy() for slot in self.slots), self.updates)

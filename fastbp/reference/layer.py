@@ -104,7 +104,7 @@ def backward(
     x = contract.rows_of_x(x, w)
     y_pred = contract.finite("y_pred", contract.rows_of_y("y_pred", y_pred, x, w))
     y = contract.rows_of_y("y", y, x, w)
-    if not _update(w, b, *_gradients(x, y_pred, y, mean), rate):
+    if not (np.isfinite(_cost(y_pred, y)) and _update(w, b, *_gradients(x, y_pred, y, mean), rate)):
         contract.diverged(0, x, y)
 
 
@@ -140,7 +140,8 @@ def train(
 ) -> FloatArray:
     """`steps` steps of gradient descent; costs of shape (steps + 1,), where costs[i] is the cost after i updates."""
     mean = contract.mean_of_bias(bias_reduction)
-    steps = contract.count("steps", steps, 0)
+    steps = contract.step_count(steps)
+    progress = contract.flag("progress", progress)
     w, b = contract.weights(w, b, updated=True)
     contract.apart(w, b, x=x, y=y)
     rate = contract.rate(learning_rate, w.dtype)

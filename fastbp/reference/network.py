@@ -15,7 +15,8 @@ The functions g_l and the losses are in `functions`, what an optimizer does with
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -82,13 +83,11 @@ class Network:
         The share is weighted by sample_weight, and nan where that is 0 throughout.
         """
         x, y, weight = self._checked(x, y, sample_weight)
-        contract.finite("x", x)
-        contract.finite("y", y)
         p, a = self._forward(x)
         scores = {"loss": self._loss(p[-1], a, y, weight)}
         if self.architecture.loss != "squared_error":
             right = _classes(p[-1]) == _classes(y)
-            scores["accuracy"] = float(np.sum(weight * right) / np.sum(weight))
+            scores["accuracy"] = float(np.sum(weight * right, dtype=np.float64) / np.sum(weight, dtype=np.float64))
         return scores
 
     def gradients(
@@ -106,13 +105,15 @@ class Network:
 
         optimizer: None is the one before, at first SGD(). One of another class, or that remembers more or less than
         the one before, starts anew; else the step count and what was remembered are kept.
-        FloatingPointError if the loss or the update is not finite: all is left as it was before this update.
+        FloatingPointError if the loss or the update is not finite: all is left as it was before this update, the
+        optimizer too.
         """
         x, y, weight = self._checked(x, y, sample_weight)
-        self._use(optimizer)
-        loss = self._update(x, y, weight)
-        if loss is None:
-            contract.network_diverged(x, y, self._step)
+        contract.apart_from_network(self._parameters, x=x, y=y, sample_weight=weight)
+        with self._using(optimizer):
+            loss = self._update(x, y, weight)
+            if loss is None:
+                contract.network_diverged(x, y, self._step)
         return loss
 
     def fit(
@@ -129,26 +130,31 @@ class Network:
         """Train: the loss of each epoch, the mean over its rows of the losses before the updates, and its first rate.
 
         batch_size: rows of an update, None for all; the last of an epoch may have fewer. shuffle: take the rows of
-        each epoch in a new order, if they are more than a batch. optimizer, FloatingPointError: as in `step`.
+        each epoch in a new order, if they are more than a batch. optimizer: as in `step`. FloatingPointError if the
+        loss or the update of a batch is not finite: all is left as the batch before it left it; if it is the first
+        of its epoch, as if that had not begun.
         """
         x, y, weight = self._checked(x, y, sample_weight)
+        contract.apart_from_network(self._parameters, x=x, y=y, sample_weight=weight)
         rows = len(x)
         epochs = contract.count("epochs", epochs, 0)
         batch_size = rows if batch_size is None else contract.count("batch_size", batch_size, 1)
         shuffle = contract.flag("shuffle", shuffle)
-        self._use(optimizer)
+        if optimizer is not None:
+            optimizers.checked(optimizer, self.architecture.dtype)
 
         history = History()
         for epoch in range(epochs):
-            metrics = {"loss": 0.0, "learning_rate": self._optimizer.rate(self._step)}
-            order = self._generator.permutation(rows) if shuffle and batch_size < rows else np.arange(rows)
-            for first in range(0, rows, batch_size):
-                batch = order[first : first + batch_size]
-                loss = self._update(x[batch], y[batch], weight[batch])
-                if loss is None:
-                    contract.network_diverged(x, y, self._step, epoch)
-                metrics["loss"] += loss * len(batch) / rows
-            history.append(metrics)
+            with self._using(optimizer if epoch == 0 else None):
+                metrics = {"loss": 0.0, "learning_rate": self._optimizer.rate(self._step)}
+                order = self._generator.permutation(rows) if shuffle and batch_size < rows else np.arange(rows)
+                for first in range(0, rows, batch_size):
+                    batch = order[first : first + batch_size]
+                    loss = self._update(x[batch], y[batch], weight[batch])
+                    if loss is None:
+                        contract.network_diverged(x, y, self._step, epoch)
+                    metrics["loss"] += loss * (len(batch) / rows)
+                history.append(metrics)
         return history
 
     def _checked(self, x: Any, y: Any, sample_weight: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -157,6 +163,8 @@ class Network:
         x = contract.samples(x, made.inputs, made.dtype)
         y, labels = contract.targets(y, len(x), made.outputs, made.dtype, labels=made.loss == "cross_entropy")
         weight = contract.row_weights(sample_weight, len(x), made.dtype)
+        contract.finite("x", x)
+        contract.finite("y", y)
         if labels:
             y = np.eye(made.outputs, dtype=made.dtype)[y]
         return x, y, np.ones(len(x), made.dtype) if weight is None else weight
@@ -187,7 +195,7 @@ class Network:
     def _loss(self, y_pred: FloatArray, a: FloatArray, y: FloatArray, weight: FloatArray) -> float:
         """C, in float64; a is a_L, as log y_pred would be -inf where y_pred rounds to 0."""
         y_pred, a, y = (array.astype(np.float64) for array in (y_pred, a, y))
-        return float(np.mean(weight * np.sum(LOSSES[self.architecture.loss](y_pred, a, y), axis=1)))
+        return float(np.sum(weight * np.sum(LOSSES[self.architecture.loss](y_pred, a, y), axis=1) / len(y)))
 
     def _output_delta(self, y_pred: FloatArray, y: FloatArray) -> FloatArray:
         """dC/da_L of one row, before its weight. The slopes of a cross-entropy and its activation cancel:
@@ -218,6 +226,19 @@ class Network:
             self._optimizer = optimizer
         else:
             self._start(optimizer)
+
+    @contextmanager
+    def _using(self, optimizer: Any) -> Iterator[None]:
+        """Use another optimizer for training that may fail: if it does so before its first update, nothing changes."""
+        before, random = (self._optimizer, self._slots, self._step), self._generator.bit_generator.state
+        self._use(optimizer)
+        begun = self._step
+        try:
+            yield
+        except BaseException:
+            if self._step == begun:
+                (self._optimizer, self._slots, self._step), self._generator.bit_generator.state = before, random
+            raise
 
     @_quiet
     def _update(self, x: FloatArray, y: FloatArray, weight: FloatArray) -> float | None:

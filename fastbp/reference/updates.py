@@ -12,11 +12,14 @@ from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
 
 
 def clipped(gradients: list[FloatArray], clip_norm: float | None) -> list[FloatArray]:
-    """g min(1, clip_norm / norm), where norm is that of all gradients together."""
+    """g min(1, clip_norm / norm), where norm is that of all gradients together; nan if that is beyond float64."""
     if clip_norm is None:
         return gradients
     norm = math.sqrt(sum(float(np.sum(np.square(g, dtype=np.float64))) for g in gradients))
-    return [g * (clip_norm / norm) for g in gradients] if norm > clip_norm else gradients
+    if norm <= clip_norm:
+        return gradients
+    share = clip_norm / norm if math.isfinite(norm) else math.nan  # not 0, which would pass for an update
+    return [g * share for g in gradients]
 
 
 def _sgd(optimizer: SGD, step: int, p: FloatArray, g: FloatArray, *slots: FloatArray) -> list[FloatArray]:
