@@ -134,7 +134,7 @@ def _state(path: Path, file: Any) -> State:
         *hidden, output = about["activations"]
         made = Architecture.of(about["sizes"], hidden, output, about["loss"], about["dtype"])
         seed = contract.count("seed", about["seed"], 0)
-        updates = contract.count("updates", about["updates"], 0, MOST_UPDATES)
+        updates = contract.count("updates", about["updates"], 0, MOST_UPDATES // 2)  # training goes on from there
         optimizer = optimizers.checked(optimizers.from_dict(about["optimizer"]), made.dtype)
         generator = np.random.default_rng()
         generator.bit_generator.state = about["random"]
