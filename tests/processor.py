@@ -15,7 +15,7 @@ def _without(*extensions):
 PROCESSORS = {
     "avx512": {},
     "avx2": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": _without("avx512", "avx10", "evex512", "amx")},
-    "sse": {"NUMBA_CPU_NAME": "generic"},  # every x86-64 has them
+    "sse": {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},  # every x86-64 has them
 }
 
 if __name__ == "__main__":

@@ -178,7 +178,8 @@ SETTINGS = [
 
 
 def test_all_that_machine_code_follows_from_has_a_folder_of_its_own(tmp_path):
-    folders = {in_a_process("-c", FOLDER, FASTBP_CACHE_DIR=str(tmp_path), **changes) for changes in SETTINGS}
+    host = {"NUMBA_CPU_NAME": None, "NUMBA_CPU_FEATURES": None, "FASTBP_CACHE_DIR": str(tmp_path)}
+    folders = {in_a_process("-c", FOLDER, **{**host, **changes}) for changes in SETTINGS}
     assert len(folders) == len(SETTINGS)
 
 
