@@ -28,13 +28,13 @@ def in_a_process(*command, **changes):
 def started(*command, **changes):
     """A process that goes on, and hears Ctrl-C as one in a terminal does; its streams are pipes of text."""
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    hearing = _hear_ctrl_c if os.name == "posix" else None
+    hearing = hear_ctrl_c if os.name == "posix" else None
     command = [sys.executable, *command]
     return subprocess.Popen(command, env=environment(**changes), text=True, preexec_fn=hearing, **pipes)
 
 
-def _hear_ctrl_c():
-    """Jobs in the background of a shell inherit that they do not."""
+def hear_ctrl_c():
+    """For `preexec_fn`: jobs in the background of a shell inherit that they do not."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

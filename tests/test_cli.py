@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from processes import hear_ctrl_c
 from transcript import SHOWN
 
 import fastbp
@@ -481,13 +482,17 @@ def test_failed_training_leaves_the_old_model(fastbp_command):
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signal")
 def test_interruption_is_one_line_and_exit_code_130(tmp_path):
-    with start("train", "--epochs", 10**8, "--save", "model", cwd=tmp_path) as process:
+    training = start("train", "--epochs", 10**8, "--save", "model", cwd=tmp_path, preexec_fn=hear_ctrl_c)
+    with training as process:
         for line in process.stdout:
             if line.startswith("training"):
                 break
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert errors == "Interrupted.\n"
     assert not os.listdir(tmp_path)
