@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,7 +126,8 @@ class Network:
 
         rows = self._rows(x, y, sample_weight)
         self._apart(rows)
-        with self._state.turn(), self._state.using(optimizer):
+        using = self._state.using(optimizer) if optimizer is not None else nullcontext()
+        with self._state.turn(), using:
             return float(engine.train(self._state, rows, AS_THEY_LIE, len(rows.x))[0])
 
     def fit(

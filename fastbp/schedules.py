@@ -38,7 +38,9 @@ class StepDecay:
 
     def __call__(self, step: int) -> float:
         """The rate of the update that comes after `step` others."""
-        step = contract.count("step", step, 0, MOST_UPDATES)
+        return self._after(contract.count("step", step, 0, MOST_UPDATES))
+
+    def _after(self, step: int) -> float:
         if step < self.warmup:
             return _rising(self.initial, step, self.warmup)
         return self.initial * self.factor ** ((step - self.warmup) // self.every)
@@ -73,7 +75,9 @@ class CosineDecay:
 
     def __call__(self, step: int) -> float:
         """The rate of the update that comes after `step` others."""
-        step = contract.count("step", step, 0, MOST_UPDATES)
+        return self._after(contract.count("step", step, 0, MOST_UPDATES))
+
+    def _after(self, step: int) -> float:
         if step < self.warmup:
             return _rising(self.initial, step, self.warmup)
         c = math.cos(math.pi * (min(step - self.warmup, self.steps) / self.steps))
@@ -86,11 +90,18 @@ class CosineDecay:
 
 
 Schedule = StepDecay | CosineDecay
+
+
 SCHEDULES = {kind.__name__: kind for kind in (StepDecay, CosineDecay)}
 
 
 def _rising(initial: float, step: int, warmup: int) -> float:
     return initial * ((step + 1) / warmup)  # their quotient first: no product overflows
+
+
+def rates(schedule: Schedule, first: int, count: int) -> list[float]:
+    """The rates of `count` updates in a row, the first of which comes after `first` others."""
+    return [schedule._after(step) for step in range(first, first + count)]
 
 
 def to_dict(record: Any) -> dict[str, Any]:

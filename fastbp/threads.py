@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 from fastbp import contract, quota
@@ -9,6 +10,7 @@ from fastbp import contract, quota
 _chosen: int | None = None
 
 
+@functools.cache
 def available() -> int:
     """NUMBA_NUM_THREADS, or the processors that this process may run on, as far as its control group lets it."""
     from numba import config

@@ -33,22 +33,31 @@ _SOURCES = ("kernels", "tiles")
 _SETTINGS = ("CPU_NAME", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
 
 
+def _sources():
+    return [source for folder in _SOURCES for source in sorted((_PACKAGE / folder).glob("*.py"))]
+
+
+def _stamps():
+    """When each source was written, and its length: what tells that it is another."""
+    stats = [(source, source.stat()) for source in _sources()]
+    return [(source, stat.st_mtime_ns, stat.st_size) for source, stat in stats]
+
+
 def _digest_of_sources():
-    """Of the sources as they lie on disk now; empty where there are none, as in an archive of compiled modules."""
     digest = hashlib.sha256()
-    sources = [source for folder in _SOURCES for source in sorted((_PACKAGE / folder).glob("*.py"))]
-    for source in sources:
+    for source in _sources():
         digest.update(str(source.relative_to(_PACKAGE)).encode() + b"\0" + source.read_bytes() + b"\0")
-    return digest.digest() if sources else b""
+    return digest.digest()
 
 
 # `fastbp.kernels` imports this module before its others. If the sources change later, the process runs an older version
 # than lies there, or parts of both: its machine code is nobody else's, and theirs not its own.
-_IMPORTED = _digest_of_sources()
+_IMPORTED, _DIGEST = _stamps(), _digest_of_sources()
 
 
 def _sources_are_those_imported():
-    return bool(_IMPORTED) and _digest_of_sources() == _IMPORTED
+    """Not if there are none either, as in an archive of compiled modules."""
+    return bool(_IMPORTED) and _stamps() == _IMPORTED
 
 
 @functools.cache
@@ -64,7 +73,7 @@ def cache_folder():
         return None
     settings = [getattr(config, name) for name in _SETTINGS]
     versions = (sys.version, numba.__version__, llvmlite.__version__, REGISTER_BITS)
-    made_from = (_IMPORTED, versions, repr(settings), llvm.get_host_cpu_name(), sorted(cpu_features().items()))
+    made_from = (_DIGEST, versions, repr(settings), llvm.get_host_cpu_name(), sorted(cpu_features().items()))
     digest = hashlib.sha256(repr(made_from).encode()).hexdigest()[:24]
     return parent / digest if parent.is_absolute() else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -88,8 +87,6 @@ def fit(
 def _order(state: State, trained: Order | None, count: int, batch: int, shuffle: bool) -> Order:
     """The rows of the next epoch."""
     if shuffle and batch < count:
-        generator = copy.deepcopy(state.generator)  # the one before is as it was, should the epoch come to nothing
-        order = generator.permutation(count)
-        state.generator = generator
+        order = state.generator.permutation(count)
         return order if trained is None else trained[order]
     return AS_THEY_LIE if trained is None else trained

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastbp import schedules
 from fastbp.architecture import Architecture
 from fastbp.call import CALL_SECONDS, SLOWEST, aligned, read_only
 from fastbp.contract import FloatArray
@@ -44,7 +45,7 @@ def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any
     if isinstance(optimizer.learning_rate, float):
         rates = np.full(count, optimizer.learning_rate)
     else:
-        rates = np.array([optimizer.rate(step) for step in range(first, first + count)])
+        rates = np.array(schedules.rates(optimizer.learning_rate, first, count))
     numbers[:, updates.SCALE] = 1.0
     numbers[:, updates.KEEP] = 1.0
     if isinstance(optimizer, SGD):

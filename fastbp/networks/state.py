@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,7 +104,7 @@ class State(Turns):
 
     def use(self, optimizer: Any) -> None:
         """Use another optimizer; one of the same kind goes on where the one before stopped."""
-        if optimizer is None:
+        if optimizer is None or optimizer is self.optimizer:
             return
         same = type(optimizers.checked(optimizer, self.architecture.dtype)) is type(self.optimizer)
         if same and optimizer.slots == self.optimizer.slots:
@@ -114,14 +115,14 @@ class State(Turns):
     @contextmanager
     def using(self, optimizer: Any) -> Iterator[None]:
         """Use another optimizer for training that may fail: if it does so before its first update, nothing changes."""
-        before = self.optimizer, self.slots, self.updates, self.generator
+        before, random = (self.optimizer, self.slots, self.updates), self.generator.bit_generator.state
         self.use(optimizer)
         begun = self.updates
         try:
             yield
         except BaseException:
             if self.updates == begun:
-                self.optimizer, self.slots, self.updates, self.generator = before
+                (self.optimizer, self.slots, self.updates), self.generator.bit_generator.state = before, random
             raise
 
     def moment(self) -> Moment:
@@ -152,8 +153,10 @@ class State(Turns):
 
     def is_good(self, session: Session) -> bool:
         """Whether all that the session has done is finite."""
-        vectors = (session.losses, self.parameters, *self.slots)
-        return all(np.isfinite(vector.min(initial=0)) and np.isfinite(vector.max(initial=0)) for vector in vectors)
+        vectors = (self.parameters, *self.slots)
+        return bool(np.isfinite(session.losses).all()) and all(
+            math.isfinite(vector.min()) and math.isfinite(vector.max()) for vector in vectors
+        )
 
     def session(self, purpose: int, batch: int, targets: int = 0, *, labels: bool = False) -> tuple[Any, Session]:
         """A workspace, and the key to give it back with; who has it has it alone."""
