@@ -44,8 +44,8 @@ def without_root_rights():
         ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE)
 
 
-def status_of_a_child(*works):
-    """The wait status of a forked child that does `work()` for each in turn and ends."""
+def child_of(*works):
+    """The number of a forked child that does `work()` for each in turn and ends."""
     if not (pid := os.fork()):
         try:
             for work in works:
@@ -54,7 +54,12 @@ def status_of_a_child(*works):
             sys.excepthook(*sys.exc_info())
             os._exit(1)
         os._exit(0)
-    return os.waitpid(pid, 0)[1]
+    return pid
+
+
+def status_of_a_child(*works):
+    """The wait status of such a child."""
+    return os.waitpid(child_of(*works), 0)[1]
 
 
 def die_at_byte(byte):

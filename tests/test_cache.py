@@ -296,6 +296,7 @@ FILLING = """
 import os, sys
 import numpy as np
 import fastbp.engine
+from processes import child_of
 
 def child(ready, go, told, folder):
     os.environ["FASTBP_CACHE_DIR"] = folder
@@ -305,17 +306,7 @@ def child(ready, go, told, folder):
 
 for folder in sys.argv[1:]:
     (wait, ready), (go, start), (hear, told) = os.pipe(), os.pipe(), os.pipe()
-    children = []
-    for _ in range(16):
-        if not (pid := os.fork()):
-            try:
-                os.close(start)
-                child(ready, go, told, folder)
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-                os._exit(1)
-            os._exit(0)
-        children.append(pid)
+    children = [child_of(lambda: os.close(start), lambda: child(ready, go, told, folder)) for _ in range(16)]
     for _ in children:
         os.read(wait, 1)
     os.close(start)  # all go

@@ -16,17 +16,10 @@ FORKING = """
 import os, signal, sys, threading, time
 import numpy as np
 import fastbp, workload
+from processes import status_of_a_child
 
 def forked(function):
-    if not (pid := os.fork()):
-        signal.alarm(60)
-        try:
-            function()
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
-    status = os.waitpid(pid, 0)[1]
+    status = status_of_a_child(lambda: signal.alarm(60), function)
     assert status == 0, f"the child ended with {status}"
 """
 

@@ -1,7 +1,6 @@
 """The command line: what each command prints and writes, and that every bad input ends in one line and exit code 2."""
 
 import gzip
-import io
 import os
 import re
 import signal
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from processes import hear_ctrl_c
+from table_files import npy, npz
 from transcript import SHOWN
 
 import fastbp
@@ -316,18 +316,6 @@ def test_example_shows_as_many_steps_as_asked_for(fastbp_command):
 
 def test_info_is_show_config(fastbp_command):
     assert passed(fastbp_command("info")).strip() == fastbp.show_config().strip()
-
-
-def npy(array, **options):
-    stream = io.BytesIO()
-    np.save(stream, array, **options)
-    return stream.getvalue()
-
-
-def npz(**arrays):
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    return stream.getvalue()
 
 
 # what is wrong: the file's name and content, further words, what the line says

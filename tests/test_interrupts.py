@@ -214,7 +214,7 @@ def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_batches(case, rounds):
     assert_soon(delays_of(NETWORK.format(case=case, times=times), sum(case[0]), times))
 
 
-def interrupted_at(number, function):
+def interrupted_at(number, function, *arguments):
     """Whether `function` came to its line of that number within fastbp; Ctrl-C came just before it.
 
     Lines that begin with `with` are left out: at the end of a block there, where a signal is not heard, they come up
@@ -235,7 +235,7 @@ def interrupted_at(number, function):
 
     sys.settrace(trace)
     try:
-        function()
+        function(*arguments)
     except KeyboardInterrupt:
         return True
     finally:
@@ -268,6 +268,16 @@ def assert_at_large(network, x):
     assert not done.is_alive()
 
 
+def assert_whole_at_any_line(untrained, fit, whole, x):
+    """Ctrl-C before each line of `fit` in turn leaves a network as after a whole batch, and to whoever wants it."""
+    line, network = 1, untrained()
+    while interrupted_at(line, fit, network):
+        assert workload.bits_of(network) == whole[network._state.updates]
+        assert_at_large(network, x)
+        line, network = line + 1, untrained()
+    assert line > 300, "the lines of the package are not traced: the test says nothing"
+
+
 def test_ctrl_c_at_any_line_leaves_a_network_whole_and_at_large():
     x, y = workload.rows_for(network_of(), ROWS)
     whole = batch_by_batch(network_of(), x, y, updates=10)
@@ -275,18 +285,12 @@ def test_ctrl_c_at_any_line_leaves_a_network_whole_and_at_large():
     early = fastbp.EarlyStopping(patience=1, minimum_change=100.0)
     options = {"batch_size": BATCH, "shuffle": False, "validation_data": (x, y), "early_stopping": early}
 
-    def fit():
+    def fit(network):
         network.fit(x, y, epochs=9, **options)
 
-    network = network_of()
-    fit()
-    assert workload.bits_of(network) == whole[5]
-    line, network = 1, network_of()
-    while interrupted_at(line, fit):
-        assert workload.bits_of(network) == whole[network._state.updates]
-        assert_at_large(network, x)
-        line, network = line + 1, network_of()
-    assert line > 300, "the lines of the package are not traced: the test says nothing"
+    fit(trained := network_of())
+    assert workload.bits_of(trained) == whole[5]
+    assert_whole_at_any_line(network_of, fit, whole, x)
 
 
 @pytest.mark.parametrize(
@@ -304,19 +308,13 @@ def test_ctrl_c_at_any_line_of_an_epoch_that_diverges_takes_no_batch_that_does(d
     rows[part][40] = value  # in the third batch
     whole = batch_by_batch(untrained(), x, y, updates=2)
 
-    def fit():
+    def fit(network):
         with pytest.raises(FloatingPointError):
             network.fit(x, y, batch_size=BATCH, shuffle=False)
 
-    network = untrained()
-    fit()
-    assert workload.bits_of(network) == whole[2]
-    line, network = 1, untrained()
-    while interrupted_at(line, fit):
-        assert workload.bits_of(network) == whole[network._state.updates]
-        assert_at_large(network, x[:BATCH])
-        line, network = line + 1, untrained()
-    assert line > 300, "the lines of the package are not traced: the test says nothing"
+    fit(trained := untrained())
+    assert workload.bits_of(trained) == whole[2]
+    assert_whole_at_any_line(untrained, fit, whole, x[:BATCH])
 
 
 def test_ctrl_c_at_any_line_leaves_the_steps_of_a_layer_whole(layer):
