@@ -42,10 +42,10 @@ class Pool:
                     self._start(self._hired + 1)
 
     def _start(self, number: int) -> None:
-        atomics.hang_bell(self.door, team.HELPERS + 2 * number - 1)
-        arguments = self.door, number, LOOKS
         # Counted before it is there: Ctrl-C in between costs its help, but no two helpers ever have the same number.
         self._hired = number
+        atomics.hang_bell(self.door, team.HELPERS + 2 * number - 1)
+        arguments = self.door, number, LOOKS
         try:
             threading.Thread(target=team.help_out, args=arguments, name=f"fastbp-{number}", daemon=True).start()
         except RuntimeError:  # the system gives no more threads: those that are there will do
@@ -54,7 +54,7 @@ class Pool:
 
 _NOBODY = atomics.board(0)
 _current: Pool | None = None
-_opening = threading.Lock()  # held by who opens the pool, or hires
+_opening = threading.RLock()  # held by who opens the pool, or hires; a signal handler may come in between
 
 
 def engage(workers: int) -> Any:
@@ -74,7 +74,7 @@ def engage(workers: int) -> Any:
 def _after_fork() -> None:
     # The helpers of the parent do not live on in the child, nor does a thread that was hiring them.
     global _current, _opening
-    _current, _opening = None, threading.Lock()
+    _current, _opening = None, threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):  # where processes fork

@@ -453,3 +453,65 @@ assert workload.bits_of(network) == workload.bits_of(again)
 
 def test_a_signal_handler_in_the_middle_of_a_batch_predicts_and_is_refused_what_would_not_be_whole(tmp_path):
     in_a_process("-c", HANDLING, str(tmp_path / "network.safetensors"))
+
+
+BEGINNING = """
+import signal, sys
+import numpy.ma, fastbp, workload
+import fastbp.engine, fastbp.networks.fitting  # a module that is imported in part is nobody's
+
+handled = []
+
+def handle(*_):
+    try:
+        handled.append(workload.trained())
+    except RuntimeError as error:
+        handled.append(str(error))
+
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, float(sys.argv[1]))
+trained = workload.trained()
+while not handled:
+    trained = workload.trained()
+assert workload.trained() == trained
+assert handled == [trained] or "middle of compiling or loading" in handled[0], handled[0]
+print(handled != [trained])
+"""
+
+
+def test_a_signal_handler_in_the_middle_of_the_first_call_trains_or_is_refused(rounds):
+    """It trains where the pool is opened and helpers are hired, and is refused where a kernel is loaded."""
+    workload.trained()  # to the cache
+    moments = np.linspace(0.001, 0.25, rounds(12, 100))
+    failed = [in_a_process("-c", BEGINNING, str(after)) == "True\n" for after in moments]
+    print(f"{sum(failed)} of {len(failed)} handlers were refused")
+    assert 0 < sum(failed) < len(failed)
+
+
+LATE = """
+import signal
+import numpy as np
+import fastbp
+from fastbp.kernels import cache
+
+def late(*_):
+    raise TimeoutError("too late")
+
+def slow(data):
+    signal.raise_signal(signal.SIGALRM)
+    return loads(data)
+
+signal.signal(signal.SIGALRM, late)
+loads, cache.pickle.loads = cache.pickle.loads, slow
+try:
+    fastbp.sigmoid(0.0)
+except TimeoutError as error:
+    print(error)
+cache.pickle.loads = loads
+print(fastbp.sigmoid(0.0))
+"""
+
+
+def test_what_a_signal_handler_raises_while_a_kernel_is_loaded_is_not_lost():
+    fastbp.sigmoid(0.0)  # to the cache
+    assert in_a_process("-c", LATE) == "too late\n0.5\n"

@@ -78,6 +78,23 @@ def cache_folder():
     return parent / digest if parent.is_absolute() else None
 
 
+# What files raise that are not there, or hold something else. An error of another kind is not theirs: a signal handler
+# may raise it, such as a TimeoutError.
+_UNREADABLE = (
+    FileNotFoundError,
+    NotADirectoryError,
+    PermissionError,
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    IndexError,
+    KeyError,
+    TypeError,
+    UnicodeDecodeError,
+)
+
+
 class KernelCache:
     """The cache of one dispatcher; Numba calls the methods."""
 
@@ -99,7 +116,7 @@ class KernelCache:
                 return None  # compiled anew, and replaced
             target_context.refresh()
             result = compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
-        except Exception:  # whatever a file may hold: what it would have spared is done again
+        except _UNREADABLE:  # what the file would have spared is done again
             return None
         self.hits += 1
         return result

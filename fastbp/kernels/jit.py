@@ -29,7 +29,22 @@ def entry(function):
         return np.errstate(all="ignore")(function)
     dispatcher = njit(**_OPTIONS, no_cfunc_wrapper=True)(function)
     dispatcher._cache = KernelCache(function)
+    dispatcher._compile_for_args = _unless_compiling(dispatcher._compile_for_args)
     return dispatcher
+
+
+def _unless_compiling(compile_for_args):
+    """What Numba calls for arguments of new types: not in the middle of another compilation, which LLVM aborts."""
+
+    def compile_at_rest(*args, **kws):
+        if global_compiler_lock.is_locked():  # by this very thread
+            raise RuntimeError(
+                "this thread is in the middle of compiling or loading a kernel, as a signal handler may find it; "
+                "a call after that is wanted"
+            )
+        return compile_for_args(*args, **kws)
+
+    return compile_at_rest
 
 
 if hasattr(os, "register_at_fork"):  # where processes fork
