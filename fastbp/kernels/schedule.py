@@ -140,15 +140,14 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
     part, group = task // plan.groups, task % plan.groups
     o = outputs * group // plan.groups
     count = outputs * (group + 1) // plan.groups - o
-    gradient_t = matrix_at(memory, plan.gradient_t + (part * outputs + o) * plan.width, count, plan.width)
+    rows_of_gradient = count if purpose > COST and plan.stretch == 0 else 0
+    gradient_t = matrix_at(memory, plan.gradient_t + (part * outputs + o) * plan.width, rows_of_gradient, plan.width)
     bias_gradient = matrix_at(memory, plan.bias_gradient + (part * outputs + o) * plan.lanes, count, plan.lanes)
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
     if first_row == 0:
         clear(cost)
-        if purpose != FORWARD:
-            clear(bias_gradient)
-            if plan.stretch == 0:
-                clear(gradient_t)
+        clear(bias_gradient)
+        clear(gradient_t)
     x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
     panels = -(-(last_row - first_row) // plan.panel)
     first = first_row + panels * part // plan.parts * plan.panel
@@ -164,7 +163,7 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
             y_pred_t = matrix_at(memory, plan.y_pred_t + worker * plan.worker, outputs, plan.panel)
         y_pred_t = block(y_pred_t, o, 0, count, plan.panel)
         _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
-        if purpose > COST and plan.stretch == 0:
+        if rows_of_gradient > 0:
             ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
             add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), 1, ahead)
 
