@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from fastbp.kernels import schedule
 from fastbp.kernels.schedule import Plan
-from fastbp.tiles.registers import CACHE_LINE, TILE_ROWS_OF_DOTS, TILE_VECTORS, lanes_of
+from fastbp.tiles.registers import CACHE_LINE, REGISTER_BITS, TILE_ROWS_OF_DOTS, TILE_VECTORS, lanes_of
 
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
 WIDE_BYTES = 256 * 1024
@@ -30,6 +30,17 @@ MOST_GROUPS = 16
 STRETCH_PANELS = 16
 PANEL_BYTES = 8 * 1024
 MOST_TILES = 8
+LEAST_ROWS = 32
+WANTED_ROWS = 32 if REGISTER_BITS == 512 else 64
+WANTED_BYTES = 96 * 1024
+# Rows of x that are a multiple of this apart fall into one or two sets of a level 1 cache, which hold eight lines each.
+# A gradient then takes in x packed, so many bytes of its rows at a time: 1000 x 512 -> 64 in float64 took 8.1 ms on a
+# Zen 3, and 4.6 so.
+SAME_SETS = 2048
+PACKED_BYTES = 256
+# Cycles of a vector of multiply-adds in `matmul.add_product` and `add_product_with_t`, whose tiles of dots are so few
+# with 16 registers that some wait for the ones before. Measured on a Zen 4 (512 bits) and a Zen 3.
+OUTER, DOTS = (1.0, 1.0) if REGISTER_BITS == 512 else (0.5, 0.7)
 # Multiply-adds of a step below which a second thread does not pay: 200 x 64 -> 10 (370 000) takes 27 us on one and
 # 39 us on two, 512 x 64 -> 10 (940 000) 47 us and 41 us.
 PARALLEL_WORK = 500_000
@@ -59,21 +70,27 @@ def tiny_size(rows: int, inputs: int, outputs: int, itemsize: int) -> int:
 
 
 def panel_rows(inputs: int, dtype: np.dtype[Any]) -> int:
-    """Rows of a panel: whole tiles, and few enough that the panel and its transpose stay in the level 1 or 2 cache."""
+    """Rows of a panel: whole tiles, and few enough that the panel and its transpose stay in the level 1 or 2 cache.
+
+    Not too few: each of them is one k of a gradient's tile, which is loaded and stored once more for every panel, and
+    with 256 bits a tile is as narrow as 8 rows of float64. 5000 x 300 -> 33 ran at 42 % of a Zen 3's peak with these.
+    """
     tile = TILE_VECTORS * lanes_of(dtype.itemsize)
-    return tile * max(1, min(MOST_TILES, PANEL_BYTES // (tile * inputs * dtype.itemsize)))
+    row_bytes = inputs * dtype.itemsize
+    least = max(LEAST_ROWS, min(WANTED_ROWS, WANTED_BYTES // row_bytes))
+    return tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
 
 
 def direct_is_faster(rows: int, inputs: int, outputs: int, groups: int, lanes: int) -> bool:
     """Whether x is better multiplied as it lies: then every product ends with a sum over the lanes of a vector.
 
-    In cycles, measured: 1 for a vector of multiply-adds, 5 for each row of a square that is transposed (by each group
-    of outputs), 4 for the sum of the lanes of a vector, 30 for a tile of such sums.
+    In cycles, measured: OUTER or DOTS for a vector of multiply-adds, 5 for each row of a square that is transposed (by
+    each group of outputs), 4 for the sum of the lanes of a vector, 30 for a tile of such sums.
     """
     vectors_of_rows, vectors_of_inputs = -(-rows // lanes), -(-inputs // lanes)
-    transposed = vectors_of_rows * (outputs * inputs + 5 * lanes * vectors_of_inputs * groups)
+    transposed = vectors_of_rows * (OUTER * outputs * inputs + 5 * lanes * vectors_of_inputs * groups)
     tiles = -(-rows // TILE_VECTORS) * -(-outputs // TILE_ROWS_OF_DOTS)
-    direct = outputs * rows * (vectors_of_inputs + 4) + 30 * tiles
+    direct = outputs * rows * (DOTS * vectors_of_inputs + 4) + 30 * tiles
     return direct < transposed
 
 
@@ -96,7 +113,8 @@ def spaced(columns: int, dtype: np.dtype[Any]) -> int:
     """
     line = CACHE_LINE // dtype.itemsize
     lines = -(-columns // line)
-    return (lines + 1) * line if lines >= 4 and lines % 2 == 0 else columns
+    wider_than_tile = columns > TILE_VECTORS * lanes_of(dtype.itemsize)  # else rows are read as they lie in memory
+    return (lines + 1) * line if lines >= 4 and lines % 2 == 0 and wider_than_tile else columns
 
 
 @functools.lru_cache(maxsize=256)
@@ -105,6 +123,7 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
     lanes = lanes_of(dtype.itemsize)
     panel = panel_rows(inputs, dtype)
     panels = -(-rows // panel)
+    stride = spaced(panel, dtype)
     weights = inputs * outputs
     large = work_of(rows, inputs, outputs) > PARALLEL_WORK
     workers = threads if large else 1
@@ -124,6 +143,7 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
         parts = shards
     stretch = parts * panel if wide else 0
     direct = direct_is_faster(rows, inputs, outputs, groups, lanes)
+    packed = 0 if forward or wide or inputs * dtype.itemsize % SAME_SETS else PACKED_BYTES // dtype.itemsize
     width = padded(inputs, panel if wide else lanes, dtype)
     # A group of outputs is updated by whom it belongs to: its gradient lies in that core's cache.
     pieces = min(width // lanes, groups if few else min(outputs, -(-weights // PIECE)))
@@ -136,10 +156,10 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
         "bias_gradient": parts * outputs * lanes,
     }
     own = {
-        "x_t": 0 if direct else inputs * panel,
+        "x_t": 0 if direct else inputs * stride,
         "y_t": outputs * panel,
         "y_pred_t": 0 if wide else outputs * panel,
-        "strip": stretch * panel,
+        "strip": stretch * panel if wide else panel * packed,
     }
     if wide:
         shared["y_pred_t"] = outputs * stretch
@@ -151,12 +171,14 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
     return Plan(
         threads=workers,
         panel=panel,
+        stride=stride,
         parts=parts,
         groups=groups,
         shards=shards,
         stretch=stretch,
         pieces=pieces,
         direct=int(direct),
+        packed=packed,
         width=width,
         lanes=lanes,
         size=end + workers * per_worker,

@@ -313,6 +313,8 @@ def test_no_shape_leaves_a_residue_out(engine, dtype, layer, rows):
         (5, 3, 2999),  # many outputs
         (1031, 784, 10),  # more rows than fit a cache, few outputs
         (517, 257, 259),  # all three beyond a block
+        (1301, 1024, 11),  # rows that fall into the same cache sets, and are packed
+        (33, 512, 130),
     ],
     ids=str,
 )

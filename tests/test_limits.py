@@ -10,6 +10,7 @@ from processes import in_a_process
 
 import fastbp
 from fastbp.plan import PAGE, plan_for
+from fastbp.tiles.registers import CACHE_LINE
 
 PACKAGE = Path(fastbp.__file__).parent
 
@@ -66,11 +67,13 @@ def test_memory_does_not_grow_with_the_rows(layer, function):
 
 def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
     """The formula in words: so much, however many rows."""
-    for inputs, outputs in [(20, 50), (64, 10), (784, 10), (300, 33), (1, 1)]:
+    for inputs, outputs in [(20, 50), (64, 10), (784, 10), (300, 33), (1, 1), (1024, 10)]:
         for threads in (1, 2, 16):
             plan = plan_for(10_000_000, inputs, outputs, np.dtype("float32"), threads, forward=False)
             weights = outputs * plan.width
-            of_thread = (inputs + 2 * outputs) * plan.panel + 6 * PAGE // 4
+            of_thread = inputs * plan.stride + (2 * outputs + plan.packed) * plan.panel + 6 * PAGE // 4
+            assert plan.stride <= plan.panel + CACHE_LINE // 4
+            assert plan.packed * 4 in (0, 256)
             shared = (2 + plan.shards) * weights + plan.parts * outputs * plan.lanes + 2 * outputs + 6 * PAGE // 4
             assert plan.size <= shared + plan.threads * of_thread
             assert plan.shards <= 32

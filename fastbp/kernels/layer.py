@@ -113,10 +113,13 @@ def clear(matrix):
 def copy(source, target):
     """target = source; neither is padded."""
     rows, columns = source.shape
+    whole = columns - columns % lanes(source)
     for row in range(rows):
-        for column in range(0, columns, lanes(source)):
-            count = columns - column
-            store_some(target, row, column, load_some(source, row, column, count), count)
+        for column in range(0, whole, lanes(source)):
+            store(target, row, column, load(source, row, column))
+        if whole < columns:  # few processors are quick to store a part of a vector
+            count = columns - whole
+            store_some(target, row, whole, load_some(source, row, whole, count), count)
 
 
 @kernel

@@ -69,12 +69,14 @@ class Plan(NamedTuple):
 
     threads: int
     panel: int  # rows that go forward together
+    stride: int  # from row to row of x_t: a panel, and what keeps rows out of the same cache sets
     parts: int  # of the rows: shards, or the panels of a stretch
     groups: int  # of the outputs, in which a part goes forward
     shards: int  # partial gradients: a part has its own, or all have one
     stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
     pieces: int  # tasks in which weights are loaded, updated and saved
     direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
+    packed: int  # columns of x that are packed at a time for the gradient; 0 if it takes in x as it lies
     width: int  # columns of w_t and gradient_t: inputs, padded
     lanes: int
     size: int  # of the memory, in elements
@@ -86,9 +88,9 @@ class Plan(NamedTuple):
     bias_gradient: int  # (parts * outputs, lanes)
     y_pred_t: int  # (outputs, stretch) for all workers, or (outputs, panel) for each
     # For each worker.
-    x_t: int  # (inputs, panel)
+    x_t: int  # (inputs, stride)
     y_t: int  # (outputs, panel)
-    strip: int  # (stretch, panel)
+    strip: int  # (stretch, panel), or (panel, packed)
 
 
 @inlined
@@ -118,9 +120,9 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
         if plan.direct:
             add_product_with_t(y_pred_t, w_t, x, ahead)
         else:
-            x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel)
+            x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.stride)
             if fresh:
-                transpose(x, x_t)
+                transpose(x, block(x_t, 0, 0, inputs, rows))
             add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), 1, ahead)
         activate(y_pred_t, outputs, rows)
     if purpose == FORWARD:
@@ -130,6 +132,19 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
         if fresh:
             transpose(block(arrays.y, row, o, rows, outputs), y_t)
         cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient)
+
+
+@inlined
+def _add_packed(gradient_t, delta_t, arrays, plan, worker, row, rows, ahead):
+    """The gradient takes in the rows of a panel, some columns after the others, which are packed before."""
+    inputs = arrays.x.shape[1]
+    strip = matrix_at(arrays.memory, plan.strip + worker * plan.worker, rows, plan.packed)
+    for column in range(0, inputs, plan.packed):
+        columns = min(plan.packed, inputs - column)
+        some = block(strip, 0, 0, rows, columns)
+        copy(block(arrays.x, row, column, rows, columns), some)
+        some_ahead = block(ahead, 0, ahead.shape[1] // inputs * column, 1, ahead.shape[1] // inputs * columns)
+        add_product(block(gradient_t, 0, column, gradient_t.shape[0], columns), delta_t, some, 1, some_ahead)
 
 
 @inlined
@@ -165,7 +180,10 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
         if rows_of_gradient > 0:
             ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
-            add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), 1, ahead)
+            if plan.packed == 0:
+                add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), 1, ahead)
+            else:
+                _add_packed(gradient_t, y_pred_t, arrays, plan, worker, row, rows, ahead)
 
 
 @inlined
