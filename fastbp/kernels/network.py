@@ -245,15 +245,15 @@ def _back(arrays, plan, layer, base, k, count, columns):
 
 
 @inlined
-def _follow(arrays, plan, start, rows, columns, stride, gradient):
-    """Update (rows, columns) of the parameters, from `start` on and `stride` from row to row."""
+def _follow(arrays, plan, start, rows, width, column, columns, gradient):
+    """Update some columns of the parameters from `start` on, (rows, width)."""
     update(
         plan.rule,
         block(arrays.numbers, arrays.state[BATCH], 0, 1, arrays.numbers.shape[1]),
-        block(matrix_at(arrays.parameters, start, rows, stride), 0, 0, rows, columns),
+        block(matrix_at(arrays.parameters, start, rows, width), 0, column, rows, columns),
         gradient,
-        block(matrix_at(arrays.first, start, rows, stride), 0, 0, rows, columns),
-        block(matrix_at(arrays.second, start, rows, stride), 0, 0, rows, columns),
+        block(matrix_at(arrays.first, start, rows, width), 0, column, rows, columns),
+        block(matrix_at(arrays.second, start, rows, width), 0, column, rows, columns),
     )
 
 
@@ -284,7 +284,7 @@ def _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fres
         some = block(input_, 0, column, rows, columns)
         add_product(target, delta_t, some, 0 if fresh else 1, block(target, 0, 0, 1, 0))
         if plan.fused > 0:
-            _follow(arrays, plan, start + column, count, columns, width, target)
+            _follow(arrays, plan, start, count, width, column, columns, target)
 
 
 @inlined
@@ -341,7 +341,7 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
     elif kind == UPDATE:
         start = arrays.layers[layer, PARAMETERS] + o * arrays.layers[layer, WIDTH]
         size = count * arrays.layers[layer, WIDTH]
-        _follow(arrays, plan, start, 1, size, size, matrix_at(arrays.gradient, start, 1, size))
+        _follow(arrays, plan, start, 1, size, 0, size, matrix_at(arrays.gradient, start, 1, size))
     else:
         _turn(arrays, layer, o, count)
 
