@@ -240,7 +240,7 @@ def pair(y_pred: Any, y: Any) -> tuple[FloatArray, FloatArray]:
 
 def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
     """The learning rate: a positive number that is finite, and above 0, in the dtype of the weights."""
-    value = _float(learning_rate, f"learning_rate is {shown(learning_rate)}; a positive number is wanted")
+    value = _float("learning_rate", learning_rate, "a positive number")
     smallest, largest = _LIMITS[dtype]
     if not smallest <= value <= largest:
         raise ValueError(f"learning_rate is {value!r}; a finite positive number in dtype {dtype} is wanted")
@@ -260,17 +260,16 @@ def not_negative(name: str, value: Any, *, below: float = math.inf) -> float:
 
 
 def _number(name: str, value: Any, good: Callable[[float], bool], wanted: str) -> float:
-    message = f"{name} is {shown(value)}; {wanted} is wanted"
-    number = _float(value, message)
+    number = _float(name, value, wanted)
     if not (good(number) and math.isfinite(number)):
-        raise ValueError(message)
+        raise ValueError(f"{name} is {shown(value)}; {wanted} is wanted")
     return number
 
 
-def _float(value: Any, message: str) -> float:
-    """A real number as float64, inf if it is beyond; else a TypeError with the message."""
+def _float(name: str, value: Any, wanted: str) -> float:
+    """A real number as float64, inf if it is beyond; else a TypeError."""
     if not isinstance(value, numbers.Real) or isinstance(value, (bool, np.timedelta64)):  # which NumPy calls real
-        raise TypeError(message)
+        raise TypeError(f"{name} is {shown(value)}; {wanted} is wanted")
     try:
         return float(value)
     except OverflowError:  # a whole number or a fraction
@@ -279,9 +278,11 @@ def _float(value: Any, message: str) -> float:
 
 def holds(name: str, value: float, dtype: np.dtype[Any], *, below: float = math.inf) -> None:
     """Refuse a setting that the dtype rounds to 0, to its limit or to infinity, though it is none of these."""
+    if value == 0:
+        return
     with np.errstate(over="ignore", under="ignore"):
         rounded = float(dtype.type(value))
-    if value and not 0 < rounded < below:
+    if not 0 < rounded < below:
         limit = f"below {below:g}" if below < math.inf else "finite"
         raise ValueError(f"{name} is {value!r}; a number that is above 0 and {limit} in dtype {dtype} is wanted")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,7 +54,8 @@ def fit(
     batch = count if batch is None else min(batch, count)
     best: Moment | None = None
     lowest, waited = math.inf, 0
-    with tqdm(total=epochs, desc="fit", unit="epoch", disable=not progress) as bar:
+    # A bar that is not shown costs as much as five steps of a small network.
+    with tqdm(total=epochs, desc="fit", unit="epoch") if progress else nullcontext() as bar:
         for epoch in range(epochs):
             with state.turn(), state.using(optimizer if epoch == 0 else None):
                 rate = state.optimizer.rate(state.updates)
@@ -70,10 +72,10 @@ def fit(
                         lowest, waited, best, history.best_epoch = metrics[stopping.monitor], 0, state.moment(), epoch
                     else:
                         waited += 1
-            if progress:
+            if bar is not None:
                 told = {name: f"{value:.4g}" for name, value in metrics.items() if name != "learning_rate"}
                 bar.set_postfix(told, refresh=False)
-            bar.update()
+                bar.update()
             if (callback is not None and callback(epoch, dict(metrics)) is True) or (
                 stopping is not None and waited >= stopping.patience
             ):
