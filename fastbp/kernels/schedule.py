@@ -135,7 +135,7 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
 
 
 @inlined
-def _add_packed(gradient_t, delta_t, arrays, plan, worker, row, rows, ahead):
+def _add_packed(gradient_t, delta_t, arrays, plan, worker, row, rows, kept, ahead):
     """The gradient takes in the rows of a panel, some columns after the others, which are packed before."""
     inputs = arrays.x.shape[1]
     strip = matrix_at(arrays.memory, plan.strip + worker * plan.worker, rows, plan.packed)
@@ -144,7 +144,7 @@ def _add_packed(gradient_t, delta_t, arrays, plan, worker, row, rows, ahead):
         some = block(strip, 0, 0, rows, columns)
         copy(block(arrays.x, row, column, rows, columns), some)
         some_ahead = block(ahead, 0, ahead.shape[1] // inputs * column, 1, ahead.shape[1] // inputs * columns)
-        add_product(block(gradient_t, 0, column, gradient_t.shape[0], columns), delta_t, some, 1, some_ahead)
+        add_product(block(gradient_t, 0, column, gradient_t.shape[0], columns), delta_t, some, kept, some_ahead)
 
 
 @inlined
@@ -162,7 +162,10 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
     if first_row == 0:
         clear(cost)
         clear(bias_gradient)
-        clear(gradient_t)
+        written = (
+            -(-inputs // plan.lanes) * plan.lanes
+        )  # by the products; the rest is updated too, and must stay finite
+        clear(block(gradient_t, 0, written, rows_of_gradient, plan.width - written))
     x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
     panels = -(-(last_row - first_row) // plan.panel)
     first = first_row + panels * part // plan.parts * plan.panel
@@ -180,10 +183,11 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
         if rows_of_gradient > 0:
             ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
+            kept = 0 if first_row == 0 and row == first else 1
             if plan.packed == 0:
-                add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), 1, ahead)
+                add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), kept, ahead)
             else:
-                _add_packed(gradient_t, y_pred_t, arrays, plan, worker, row, rows, ahead)
+                _add_packed(gradient_t, y_pred_t, arrays, plan, worker, row, rows, kept, ahead)
 
 
 @inlined
