@@ -270,6 +270,20 @@ def test_transpose_some_stays_inside_for_every_residue(dtype, at):
             assert left_behind(compiled, a, out, at) == left_behind(twin, a, out, at), f"{rows} x {columns}"
 
 
+def _transpose_columns_at_the_edge(a, out, at):
+    op.transpose_some_columns(a, at, 2 * at, out)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_transpose_some_columns_stays_inside_for_every_number_of_columns(dtype, at):
+    lanes = LANES[dtype.name]
+    compiled, twin = (on_blocks(_transpose_columns_at_the_edge, jit) for jit in (numba.njit, as_it_is))
+    for rows in range(at + lanes, at + lanes + 3):
+        for columns in range(2 * at + 1, 2 * at + lanes + 3):
+            a, out = numbers(rows, columns, dtype), np.full((columns, rows), 0.5, dtype)
+            assert left_behind(compiled, a, out, at) == left_behind(twin, a, out, at), f"{rows} x {columns}"
+
+
 def test_squares_of_some_columns_make_a_whole_square(dtype):
     lanes = LANES[dtype.name]
     square, out = numbers(lanes, lanes, dtype), np.zeros((lanes, lanes), dtype)
@@ -278,7 +292,11 @@ def test_squares_of_some_columns_make_a_whole_square(dtype):
         for column in range(0, lanes, op.narrow_lanes(a)):
             op.transpose_some(a, 0, column, out)
 
-    for transpose in (lambda a, out, count: op.transpose_square(a, 0, 0, out), by_columns):
+    def by_whole_columns(a, out, count):
+        for column in range(0, lanes, op.narrow_lanes(a)):
+            op.transpose_some_columns(a, 0, column, out)
+
+    for transpose in (lambda a, out, count: op.transpose_square(a, 0, 0, out), by_columns, by_whole_columns):
         left = np.frombuffer(left_behind(on_blocks(transpose, as_it_is), square, out, 0), dtype)
         assert left.tobytes() == surrounded(square.T, 1, 5, GUARD).tobytes()
 

@@ -32,6 +32,7 @@ from fastbp.tiles.operations import (
     store_some,
     sum_lanes,
     transpose_some,
+    transpose_some_columns,
     transpose_square,
 )
 
@@ -47,12 +48,16 @@ def transpose(source, target):
         copy(source, as_row(target))
         return
     for row in range(0, rows, lanes(source)):
+        whole = row + lanes(source) <= rows
         for column in range(0, columns, lanes(source)):
-            if row + lanes(source) <= rows and column + lanes(source) <= columns:
+            if whole and column + lanes(source) <= columns:
                 transpose_square(source, row, column, target)
             else:
                 for some in range(column, min(column + lanes(source), columns), narrow_lanes(source)):
-                    transpose_some(source, row, some, target)
+                    if whole:
+                        transpose_some_columns(source, row, some, target)
+                    else:
+                        transpose_some(source, row, some, target)
 
 
 @kernel

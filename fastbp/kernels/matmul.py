@@ -85,12 +85,17 @@ _six_by_some = _tile(6, 1, load_tile, add_outer_some, store_tile)
 _four_by_some = _tile(4, 1, load_tile, add_outer_some, store_tile)
 
 
-@kernel
+@inlined
 def add_product(c, a, b, kept, ahead):
     """c += a b if c is `kept` (1), else (0) c = a b; meanwhile, evenly, ask for `ahead`, a row of numbers needed next.
 
     c (rows, columns), padded to whole vectors    a (rows, depth)    b (depth, columns)
     """
+    _add_product(c, a, b, int(kept), ahead)  # of a literal, Numba would make a type, and compile once more for it
+
+
+@kernel
+def _add_product(c, a, b, kept, ahead):
     height = c.shape[0]
     depth, columns = b.shape
     width = TILE_VECTORS * lanes(b)

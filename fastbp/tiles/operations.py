@@ -645,8 +645,17 @@ def transpose_square(source, row, column, target):
     target[column : column + size, row : row + size] = source[row : row + size, column : column + size].T
 
 
+def transpose_some_columns(source, row, column, target):
+    """The same for `lanes` rows and `narrow_lanes` columns, of which only those inside of source are read and written.
+
+    They are written whole, which few processors are slow to do, as some are with a part of a vector.
+    """
+    inside = source[row : row + lanes(source), column : column + narrow_lanes(source)]
+    target[column : column + inside.shape[1], row : row + lanes(source)] = inside.T
+
+
 def transpose_some(source, row, column, target):
-    """The same for `lanes` rows and `narrow_lanes` columns: only what lies inside of source is read and written."""
+    """The same for `lanes` rows, too, of which only those inside of source are read and written."""
     inside = source[row : row + lanes(source), column : column + narrow_lanes(source)]
     rows, columns = inside.shape
     target[column : column + columns, row : row + rows] = inside.T
@@ -661,7 +670,7 @@ def _perfect_shuffles(emitter, lines, low, high):
     return lines
 
 
-def _transpose(emitter, source, row, column, target, some):
+def _transpose(emitter, source, row, column, target, some_rows=False, some_columns=False):
     # Registers of 256 bits are put together from two loads of 128, so that only the squares of 128 x 128 bits inside
     # them are left to shuffle. 16 x 16 float32: 45 cycles; with 64 shuffles of whole 512-bit registers 90.
     builder, vector = emitter.builder, source.kind.vector
@@ -677,22 +686,27 @@ def _transpose(emitter, source, row, column, target, some):
     columns = builder.sub(source.members.columns, column.index)
 
     def load(line, j):
-        if not some:
+        if not some_columns:
             return emitter.load(emitter.offset(emitter.row_offset(source, start, line), j), narrow)
+        if not some_rows:
+            return emitter.load_some(emitter.row_offset(source, start, line), narrow, columns)
         line = emitter.number(line)
         inside = builder.select(builder.icmp_signed("<", line, rows), line, emitter.number(0))
         return emitter.load_some(emitter.offset(start, builder.mul(source.members.stride, inside)), narrow, columns)
 
     def store(line, i, j):
         address = emitter.offset(emitter.row_offset(target, end, j), i)
-        if not some:
+        if not some_columns:
             return emitter.store(line, address, wide)
         inside = builder.icmp_signed("<", emitter.number(j), columns)
+        if not some_rows:
+            with builder.if_then(inside):
+                return emitter.store(line, address, wide)
         count = builder.select(inside, builder.sub(rows, emitter.number(i)), emitter.number(0))
         return emitter.store_some(line, address, wide, count)
 
     for i in range(0, size, halves * q):
-        for j in range(0, q if some else size, q):
+        for j in range(0, q if some_columns else size, q):
             lines = []
             for line in range(i, i + q):
                 parts = [load(line + at, j) for at in range(0, halves * q, q)]
@@ -705,5 +719,6 @@ def _two_blocks(source, row, column, target):
     return types.none if is_block(source) and is_block(target) else None
 
 
-lowers(transpose_square, _two_blocks)(functools.partial(_transpose, some=False))
-lowers(transpose_some, _two_blocks)(functools.partial(_transpose, some=True))
+lowers(transpose_square, _two_blocks)(_transpose)
+lowers(transpose_some_columns, _two_blocks)(functools.partial(_transpose, some_columns=True))
+lowers(transpose_some, _two_blocks)(functools.partial(_transpose, some_rows=True, some_columns=True))
