@@ -33,8 +33,8 @@ MOST_TILES = 8
 LEAST_ROWS = 32
 WANTED_ROWS = 32 if REGISTER_BITS == 512 else 64
 WANTED_BYTES = 96 * 1024
-# Rows of x that are a multiple of this apart fall into one or two sets of a level 1 cache, which hold eight lines each.
-# A gradient then takes in x packed, so many bytes of its rows at a time: 1000 x 512 -> 64 in float64 took 8.1 ms on a
+# Rows a multiple of so many bytes apart fall into one or two sets of a level 1 cache, of 8 lines each. Ours are not;
+# a gradient takes in such an x packed, some bytes of its rows at a time: 1000 x 512 -> 64 in float64 took 8.1 ms on a
 # Zen 3, and 4.6 so.
 SAME_SETS = 2048
 PACKED_BYTES = 256
@@ -100,9 +100,10 @@ def power_of_two_below(number: int) -> int:
 
 
 def padded(inputs: int, unit: int, dtype: np.dtype[Any]) -> int:
-    """The inputs in whole units: a multiple, but not of 2 KiB; rows that far apart fall into the same cache sets."""
+    """The inputs in whole units: a multiple, but of SAME_SETS only where the unit is one."""
     width = -(-inputs // unit) * unit
-    return width + unit if width * dtype.itemsize % 2048 == 0 and unit * dtype.itemsize % 2048 else width
+    row_bytes, unit_bytes = width * dtype.itemsize, unit * dtype.itemsize
+    return width + unit if row_bytes % SAME_SETS == 0 and unit_bytes % SAME_SETS else width
 
 
 def spaced(columns: int, dtype: np.dtype[Any]) -> int:
