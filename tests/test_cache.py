@@ -214,6 +214,7 @@ DAMAGES = {
     "one bit flipped": lambda content: content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
     "whole, but no pickle": lambda content: with_checksum(b"no machine code"),
     "whole, but of something else": lambda content: with_checksum(pickle.dumps((1, 2))),
+    "whole, but of a later format": lambda content: with_checksum(b"\x80\xff."),
     "whole, but of a class that is no more": lambda content: with_checksum(b"cnumba.no_more\nGone\n."),
 }
 
@@ -239,6 +240,16 @@ def test_a_damaged_file_is_as_good_as_none(kept_sigmoid, damage):
     assert load() is not None
     file.write_bytes(DAMAGES[damage](file.read_bytes()))
     assert load() is None
+
+
+@pytest.mark.jit_only
+def test_what_lies_in_the_place_of_a_file_and_is_none_is_as_good_as_none(kept_sigmoid):
+    file, load = kept_sigmoid
+    for put, take_away in ((file.mkdir, file.rmdir), (lambda: file.symlink_to(file), file.unlink)):
+        file.unlink(missing_ok=True)
+        put()
+        assert load() is None
+        take_away()
 
 
 @pytest.mark.jit_only

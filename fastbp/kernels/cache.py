@@ -78,12 +78,8 @@ def cache_folder():
     return parent / digest if parent.is_absolute() else None
 
 
-# What files raise that are not there, or hold something else. An error of another kind is not theirs: a signal handler
-# may raise it, such as a TimeoutError.
+# What a file raises that holds something else. An error of another kind is not its own: a signal handler may raise it.
 _UNREADABLE = (
-    FileNotFoundError,
-    NotADirectoryError,
-    PermissionError,
     pickle.UnpicklingError,
     AttributeError,
     EOFError,
@@ -91,7 +87,7 @@ _UNREADABLE = (
     IndexError,
     KeyError,
     TypeError,
-    UnicodeDecodeError,
+    ValueError,
 )
 
 
@@ -116,7 +112,11 @@ class KernelCache:
                 return None  # compiled anew, and replaced
             target_context.refresh()
             result = compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
-        except _UNREADABLE:  # what the file would have spared is done again
+        except OSError as error:
+            if error.errno is None:  # not the system's, but what a signal handler raises, such as TimeoutError("late")
+                raise
+            return None  # what the file would have spared is done again
+        except _UNREADABLE:
             return None
         self.hits += 1
         return result
