@@ -28,6 +28,7 @@ FEW_PANELS = 4
 OUTPUTS_OF_GROUP = 8
 MOST_GROUPS = 16
 STRETCH_PANELS = 16
+# Panels: so many bytes of x, or so many tiles of rows if that is less; but rows enough, more of them if they are short.
 PANEL_BYTES = 8 * 1024
 MOST_TILES = 8
 LEAST_ROWS = 32

@@ -260,25 +260,17 @@ def _transpose_edge(a, out, at):
     op.transpose_some(a, at, 2 * at, out)
 
 
-@pytest.mark.parametrize("at", [0, 3])
-def test_transpose_some_stays_inside_for_every_residue(dtype, at):
-    lanes = LANES[dtype.name]
-    compiled, twin = (on_blocks(_transpose_edge, jit) for jit in (numba.njit, as_it_is))
-    for rows in range(at + 1, at + lanes + 3):
-        for columns in range(2 * at + 1, 2 * at + lanes + 3):
-            a, out = numbers(rows, columns, dtype), np.full((columns, rows), 0.5, dtype)
-            assert left_behind(compiled, a, out, at) == left_behind(twin, a, out, at), f"{rows} x {columns}"
-
-
-def _transpose_columns_at_the_edge(a, out, at):
+def _transpose_edge_of_whole_columns(a, out, at):
     op.transpose_some_columns(a, at, 2 * at, out)
 
 
+@pytest.mark.parametrize("edge", [_transpose_edge, _transpose_edge_of_whole_columns])
 @pytest.mark.parametrize("at", [0, 3])
-def test_transpose_some_columns_stays_inside_for_every_number_of_columns(dtype, at):
+def test_transposing_some_stays_inside_for_every_residue(dtype, at, edge):
     lanes = LANES[dtype.name]
-    compiled, twin = (on_blocks(_transpose_columns_at_the_edge, jit) for jit in (numba.njit, as_it_is))
-    for rows in range(at + lanes, at + lanes + 3):
+    least = at + (1 if edge is _transpose_edge else lanes)
+    compiled, twin = (on_blocks(edge, jit) for jit in (numba.njit, as_it_is))
+    for rows in range(least, at + lanes + 3):
         for columns in range(2 * at + 1, 2 * at + lanes + 3):
             a, out = numbers(rows, columns, dtype), np.full((columns, rows), 0.5, dtype)
             assert left_behind(compiled, a, out, at) == left_behind(twin, a, out, at), f"{rows} x {columns}"

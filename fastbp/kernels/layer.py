@@ -14,7 +14,7 @@ Blocks of fastbp's own are padded to whole vectors along their rows. What stands
 
 from __future__ import annotations
 
-from fastbp.kernels.jit import kernel
+from fastbp.kernels.jit import inlined, kernel
 from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import (
     add_products,
@@ -114,17 +114,23 @@ def clear(matrix):
             store(matrix, row, column, fill(matrix, 0.0))
 
 
+@inlined
+def copy_row(source, row, target, at):
+    """target[at] = source[row], as far as that goes; neither is padded."""
+    columns = source.shape[1]
+    whole = columns - columns % lanes(source)
+    for column in range(0, whole, lanes(source)):
+        store(target, at, column, load(source, row, column))
+    if whole < columns:  # to store a part of a vector takes a dozen cycles on some processors
+        count = columns - whole
+        store_some(target, at, whole, load_some(source, row, whole, count), count)
+
+
 @kernel
 def copy(source, target):
-    """target = source; neither is padded."""
-    rows, columns = source.shape
-    whole = columns - columns % lanes(source)
-    for row in range(rows):
-        for column in range(0, whole, lanes(source)):
-            store(target, row, column, load(source, row, column))
-        if whole < columns:  # few processors are quick to store a part of a vector
-            count = columns - whole
-            store_some(target, row, whole, load_some(source, row, whole, count), count)
+    """target = source, as far as that goes; neither is padded."""
+    for row in range(source.shape[0]):
+        copy_row(source, row, target, row)
 
 
 @kernel

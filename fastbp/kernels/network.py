@@ -30,7 +30,7 @@ import numpy as np
 
 from fastbp.kernels.activations import activate, times_slope
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer import clear, fold, transpose
+from fastbp.kernels.layer import clear, copy_row, fold, transpose
 from fastbp.kernels.losses import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -48,10 +48,8 @@ from fastbp.tiles.operations import (
     keep,
     lanes,
     load,
-    load_some,
     matrix_at,
     store,
-    store_some,
     sum_lanes,
 )
 from fastbp.tiles.registers import TILE_ROWS
@@ -142,15 +140,8 @@ def add_square_of(matrix, total):
 @kernel
 def gather_rows(source, order, at, target):
     """target = the rows order[at], order[at + 1] ... of the source; at, at + 1 ... where there is no order."""
-    rows, columns = target.shape
-    whole = columns - columns % lanes(target)
-    for row in range(rows):
-        place = order[at + row] if order.shape[0] > 0 else at + row
-        for column in range(0, whole, lanes(target)):
-            store(target, row, column, load(source, place, column))
-        if whole < columns:  # few processors are quick to store a part of a vector
-            count = columns - whole
-            store_some(target, row, whole, load_some(source, place, whole, count), count)
+    for row in range(target.shape[0]):
+        copy_row(source, order[at + row] if order.shape[0] > 0 else at + row, target, row)
 
 
 @kernel

@@ -54,7 +54,7 @@ def fit(
     batch = count if batch is None else min(batch, count)
     best: Moment | None = None
     lowest, waited = math.inf, 0
-    # A bar that is not shown costs as much as five steps of a small network.
+    # A bar that is not shown would cost 13 us, more than a batch of a small network.
     with tqdm(total=epochs, desc="fit", unit="epoch") if progress else nullcontext() as bar:
         for epoch in range(epochs):
             with state.turn(), state.using(optimizer if epoch == 0 else None):

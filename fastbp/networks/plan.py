@@ -145,8 +145,7 @@ def work_for(
     y_t, weight = (memory.take(columns * cut.stride) for columns in (targets, 1))
     own = memory.end_page() - memory.shared
     size = layout_of(architecture).size
-    lanes = lanes_of(architecture.dtype.itemsize)
-    strip = max(-(-outputs // lanes) * lanes for outputs in architecture.sizes[1:]) * cut.fused
+    strip = max(architecture.sizes[1:]) * cut.fused
     gradient = cut.shards * size if purpose in (TRAIN, GRADIENTS) else 0
     plan = Plan(
         threads=workers,

@@ -648,7 +648,7 @@ def transpose_square(source, row, column, target):
 def transpose_some_columns(source, row, column, target):
     """The same for `lanes` rows and `narrow_lanes` columns, of which only those inside of source are read and written.
 
-    They are written whole, which few processors are slow to do, as some are with a part of a vector.
+    Each is written as whole vectors: to store a part of one takes a dozen cycles on some processors.
     """
     inside = source[row : row + lanes(source), column : column + narrow_lanes(source)]
     target[column : column + inside.shape[1], row : row + lanes(source)] = inside.T
