@@ -1,9 +1,10 @@
-"""c = a b, c += a b and c += a b^T for three blocks: the loops that all of the arithmetic goes through.
+"""c += a b, c += a^T b and c += a b^T for three blocks: the loops that all of the arithmetic goes through.
 
 c is cut into tiles. A tile stays in registers while k runs over the columns of a.
 
     add_product        c += a b    For every k a tile takes in the outer product of a column of a and a row of b. If c
-                                   is not to be kept, c = a b.
+                                   is not to be kept, c = a b. Numbers of a are taken one by one, so that its transpose
+                                   is as good: add_product_of_t.
     add_product_with_t c += a b^T  For every vector of k a tile takes in the products of rows of a with rows of b, lane
                                    by lane; its lanes are summed at the end. This spares the transposition of b, and
                                    wastes no lanes where b has few rows, but it pays for the sums.
@@ -22,6 +23,8 @@ from fastbp.tiles.operations import (
     lanes,
     load_tile,
     prefetch,
+    scalars,
+    scalars_of_t,
     store_tile,
     zero_tile,
 )
@@ -91,7 +94,13 @@ def add_product(c, a, b, kept, ahead):
 
     c (rows, columns), padded to whole vectors    a (rows, depth)    b (depth, columns)
     """
-    _add_product(c, a, b, int(kept), ahead)  # of a literal, Numba would make a type, and compile once more for it
+    _add_product(c, scalars(a), b, int(kept), ahead)  # a literal would be a type, and compiled once more
+
+
+@inlined
+def add_product_of_t(c, a, b, kept, ahead):
+    """The same with a^T b, where a lies (depth, rows)."""
+    _add_product(c, scalars_of_t(a), b, int(kept), ahead)
 
 
 @kernel

@@ -96,6 +96,12 @@ class Emitter:
         offset = self.builder.add(self.builder.mul(row, members.stride), column)
         return self.builder.gep(members.data, [offset])
 
+    def scalar_address(self, scalars, row, column):
+        """Of scalars[row, column]."""
+        members = scalars.members
+        offset = self.builder.add(self.builder.mul(row, members.stride), self.builder.mul(column, members.step))
+        return self.builder.gep(members.data, [offset])
+
     def offset(self, address, elements):
         return self.builder.gep(address, [elements if isinstance(elements, ir.Value) else self.number(elements)])
 

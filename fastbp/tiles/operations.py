@@ -16,7 +16,7 @@ from numba.core import cgutils, types
 
 from fastbp.tiles.lowering import INT64, is_block, lowers
 from fastbp.tiles.registers import CACHE_LINE, lanes_of
-from fastbp.tiles.values import Block, Tile, Vector
+from fastbp.tiles.values import Block, Scalars, Tile, Vector
 
 # ---- blocks
 
@@ -78,6 +78,36 @@ def _(emitter, memory, start, rows, columns):
     result.data = emitter.offset(array.data, start.index)
     result.stride, result.rows, result.columns = columns.index, rows.index, columns.index
     return result._getvalue()
+
+
+def scalars(matrix):
+    """The numbers of a block, to be taken one by one."""
+    return matrix
+
+
+def scalars_of_t(matrix):
+    """The numbers of the transpose of a block, to be taken one by one."""
+    return matrix.T
+
+
+def _scalars(transposed):
+    def emit(emitter, matrix):
+        result = cgutils.create_struct_proxy(Scalars(matrix.kind.dtype))(emitter.context, emitter.builder)
+        members, one = matrix.members, emitter.number(1)
+        result.data = members.data
+        result.stride, result.step = (one, members.stride) if transposed else (members.stride, one)
+        result.rows = members.columns if transposed else members.rows
+        return result._getvalue()
+
+    return emit
+
+
+def _scalars_of(matrix):
+    return Scalars(matrix.dtype) if is_block(matrix) else None
+
+
+lowers(scalars, _scalars_of)(_scalars(transposed=False))
+lowers(scalars_of_t, _scalars_of)(_scalars(transposed=True))
 
 
 def lanes(matrix):
@@ -494,7 +524,7 @@ def _(emitter, matrix, row, column, tile):
 
 
 def add_outer(tile, a, row, b, column, k):
-    """The tile plus the outer product of a[row:, k] and b[k, column:]."""
+    """The tile plus the outer product of a[row:, k] and b[k, column:]; a are scalars."""
     rows, columns = tile.shape
     return tile + a[row : row + rows, k, None] * b[k, column : column + columns]
 
@@ -527,11 +557,11 @@ def _add_outer(some_rows, some_columns):
                 right.append(emitter.load_some(address, vector, count))
             else:
                 right.append(emitter.load(address, vector))
-        a_column = emitter.address(a, row.index, k.index)
+        a_column = emitter.scalar_address(a, row.index, k.index)
         registers = emitter.unpack(tile)
         for i in range(tile.kind.rows):
             if some_rows:
-                a_element = emitter.address(a, emitter.row_inside(a, row.index, i), k.index)
+                a_element = emitter.scalar_address(a, emitter.row_inside(a, row.index, i), k.index)
             else:
                 a_element = emitter.row_offset(a, a_column, i)
             left = emitter.splat(emitter.builder.load(a_element), vector)
@@ -543,13 +573,13 @@ def _add_outer(some_rows, some_columns):
     return emit
 
 
-def _same_tile(tile, *_):
-    return tile if isinstance(tile, Tile) else None
+def _outer_tile(tile, a, *_):
+    return tile if isinstance(tile, Tile) and isinstance(a, Scalars) else None
 
 
-lowers(add_outer, _same_tile)(_add_outer(some_rows=False, some_columns=False))
-lowers(add_outer_of_some_rows, _same_tile)(_add_outer(some_rows=True, some_columns=False))
-lowers(add_outer_some, _same_tile)(_add_outer(some_rows=True, some_columns=True))
+lowers(add_outer, _outer_tile)(_add_outer(some_rows=False, some_columns=False))
+lowers(add_outer_of_some_rows, _outer_tile)(_add_outer(some_rows=True, some_columns=False))
+lowers(add_outer_some, _outer_tile)(_add_outer(some_rows=True, some_columns=True))
 
 
 def zero_tile(matrix, row, column, rows, vectors):
@@ -576,7 +606,7 @@ def add_dots(tile, a, row, b, first, k):
     return result.reshape(tile.shape)
 
 
-@lowers(add_dots, _same_tile)
+@lowers(add_dots, lambda tile, *_: tile if isinstance(tile, Tile) else None)
 def _(emitter, tile, a, row, b, first, k):
     rows, vectors, vector = tile.kind.rows, tile.kind.vectors, tile.kind.vector
     addresses = [emitter.row_offset(a, emitter.address(a, row.index, k.index), i) for i in range(rows)]

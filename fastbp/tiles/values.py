@@ -1,10 +1,13 @@
-"""The three types of the tile algebra, for Numba: a vector, a tile of vectors and a block of a matrix.
+"""The types of the tile algebra, for Numba: a vector, a tile of vectors, a block of a matrix, and its numbers.
 
 Vector  `lanes` elements in one register.
 Tile    rows x vectors registers: a small matrix that never leaves the register file.
 Block   a rectangle of a C-contiguous matrix: an address, the distance between rows and the extent. It owns nothing,
         so that passing one costs no reference count, and it is the same type for every array, block and layout:
-        nothing is compiled twice. In Python a block is a NumPy view, a vector and a tile are NumPy arrays.
+        nothing is compiled twice.
+Scalars The numbers of a block that are taken one by one, so that they may be those of its transpose just as well.
+
+In Python a block and its scalars are NumPy views, a vector and a tile are NumPy arrays.
 """
 
 from __future__ import annotations
@@ -47,6 +50,12 @@ class Block(types.Type):
         super().__init__(f"Block({dtype})")
 
 
+class Scalars(types.Type):
+    def __init__(self, dtype):
+        self.dtype = dtype
+        super().__init__(f"Scalars({dtype})")
+
+
 @register_model(Vector)
 class VectorModel(models.PrimitiveModel):
     def __init__(self, manager, vector):
@@ -70,6 +79,18 @@ class BlockModel(models.StructModel):
             ("columns", types.intp),
         ]
         super().__init__(manager, block, members)
+
+
+@register_model(Scalars)
+class ScalarsModel(models.StructModel):
+    def __init__(self, manager, scalars):
+        members = [
+            ("data", types.CPointer(scalars.dtype)),
+            ("stride", types.intp),  # elements from one row to the next
+            ("step", types.intp),  # elements from one column to the next
+            ("rows", types.intp),
+        ]
+        super().__init__(manager, scalars, members)
 
 
 @infer_getattr
