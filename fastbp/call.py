@@ -17,7 +17,7 @@ import numpy as np
 
 from fastbp import contract
 from fastbp.contract import FloatArray
-from fastbp.kernels import schedule, team
+from fastbp.kernels import layer, schedule, team
 from fastbp.kernels.schedule import FAILED, STEP, Arrays
 from fastbp.plan import PAGE, plan_for, program_for, work_of
 from fastbp.pool import engage
@@ -39,7 +39,7 @@ class Kind(NamedTuple):
     """What calls have in common that can share a program and memory."""
 
     purpose: int
-    closing: int  # FOLD or UPDATE
+    followed: bool  # gradients: by an update of the weights
     last_cost: bool  # one more cost, after the last step
     rows: int
     inputs: int
@@ -53,15 +53,15 @@ class Call:
 
     def __init__(self, kind: Kind) -> None:
         shapes = kind.rows, kind.inputs, kind.outputs
-        forward = kind.purpose == schedule.FORWARD
+        forward, followed = kind.purpose == layer.FORWARD, kind.followed
         self.kind = kind
-        self.plan = plan_for(*shapes, kind.dtype, kind.threads, forward=forward)
+        self.plan = plan_for(*shapes, kind.dtype, kind.threads, forward=forward, followed=followed)
         self.program, self._body = program_for(
-            self.plan, *shapes, kind.purpose, closing=kind.closing, last_cost=kind.last_cost
+            self.plan, *shapes, kind.purpose, followed=followed, last_cost=kind.last_cost
         )
         self.memory = aligned(self.plan.size, kind.dtype)
-        slots, lanes = self.plan.parts * self.plan.groups, lanes_of(8)
-        self.cost = aligned(slots * lanes, np.dtype(np.float64)).reshape(slots, lanes)
+        parts, lanes = self.plan.parts, lanes_of(8)
+        self.cost = aligned(parts * lanes, np.dtype(np.float64)).reshape(parts, lanes)
         self._state = np.zeros(FAILED + self.plan.pieces, np.int64)
         self._desk = atomics.board(team.FIRST + self.plan.threads)
         self._unused = np.empty((1, 1), kind.dtype)
@@ -114,7 +114,7 @@ class Call:
                     self._lines_at_once = max(1, int(self._lines_at_once * min(max(pace, 0.5), 2.0)))
         finally:
             # Ctrl-C may come after a kernel call and before its line is known: the state tells what was done.
-            if line < lines and self.kind.closing == schedule.UPDATE and state[STEP] > 0:
+            if line < lines and self.kind.followed and state[STEP] > 0:
                 self._run(lines - 1, lines, steps, arrays)  # SAVE
         return costs
 

@@ -7,16 +7,16 @@ import numpy as np
 from fastbp import call, contract
 from fastbp.call import CALL_SECONDS, SLOWEST, Call, Kind, Progress, aligned, read_only
 from fastbp.contract import FloatArray
-from fastbp.kernels import elementwise, schedule, tiny
+from fastbp.kernels import elementwise, layer, tiny
 from fastbp.plan import is_tiny, tiny_size, work_of
 from fastbp.threads import get_num_threads
 
 _FLOAT64 = np.empty((1, 1))
 
 
-def _call(purpose: int, closing: int, x: FloatArray, w: FloatArray, *, last_cost: bool = False) -> Call:
+def _call(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool, last_cost: bool = False) -> Call:
     (rows, inputs), outputs = x.shape, w.shape[1]
-    return call.take(Kind(purpose, closing, last_cost, rows, inputs, outputs, w.dtype, get_num_threads()))
+    return call.take(Kind(purpose, followed, last_cost, rows, inputs, outputs, w.dtype, get_num_threads()))
 
 
 def _writeable(array: FloatArray) -> FloatArray:
@@ -31,7 +31,7 @@ def _bias_rate(learning_rate: float, x: FloatArray, mean: bool) -> float:
 def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
     """y_pred, new."""
     y_pred = np.empty((x.shape[0], w.shape[1]), w.dtype)
-    mine = _call(schedule.FORWARD, schedule.FOLD, x, w)
+    mine = _call(layer.FORWARD, x, w, followed=False)
     mine.carry_out(x, y_pred, _writeable(w), _writeable(b), y_pred=y_pred)
     if not np.isfinite(mine.cost).all():  # the kernel adds 0 x to it
         contract.finite("x", x)
@@ -41,14 +41,17 @@ def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
 
 def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: bool) -> contract.Gradients:
     """The gradients and the cost, new."""
-    mine = _call(schedule.GRADIENTS, schedule.FOLD, x, w)
+    mine = _call(layer.GRADIENTS, x, w, followed=False)
     cost = float(mine.carry_out(x, y, _writeable(w), _writeable(b))[0])
     plan, (inputs, outputs) = mine.plan, w.shape
-    grad_w = mine.memory[plan.gradient_t :][: outputs * plan.width].reshape(outputs, plan.width)
-    grad_b = mine.memory[plan.bias_gradient :][: outputs * plan.lanes].reshape(outputs, plan.lanes)
-    result = contract.Gradients(
-        np.array(grad_w[:, :inputs].T, order="C"), grad_b.sum(axis=1) / (x.shape[0] if mean else 1), cost
-    )
+    if plan.few:
+        gradient = mine.memory[plan.gradient_t :][: (inputs + 1) * plan.width].reshape(inputs + 1, plan.width)
+        grad_w, grad_b = gradient[:inputs, :outputs], gradient[inputs, :outputs]
+    else:
+        gradient_t = mine.memory[plan.gradient_t :][: outputs * plan.width].reshape(outputs, plan.width)
+        sums = mine.memory[plan.bias_gradient :][: outputs * plan.lanes].reshape(outputs, plan.lanes)
+        grad_w, grad_b = gradient_t[:, :inputs].T, sums.sum(axis=1)
+    result = contract.Gradients(np.array(grad_w, order="C"), grad_b / (x.shape[0] if mean else 1), cost)
     call.give_back(mine)
     if not (np.isfinite(result.w).all() and np.isfinite(result.b).all()):
         contract.diverged(0, x, y)
@@ -58,7 +61,7 @@ def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: 
 def backward(
     x: FloatArray, y_pred: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, learning_rate: float, mean: bool
 ) -> None:
-    mine = _call(schedule.BACKWARD, schedule.UPDATE, x, w)
+    mine = _call(layer.BACKWARD, x, w, followed=True)
     bias_rate = _bias_rate(learning_rate, x, mean)
     mine.carry_out(x, y, w, b, y_pred=_writeable(y_pred), learning_rate=learning_rate, bias_rate=bias_rate)
     call.give_back(mine)
@@ -82,7 +85,7 @@ def train(
     bias_rate = _bias_rate(learning_rate, x, mean)
     if is_tiny(x.shape[0], x.shape[1], w.itemsize):
         return _train_tiny(x, y, w, b, learning_rate, bias_rate, np.empty(steps + last_cost), steps, progress)
-    mine = _call(schedule.GRADIENTS, schedule.UPDATE, x, w, last_cost=last_cost)
+    mine = _call(layer.GRADIENTS, x, w, followed=True, last_cost=last_cost)
     costs = mine.carry_out(x, y, w, b, learning_rate=learning_rate, bias_rate=bias_rate, steps=steps, progress=progress)
     call.give_back(mine)
     return costs

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.kernels import schedule
+from fastbp.kernels import few_rows, layer, schedule
 from fastbp.kernels.schedule import Plan
-from fastbp.tiles.registers import CACHE_LINE, REGISTER_BITS, TILE_ROWS_OF_DOTS, TILE_VECTORS, lanes_of
+from fastbp.tiles.registers import CACHE_LINE, REGISTER_BITS, TILE_ROWS, TILE_ROWS_OF_DOTS, TILE_VECTORS, lanes_of
 
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
 WIDE_BYTES = 256 * 1024
@@ -22,12 +22,14 @@ WIDE_BYTES = 256 * 1024
 # million multiply-adds, on two threads beside the thread pools of other libraries: 87 us with 14 shards, 70 with 8.
 WORK_OF_SHARD = 250_000
 MOST_SHARDS = 32
-# Few rows on many weights: each group of outputs goes through all rows and has the gradient of its own weights. With
-# strips of inputs, 32 x 784 -> 128 took as long on two threads as on one, since gradients went to another core.
-FEW_PANELS = 4
-OUTPUTS_OF_GROUP = 8
-MOST_GROUPS = 16
 STRETCH_PANELS = 16
+# Few rows: so many panels at most, and so many bytes of weights at least; fewer are in the level 1 cache anyway. They
+# are gone through in so many tasks, of so many multiply-adds at least, and so many bytes at a time.
+FEW_PANELS = 4
+FEW_BYTES = 16 * 1024
+MOST_GROUPS = 16
+WORK_OF_GROUP = 60_000
+WEIGHT_BYTES = 16 * 1024
 # Panels: so many bytes of x, or so many tiles of rows if that is less; but rows enough, more of them if they are short.
 PANEL_BYTES = 8 * 1024
 MOST_TILES = 8
@@ -82,17 +84,32 @@ def panel_rows(inputs: int, dtype: np.dtype[Any]) -> int:
     return tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
 
 
-def direct_is_faster(rows: int, inputs: int, outputs: int, groups: int, lanes: int) -> bool:
-    """Whether x is better multiplied as it lies: then every product ends with a sum over the lanes of a vector.
-
-    In cycles, measured: OUTER or DOTS for a vector of multiply-adds, 5 for each row of a square that is transposed (by
-    each group of outputs), 4 for the sum of the lanes of a vector, 30 for a tile of such sums.
-    """
+def outer_cycles(rows: int, inputs: int, outputs: int, lanes: int) -> float:
+    """Cycles of y_pred^T = w^T x^T, with the transposition of x: 5 for each row of a square of lanes."""
     vectors_of_rows, vectors_of_inputs = -(-rows // lanes), -(-inputs // lanes)
-    transposed = vectors_of_rows * (OUTER * outputs * inputs + 5 * lanes * vectors_of_inputs * groups)
+    return vectors_of_rows * (OUTER * outputs * inputs + 5 * lanes * vectors_of_inputs)
+
+
+def direct_cycles(rows: int, inputs: int, outputs: int, lanes: int) -> float:
+    """Cycles where x is multiplied as it lies, and every product ends with a sum over the lanes of a vector.
+
+    That takes 4 cycles for a vector, and 30 for a tile of such sums.
+    """
     tiles = -(-rows // TILE_VECTORS) * -(-outputs // TILE_ROWS_OF_DOTS)
-    direct = outputs * rows * (DOTS * vectors_of_inputs + 4) + 30 * tiles
-    return direct < transposed
+    return outputs * rows * (DOTS * -(-inputs // lanes) + 4) + 30 * tiles
+
+
+def few_is_faster(rows: int, inputs: int, outputs: int, lanes: int) -> bool:
+    """Whether a step is faster where the weights lie (`few_rows`) than where they are transposed before and after.
+
+    That takes 12 cycles for a vector of weights, if all are in the cache; to gather their sizes, and gradients in
+    strips, takes 6. A vector without another one beside it takes as long as both.
+    """
+    vectors = inputs * -(-outputs // lanes)
+    many = min(cycles(rows, inputs, outputs, lanes) for cycles in (outer_cycles, direct_cycles))
+    many += OUTER * outputs * inputs * -(-rows // lanes) + 12 * vectors
+    few = (2 * OUTER * rows + 6) * inputs * 2 * -(-outputs // (2 * lanes))
+    return 1.05 * few < many
 
 
 def power_of_two_below(number: int) -> int:
@@ -120,36 +137,73 @@ def spaced(columns: int, dtype: np.dtype[Any]) -> int:
 
 
 @functools.lru_cache(maxsize=256)
-def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads: int, *, forward: bool) -> Plan:
-    """The cut of a call on x (rows, inputs) and w (inputs, outputs), for gradients or only `forward`."""
+def plan_for(
+    rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads: int, *, forward: bool, followed: bool
+) -> Plan:
+    """The cut of a call on x (rows, inputs) and w (inputs, outputs).
+
+    It is only `forward`, or for gradients, which are `followed` or kept.
+    """
+    work = work_of(rows, inputs, outputs)
+    workers = threads if work > PARALLEL_WORK else 1
+    panels = -(-rows // panel_rows(inputs, dtype))
+    few = panels <= FEW_PANELS and inputs * outputs * dtype.itemsize >= FEW_BYTES and work <= LINE_WORK
+    if few and few_is_faster(rows, inputs, outputs, lanes_of(dtype.itemsize)):
+        return _plan_of_few_rows(rows, inputs, outputs, dtype, workers, followed=followed or forward)
+    return _plan_of_many_rows(rows, inputs, outputs, dtype, workers, forward=forward)
+
+
+def _plan_of_few_rows(
+    rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, followed: bool
+) -> Plan:
+    lanes = lanes_of(dtype.itemsize)
+    pairs = -(-outputs // (2 * lanes))
+    tasks = min(MOST_GROUPS, max(1, work_of(rows, inputs, outputs) // WORK_OF_GROUP))
+    groups = power_of_two_below(min(tasks, pairs))
+    most = -(-pairs // groups) * 2 * lanes  # outputs of a group
+    few = TILE_ROWS * max(2, WEIGHT_BYTES // (TILE_ROWS * most * dtype.itemsize))
+    parts = groups * power_of_two_below(max(1, min(tasks // groups, rows // (2 * TILE_ROWS))))
+    pieces = groups * power_of_two_below(max(1, min(tasks // groups, inputs // few)))
+    width = padded(outputs, lanes, dtype)
+    shared = {
+        "gradient_t": 0 if followed else (inputs + 1) * width,
+        "bias_gradient": groups * rows * lanes,
+        "y_pred_t": rows * width,
+        "y_t": rows * width,
+        "ones": -(-rows // lanes) * lanes,
+        "sizes": parts * few_rows.SIZES * lanes,
+    }
+    own = {"strip": few * most}
+    packed = int(rows > 2 * TILE_ROWS and outputs * dtype.itemsize % SAME_SETS == 0)
+    cut = {"parts": parts, "pieces": pieces, "groups": groups, "few": few, "packed": packed}
+    cut |= {"width": width, "lanes": lanes}
+    return _plan(shared, own, dtype, threads=min(workers, max(parts, pieces)), **cut)
+
+
+def _plan_of_many_rows(
+    rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, forward: bool
+) -> Plan:
     lanes = lanes_of(dtype.itemsize)
     panel = panel_rows(inputs, dtype)
     panels = -(-rows // panel)
     stride = spaced(panel, dtype)
-    weights = inputs * outputs
-    large = work_of(rows, inputs, outputs) > PARALLEL_WORK
-    workers = threads if large else 1
-    shards = power_of_two_below(min(MOST_SHARDS, panels, max(1, work_of(rows, inputs, outputs) // WORK_OF_SHARD)))
-    wide = not forward and (weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and large))
-    few = wide and panels <= FEW_PANELS and outputs >= 2 * OUTPUTS_OF_GROUP
-    groups = 1
+    weights, work = inputs * outputs, work_of(rows, inputs, outputs)
+    shards = power_of_two_below(min(MOST_SHARDS, panels, max(1, work // WORK_OF_SHARD)))
+    wide = not forward and (weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and work > PARALLEL_WORK))
     if forward:
         parts = min(panels, 4 * workers)  # rows do not meet: any cut gives the same bits
-    elif few:
-        wide, shards, parts = False, 1, 1
-        groups = power_of_two_below(min(MOST_GROUPS, outputs // OUTPUTS_OF_GROUP))
     elif wide:
         shards = 1
         parts = min(STRETCH_PANELS, panels)
     else:
         parts = shards
     stretch = parts * panel if wide else 0
-    direct = direct_is_faster(rows, inputs, outputs, groups, lanes)
+    shape = rows, inputs, outputs, lanes
+    direct = direct_cycles(*shape) < outer_cycles(*shape)
     packed = 0 if forward or wide or inputs * dtype.itemsize % SAME_SETS else PACKED_BYTES // dtype.itemsize
     width = padded(inputs, panel if wide else lanes, dtype)
-    # A group of outputs is updated by whom it belongs to: its gradient lies in that core's cache.
-    pieces = min(width // lanes, groups if few else min(outputs, -(-weights // PIECE)))
-    workers = min(workers, max(parts * groups, pieces, -(-inputs // panel) if wide else 1))  # no more than tasks
+    pieces = min(width // lanes, outputs, -(-weights // PIECE))
+    workers = min(workers, max(parts, pieces, -(-inputs // panel) if wide else 1))  # no more than tasks
 
     shared = {
         "w_t": 2 * outputs * width,
@@ -160,34 +214,23 @@ def plan_for(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads
     own = {
         "x_t": 0 if direct else inputs * stride,
         "y_t": outputs * panel,
-        "y_pred_t": 0 if wide else outputs * panel,
         "strip": stretch * panel if wide else panel * packed,
     }
-    if wide:
-        shared["y_pred_t"] = outputs * stretch
-        del own["y_pred_t"]
+    (shared if wide else own)["y_pred_t"] = outputs * (stretch or panel)
+    cut = {"panel": panel, "stride": stride, "parts": parts, "shards": shards, "stretch": stretch, "pieces": pieces}
+    cut |= {"direct": int(direct), "packed": packed, "width": width, "lanes": lanes}
+    return _plan(shared, own, dtype, threads=workers, **cut)
+
+
+def _plan(shared: dict[str, int], own: dict[str, int], dtype: np.dtype[Any], **cut: int) -> Plan:
+    """A cut, with a place for matrices of these sizes: those that workers share, and those that each has of its own."""
     starts, end = _laid_out(shared, 0, dtype)
     own_starts, own_end = _laid_out(own, end, dtype)
     page = PAGE // dtype.itemsize
-    per_worker = -(-(own_end - end) // page) * page + page
-    return Plan(
-        threads=workers,
-        panel=panel,
-        stride=stride,
-        parts=parts,
-        groups=groups,
-        shards=shards,
-        stretch=stretch,
-        pieces=pieces,
-        direct=int(direct),
-        packed=packed,
-        width=width,
-        lanes=lanes,
-        size=end + workers * per_worker,
-        worker=per_worker,
-        **starts,
-        **own_starts,
-    )
+    worker = -(-(own_end - end) // page) * page + page
+    size = end + cut["threads"] * worker
+    unused = dict.fromkeys(Plan._fields, 0)
+    return Plan(**unused | cut | starts | own_starts | {"size": size, "worker": worker})
 
 
 def _laid_out(sizes: dict[str, int], start: int, dtype: np.dtype[Any]) -> tuple[dict[str, int], int]:
@@ -202,28 +245,41 @@ def _laid_out(sizes: dict[str, int], start: int, dtype: np.dtype[Any]) -> tuple[
 
 @functools.lru_cache(maxsize=256)
 def program_for(
-    plan: Plan, rows: int, inputs: int, outputs: int, purpose: int, *, closing: int, last_cost: bool
+    plan: Plan, rows: int, inputs: int, outputs: int, purpose: int, *, followed: bool, last_cost: bool
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """The program of a call: its lines, and how many of them make a step."""
-    unit = plan.stretch or plan.panel * plan.parts
-    per_line = plan.stretch or max(unit, LINE_WORK // work_of(1, inputs, outputs) // unit * unit)
+    """The program of a call: its lines, and how many of them make a step; gradients are `followed` or kept."""
+    total = (0, schedule.TOTAL, 0, 0, 0)
 
     def passing(purpose: int) -> list[tuple[int, int, int, int, int]]:
+        """All rows, as far as the purpose wants."""
+        if plan.few:
+            return [(plan.parts, schedule.OUTPUTS, purpose, 0, rows)]
+        unit = plan.stretch or plan.panel * plan.parts
+        per_line = plan.stretch or max(unit, LINE_WORK // work_of(1, inputs, outputs) // unit * unit)
         lines = []
         for first in range(0, rows, per_line):
             last = min(rows, first + per_line)
-            lines.append((plan.parts * plan.groups, schedule.ROWS, purpose, first, last))
-            if plan.stretch and purpose > schedule.COST:
+            lines.append((plan.parts, schedule.ROWS, purpose, first, last))
+            if plan.stretch and purpose > layer.COST:
                 lines.append((-(-inputs // plan.panel), schedule.STRIPS, purpose, first, last))
         return lines
 
-    total = (0, schedule.TOTAL, 0, 0, 0)
     body = passing(purpose)
-    if purpose != schedule.FORWARD:
-        body += [total, (plan.pieces, closing, 0, 0, 0)]
-    lines = [(plan.pieces, schedule.LOAD, 0, 0, 0), *body]
+    if plan.few:
+        # A program begins with one line and ends, if weights are followed, with one: here they need no saving.
+        lines = [(0 if purpose == layer.FORWARD else plan.parts, schedule.PREPARE, 0, 0, 0)]
+        ends = [few_rows.REHEARSE, few_rows.FOLLOW] if followed else [few_rows.KEEP]
+        closing = [(plan.pieces, schedule.GRADIENT, end, 0, 0) for end in ends]
+        saving = (0, schedule.SAVE, 0, 0, 0)
+    else:
+        lines = [(plan.pieces, schedule.LOAD, 0, 0, 0)]
+        closing = [(plan.pieces, schedule.UPDATE if followed else schedule.FOLD, 0, 0, 0)]
+        saving = (plan.pieces, schedule.SAVE, 0, 0, 0)
+    if purpose != layer.FORWARD:
+        body += [total, *closing]
+    lines += body
     if last_cost:
-        lines += [*passing(schedule.COST), total]
-    if closing == schedule.UPDATE:
-        lines.append((plan.pieces, schedule.SAVE, 0, 0, 0))
+        lines += [*passing(layer.COST), total]
+    if followed:
+        lines.append(saving)
     return np.array(lines, np.int64), len(body)

@@ -1,11 +1,13 @@
 """Every function of the package on arrays of a given shape, and all bits that it returns or leaves."""
 
 import itertools
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
 from conftest import LAYOUTS
 from hypothesis import strategies as st
+from planning import as_few_rows
 from test_network import HIDDEN, OPTIMIZERS, TARGETS, made, parameters, problem
 from test_network_training import CASES
 from test_threads import SHAPES
@@ -37,8 +39,13 @@ class LayerCalls(NamedTuple):
     dtype: str
     layout: str = "C"
     bias_reduction: str = "mean"
+    as_few_rows: bool = False
 
     def bits(self):
+        with as_few_rows() if self.as_few_rows else nullcontext():
+            return self._bits()
+
+    def _bits(self):
         rng = np.random.default_rng(self[:3])
         x, y, w, b = (
             numbers.astype(self.dtype)
@@ -101,7 +108,14 @@ class NetworkCalls(NamedTuple):
 
 _dtypes, _layouts, _small = st.sampled_from(["float32", "float64"]), st.sampled_from([*LAYOUTS]), st.integers(1, 40)
 DRAWN_LAYERS = st.builds(
-    LayerCalls, _small, _small, _small, _dtypes, layout=_layouts, bias_reduction=st.sampled_from(["mean", "sum"])
+    LayerCalls,
+    _small,
+    _small,
+    _small,
+    _dtypes,
+    layout=_layouts,
+    bias_reduction=st.sampled_from(["mean", "sum"]),
+    as_few_rows=st.booleans(),
 )
 DRAWN_NETWORKS = st.builds(
     NetworkCalls,
@@ -144,7 +158,8 @@ def layers_of_every_residue(dtype, rounds):
     """Of up to two vectors and one in each direction."""
     most = 2 * lanes_of(np.dtype(dtype).itemsize) + 1
     for rows, inputs, outputs, *_ in every_pair_of_sizes(most, min(rounds, most)):
-        yield LayerCalls(rows, inputs, outputs, dtype)
+        for few in (False, True):
+            yield LayerCalls(rows, inputs, outputs, dtype, as_few_rows=few)
 
 
 def networks_of_every_residue(dtype, rounds):

@@ -70,7 +70,7 @@ def test_no_array_is_overstepped_however_the_work_is_cut(kind, tmp_path):
 OVERSTEPPING = """
 import numpy as np
 from fastbp import call
-from fastbp.kernels import elementwise, schedule
+from fastbp.kernels import elementwise, layer
 from protected import protected
 
 with protected({side!r}) as memory:
@@ -86,7 +86,7 @@ READ = "print(elementwise.sum_of_squares(call.read_only(short), call.read_only(l
 WRITE = "elementwise.apply_sigmoid(call.read_only(long), result, False)"
 # Of 5 rows, 3 inputs and 2 outputs: what lies in the workspace behind or before the weights.
 WORKSPACE = """
-    mine = call.take(call.Kind(schedule.GRADIENTS, schedule.FOLD, False, 5, 3, 2, np.dtype("float64"), 1))
+    mine = call.take(call.Kind(layer.GRADIENTS, False, False, 5, 3, 2, np.dtype("float64"), 1))
     {beside}
 """
 BEHIND = WORKSPACE.format(beside="mine.memory[mine.plan.w_t + 2 * 2 * mine.plan.width] = 1")

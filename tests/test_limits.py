@@ -42,7 +42,7 @@ def calls(x, y, w, b):
 
 def planned(rows, inputs, outputs, dtype):
     """Bytes of the plan of a call: what fastbp says that it needs."""
-    plan = plan_for(rows, inputs, outputs, np.dtype(dtype), fastbp.get_num_threads(), forward=False)
+    plan = plan_for(rows, inputs, outputs, np.dtype(dtype), fastbp.get_num_threads(), forward=False, followed=True)
     return plan.size * np.dtype(dtype).itemsize + PAGE
 
 
@@ -69,7 +69,7 @@ def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
     """The formula in words: so much, however many rows."""
     for inputs, outputs in [(20, 50), (64, 10), (784, 10), (300, 33), (1, 1), (1024, 10)]:
         for threads in (1, 2, 16):
-            plan = plan_for(10_000_000, inputs, outputs, np.dtype("float32"), threads, forward=False)
+            plan = plan_for(10_000_000, inputs, outputs, np.dtype("float32"), threads, forward=False, followed=True)
             weights = outputs * plan.width
             of_thread = inputs * plan.stride + (2 * outputs + plan.packed) * plan.panel + 6 * PAGE // 4
             assert plan.stride <= plan.panel + CACHE_LINE // 4

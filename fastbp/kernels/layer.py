@@ -36,6 +36,9 @@ from fastbp.tiles.operations import (
     transpose_square,
 )
 
+# What rows are gone through for: y_pred, their cost, or gradients; these from x, or from y_pred (BACKWARD).
+FORWARD, COST, BACKWARD, GRADIENTS = range(4)
+
 
 @kernel
 def transpose(source, target):

@@ -39,7 +39,7 @@ from fastbp.kernels.losses import (
     squared_error,
 )
 from fastbp.kernels.matmul import add_product
-from fastbp.kernels.program import TASKS, runner
+from fastbp.kernels.program import TASKS, runner, share
 from fastbp.kernels.updates import SCALE, update
 from fastbp.tiles.operations import (
     add_products,
@@ -142,14 +142,6 @@ def gather_rows(source, order, at, target):
     """target = the rows order[at], order[at + 1] ... of the source; at, at + 1 ... where there is no order."""
     for row in range(target.shape[0]):
         copy_row(source, order[at + row] if order.shape[0] > 0 else at + row, target, row)
-
-
-@kernel
-def share(count, group, groups, unit):
-    """The first of `count` things that belong to a group, in whole units, and their number."""
-    units = -(-count // unit)
-    first = min(units * group // groups * unit, count)
-    return first, min(units * (group + 1) // groups * unit, count) - first
 
 
 @kernel

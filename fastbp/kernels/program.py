@@ -7,7 +7,7 @@ the workers find to each other is told in `team`.
 
 from __future__ import annotations
 
-from fastbp.kernels.jit import entry, inlined
+from fastbp.kernels.jit import entry, inlined, kernel
 from fastbp.kernels.team import (
     DONE,
     LEADER,
@@ -37,6 +37,14 @@ def _unrolled(line, body, steps):
     if line <= body * steps:
         return 1 + (line - 1) % body
     return line - body * (steps - 1)
+
+
+@kernel
+def share(count, group, groups, unit):
+    """The first of `count` things that belong to a group, in whole units, and their number."""
+    units = -(-count // unit)
+    first = min(units * group // groups * unit, count)
+    return first, min(units * (group + 1) // groups * unit, count) - first
 
 
 def runner(name, perform, close):

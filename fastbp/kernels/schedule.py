@@ -5,10 +5,10 @@ A step is a program: a table of phases, written by `fastbp.plan` from the shapes
 ROWS, for few weights   Each shard of the rows goes through its panels, and each panel from x to the gradient while it
                         is in the level 2 cache, so that x is read from memory once. Every shard has its own gradient;
                         they are folded in their order.
-ROWS, for few rows      Each group of outputs goes through all rows, to the gradient of its own weights.
 ROWS and STRIPS, many   A thread cannot hold a copy of the weights in its cache, so all threads work on one stretch of
                         rows. First its panels go forward to delta, then each strip of the one gradient takes in the
                         stretch.
+OUTPUTS and GRADIENT    Few rows on many weights, as `few_rows` tells.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp.kernels import few_rows
 from fastbp.kernels.jit import inlined
 from fastbp.kernels.layer import (
+    BACKWARD,
+    COST,
+    FORWARD,
     activate,
     clear,
     copy,
@@ -33,18 +37,15 @@ from fastbp.kernels.matmul import add_product, add_product_with_t
 from fastbp.kernels.program import TASKS, runner
 from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
 
-# The phases.
-LOAD, ROWS, STRIPS, TOTAL, FOLD, UPDATE, SAVE = range(7)
+# The phases: on many rows, on few rows, and on both.
+LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, PREPARE, OUTPUTS, GRADIENT, TOTAL = range(10)
 
-# What rows are gone through for: y_pred, their cost, or gradients; these from x, or from y_pred (BACKWARD).
-FORWARD, COST, BACKWARD, GRADIENTS = range(4)
-
-# The columns of a program.
+# The columns of a program. The purpose is that of ROWS and OUTPUTS (`layer`), or of GRADIENT (`few_rows`).
 PHASE, PURPOSE, FIRST_ROW, LAST_ROW = range(TASKS + 1, TASKS + 5)
 
-# The elements of `state`: which of two copies of the weights is the present one, the updates done, and for each piece
-# of the weights whether its last update failed.
-SIDE, STEP, FAILED = range(3)
+# The elements of `state`: which of two copies of the weights is the present one, the updates done, whether the next one
+# need not be rehearsed, and for each piece of the weights whether its last update failed.
+SIDE, STEP, SURE, FAILED = range(4)
 
 
 class Arrays(NamedTuple):
@@ -56,7 +57,7 @@ class Arrays(NamedTuple):
     w: Any  # (inputs, outputs)
     b: Any  # (1, outputs)
     memory: Any  # (size,): the matrices of the plan
-    cost: Any  # (parts * groups, lanes) float64
+    cost: Any  # (parts, lanes) float64
     state: Any  # (FAILED + pieces,) int64
     desk: Any  # (team.FIRST + threads, 8) int64: where the tasks are given out
     costs: Any  # (steps,) or, with the last one, (steps + 1,) float64: costs[i] is the cost after i updates
@@ -70,27 +71,31 @@ class Plan(NamedTuple):
     threads: int
     panel: int  # rows that go forward together
     stride: int  # from row to row of x_t: a panel, and what keeps rows out of the same cache sets
-    parts: int  # of the rows: shards, or the panels of a stretch
-    groups: int  # of the outputs, in which a part goes forward
+    parts: int  # of the rows: shards, or the panels of a stretch; on few rows, of y_pred
+    groups: int  # of the outputs: on few rows, parts and pieces are of rows or inputs times these
     shards: int  # partial gradients: a part has its own, or all have one
     stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
     pieces: int  # tasks in which weights are loaded, updated and saved
+    few: int  # on few rows: inputs whose weights are gone through at a time; else 0
     direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
-    packed: int  # columns of x that are packed at a time for the gradient; 0 if it takes in x as it lies
-    width: int  # columns of w_t and gradient_t: inputs, padded
+    packed: int  # columns of x that are packed at a time for the gradient, or weights on few rows; 0 if as they lie
+    width: int  # columns of w_t and gradient_t: inputs, padded; on few rows, outputs, padded
     lanes: int
     size: int  # of the memory, in elements
     worker: int  # elements from the memory of one worker to that of the next
-    # Where the matrices start in memory; one below the other for each shard or part.
+    # Where the matrices start in memory; one below the other for each shard or part. On few rows they are as wide as
+    # the outputs, padded: y_pred and y (rows, width), the gradient (inputs + 1, width).
     w_t: int  # (2 * outputs, width): an update reads one side and writes the other
     b: int  # (2, outputs)
     gradient_t: int  # (shards * outputs, width)
-    bias_gradient: int  # (parts * outputs, lanes)
+    bias_gradient: int  # (parts * outputs, lanes), or on few rows (groups * rows, lanes)
     y_pred_t: int  # (outputs, stretch) for all workers, or (outputs, panel) for each
+    ones: int  # (1, rows)
+    sizes: int  # (parts * few_rows.SIZES, lanes)
     # For each worker.
     x_t: int  # (inputs, stride)
     y_t: int  # (outputs, panel)
-    strip: int  # (stretch, panel), or (panel, packed)
+    strip: int  # (stretch, panel), (panel, packed), or on few rows (few, the most outputs of a group)
 
 
 @inlined
@@ -102,21 +107,17 @@ def _weights(arrays, plan, side):
 
 
 @inlined
-def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead):
-    """Some outputs of one panel, from o on, from x to delta^T (FORWARD: to y_pred).
-
-    A panel that is not fresh lies transposed already.
-    """
-    inputs = arrays.x.shape[1]
-    outputs = y_pred_t.shape[0]
+def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh, ahead):
+    """One panel, from x to delta^T (FORWARD: to y_pred). A panel that is not fresh lies transposed already."""
+    inputs, outputs = arrays.w.shape
     x = block(arrays.x, row, 0, rows, inputs)
-    y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker + o * plan.panel, outputs, plan.panel)
+    y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker, outputs, plan.panel)
     if purpose == BACKWARD:
-        transpose(block(arrays.y_pred, row, o, rows, outputs), y_pred_t)
+        transpose(block(arrays.y_pred, row, 0, rows, outputs), y_pred_t)
     else:
         w_t, b = _weights(arrays, plan, arrays.state[SIDE])
-        w_t = block(w_t, o, 0, outputs, inputs)
-        spread(block(b, 0, o, 1, outputs), y_pred_t, rows)
+        w_t = block(w_t, 0, 0, outputs, inputs)
+        spread(b, y_pred_t, rows)
         if plan.direct:
             add_product_with_t(y_pred_t, w_t, x, ahead)
         else:
@@ -127,10 +128,10 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
         activate(y_pred_t, outputs, rows)
     if purpose == FORWARD:
         probe(x, cost)
-        transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))
+        transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, 0, rows, outputs))
     else:
         if fresh:
-            transpose(block(arrays.y, row, o, rows, outputs), y_t)
+            transpose(block(arrays.y, row, 0, rows, outputs), y_t)
         cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient)
 
 
@@ -148,17 +149,14 @@ def _add_packed(gradient_t, delta_t, arrays, plan, worker, row, rows, kept, ahea
 
 
 @inlined
-def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
-    """A part of the rows, panel by panel, for a group of outputs: as far as delta^T, or on to their gradient."""
+def _rows(purpose, arrays, plan, part, worker, first_row, last_row, fresh):
+    """A part of the rows, panel by panel: as far as delta^T, or on to the gradient."""
     inputs, outputs = arrays.w.shape
     memory = arrays.memory
-    part, group = task // plan.groups, task % plan.groups
-    o = outputs * group // plan.groups
-    count = outputs * (group + 1) // plan.groups - o
-    rows_of_gradient = count if purpose > COST and plan.stretch == 0 else 0
-    gradient_t = matrix_at(memory, plan.gradient_t + (part * outputs + o) * plan.width, rows_of_gradient, plan.width)
-    bias_gradient = matrix_at(memory, plan.bias_gradient + (part * outputs + o) * plan.lanes, count, plan.lanes)
-    cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
+    rows_of_gradient = outputs if purpose > COST and plan.stretch == 0 else 0
+    gradient_t = matrix_at(memory, plan.gradient_t + part * outputs * plan.width, rows_of_gradient, plan.width)
+    bias_gradient = matrix_at(memory, plan.bias_gradient + part * outputs * plan.lanes, outputs, plan.lanes)
+    cost = block(arrays.cost, part, 0, 1, arrays.cost.shape[1])
     if first_row == 0:
         clear(cost)
         clear(bias_gradient)
@@ -179,8 +177,8 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
             y_pred_t = matrix_at(memory, plan.y_pred_t + row - first_row, outputs, plan.stretch)
         else:
             y_pred_t = matrix_at(memory, plan.y_pred_t + worker * plan.worker, outputs, plan.panel)
-        y_pred_t = block(y_pred_t, o, 0, count, plan.panel)
-        _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
+        y_pred_t = block(y_pred_t, 0, 0, outputs, plan.panel)
+        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh, ahead)
         if rows_of_gradient > 0:
             ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
             kept = 0 if first_row == 0 and row == first else 1
@@ -257,16 +255,23 @@ def _follow(phase, arrays, plan, task):
 
 @inlined
 def _perform(program, index, task, worker, again, arrays, plan):
-    phase = program[index, PHASE]
+    phase, purpose = program[index, PHASE], program[index, PURPOSE]
     if phase == ROWS:
         # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only.
         fresh = not again or plan.threads > 1 or arrays.x.shape[0] > plan.panel
-        first_row, last_row = program[index, FIRST_ROW], program[index, LAST_ROW]
-        _rows(program[index, PURPOSE], arrays, plan, task, worker, first_row, last_row, fresh)
+        _rows(purpose, arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW], fresh)
     elif phase == STRIPS:
         _strip(arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW])
-    elif FOLD <= phase <= UPDATE:
+    elif phase in (FOLD, UPDATE):
         _follow(phase, arrays, plan, task)
+    elif phase == PREPARE:
+        few_rows.prepare(arrays, plan, task)
+    elif phase == OUTPUTS:
+        few_rows.outputs(purpose, arrays, plan, worker, task)
+    elif phase == GRADIENT:
+        if purpose != few_rows.REHEARSE or not arrays.state[SURE]:
+            good = few_rows.gradient(purpose, arrays, plan, worker, task)
+            arrays.state[FAILED + task] = 0 if good else 1
     else:
         _move(phase, arrays, plan, task)
 
@@ -275,19 +280,20 @@ def _perform(program, index, task, worker, again, arrays, plan):
 def _close(program, index, arrays, plan):
     """What is left to the leader at the end of a line. False if a cost or an update is not finite."""
     state = arrays.state
-    phase, tasks = program[index, PHASE], program[index, TASKS]
+    phase, purpose, tasks = program[index, PHASE], program[index, PURPOSE], program[index, TASKS]
     failed = 0
     if phase == TOTAL:
-        cost = block(arrays.cost, 0, 0, plan.parts * plan.groups, arrays.cost.shape[1])
         total = 0.0
-        for row in range(cost.shape[0]):
-            total += sum_lanes(load(cost, row, 0))
+        for part in range(plan.parts):
+            total += sum_lanes(load(block(arrays.cost, part, 0, 1, arrays.cost.shape[1]), 0, 0))
         arrays.costs[state[STEP]] = total
         failed = 0 if np.isfinite(total) else 1
-    elif phase == UPDATE:
+        if plan.few:
+            state[SURE] = 1 if few_rows.surely_finite(arrays, plan) else 0
+    elif phase in (UPDATE, GRADIENT):
         for piece in range(tasks):
             failed += state[FAILED + piece]
-        if not failed:
+        if not failed and (phase == UPDATE or purpose == few_rows.FOLLOW):
             state[SIDE] = 1 - state[SIDE]
             state[STEP] += 1
     return failed == 0

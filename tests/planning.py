@@ -1,0 +1,25 @@
+"""Layers gone through as few rows are, whatever their shape: small ones, which are quick to test, never are else."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from fastbp import call, engine, plan
+
+
+@contextmanager
+def as_few_rows():
+    """Few inputs at a time, in as many tasks as there can be, and for all threads."""
+    settings = {"few_is_faster": lambda *_: True, "FEW_BYTES": 0, "WEIGHT_BYTES": 1, "WORK_OF_GROUP": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, setting in {**settings, "PARALLEL_WORK": 0}.items():
+            patch.setattr(plan, name, setting)
+        patch.setattr(engine, "is_tiny", lambda *_: False)
+        _forget()
+        yield
+    _forget()
+
+
+def _forget():
+    plan.plan_for.cache_clear()
+    call._kept.calls.clear()
