@@ -9,7 +9,6 @@ through these operations; all that they hold, they hold transposed, the rows of 
     GRADIENT  dC/dw_l^T = delta_l^T input_l                 eq. 26, and 27 in its last column
     FOLD      the sum of the gradients of all shards        in their order; and its norm, if it is to be clipped
     UPDATE    w_l^T moves against it, as the optimizer wants
-    TURN      w_l, for the next BACK
 
 The bias is the weight of an input that is always 1: parameters of a layer are (outputs, width), where column `inputs`
 is the bias, and the columns behind it, up to whole vectors, stay 0.
@@ -38,7 +37,7 @@ from fastbp.kernels.losses import (
     cross_entropy,
     squared_error,
 )
-from fastbp.kernels.matmul import add_product
+from fastbp.kernels.matmul import add_product, add_product_of_t
 from fastbp.kernels.program import TASKS, runner, share
 from fastbp.kernels.updates import SCALE, update
 from fastbp.tiles.operations import (
@@ -55,7 +54,7 @@ from fastbp.tiles.operations import (
 from fastbp.tiles.registers import TILE_ROWS
 
 # The operations.
-TURN, FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(9)
+FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(8)
 
 # The columns of a program: its tasks are parts of the rows x groups of the outputs; which rows of a batch they go
 # through, and which operations they do with them; and what the leader does at the end of a line.
@@ -69,9 +68,9 @@ KIND, LAYER = range(2)
 
 # The columns of the table of layers: sizes, activations, and where the matrices start: the parameters in theirs, the
 # others in memory. The last activation is the one that OUTPUT applies.
-INPUTS, OUTPUTS, WIDTH, TURNED_WIDTH, ACTIVATION, LAST_ACTIVATION, PARAMETERS, TURNED = range(8)
-INPUT, INPUT_T, OUTPUT_T, DELTA_T = range(8, 12)
-FIELDS = 12
+INPUTS, OUTPUTS, WIDTH, ACTIVATION, LAST_ACTIVATION, PARAMETERS = range(6)
+INPUT, INPUT_T, OUTPUT_T, DELTA_T = range(6, 10)
+FIELDS = 10
 
 
 class Arrays(NamedTuple):
@@ -214,8 +213,8 @@ def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
 @inlined
 def _back(arrays, plan, layer, base, k, count, columns):
     """delta^T of some inputs of a layer, which are outputs of the one before."""
-    inputs, outputs = arrays.layers[layer, INPUTS], arrays.layers[layer, OUTPUTS]
-    w = matrix_at(arrays.memory, arrays.layers[layer, TURNED], inputs, arrays.layers[layer, TURNED_WIDTH])
+    outputs, width = arrays.layers[layer, OUTPUTS], arrays.layers[layer, WIDTH]
+    w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS], outputs, width)
     delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.stride, columns)
     target = block(
         output_of(arrays.memory, arrays.layers, layer - 1, DELTA_T, base, plan.stride, columns), k, 0, count, columns
@@ -223,7 +222,7 @@ def _back(arrays, plan, layer, base, k, count, columns):
     output_t = block(
         output_of(arrays.memory, arrays.layers, layer - 1, OUTPUT_T, base, plan.stride, columns), k, 0, count, columns
     )
-    add_product(target, block(w, k, 0, count, outputs), delta_t, 0, block(delta_t, 0, 0, 1, 0))
+    add_product_of_t(target, block(w_t, 0, k, outputs, count), delta_t, 0, block(delta_t, 0, 0, 1, 0))
     times_slope(arrays.layers[layer - 1, ACTIVATION], output_t, target)
 
 
@@ -238,15 +237,6 @@ def _follow(arrays, plan, start, rows, width, column, columns, gradient):
         block(matrix_at(arrays.first, start, rows, width), 0, column, rows, columns),
         block(matrix_at(arrays.second, start, rows, width), 0, column, rows, columns),
     )
-
-
-@inlined
-def _turn(arrays, layer, o, count):
-    """The weights of some outputs of a layer, once more as (inputs, outputs)."""
-    inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
-    w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
-    turned = matrix_at(arrays.memory, arrays.layers[layer, TURNED], inputs, arrays.layers[layer, TURNED_WIDTH])
-    transpose(block(w_t, 0, 0, count, inputs), block(turned, 0, o, inputs, count))
 
 
 @inlined
@@ -321,12 +311,10 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
         _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fresh)
     elif kind in (FOLD, FOLD_WITH_NORM):
         _fold(arrays, plan, layer, group, o, count, of_batch, kind == FOLD_WITH_NORM)
-    elif kind == UPDATE:
+    else:
         start = arrays.layers[layer, PARAMETERS] + o * arrays.layers[layer, WIDTH]
         size = count * arrays.layers[layer, WIDTH]
         _follow(arrays, plan, start, 1, size, 0, size, matrix_at(arrays.gradient, start, 1, size))
-    else:
-        _turn(arrays, layer, o, count)
 
 
 @inlined

@@ -198,12 +198,11 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
     gradient = [(network.GRADIENT, layer) for layer in layers] if training else []
     fold = [(network.FOLD_WITH_NORM if clip_norm else network.FOLD, layer) for layer in layers]
     update = [(network.UPDATE, layer) for layer in layers] if purpose == TRAIN else []
-    turn = [(network.TURN, layer) for layer in layers[1:]] if training else []
     of_loss = 0 if purpose == PREDICT else network.TOTAL_LOSS
 
     lines = _Lines()
     on_parameters = groups(8 * sum(weights), max(sizes[1:]))
-    lines.add(on_parameters, 1, (0, 1), [] if cut.by_layer else turn)
+    lines.add(0, 1, (0, 0), [])  # what comes before the first batch: nothing
     if not cut.by_layer:
         lines.add(1, cut.shards, (0, batch), [*forward, *loss, *output, *back, *gradient])
     else:
@@ -214,18 +213,21 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
                 kind, layer = operation
                 whole = kind == network.LOSS or (layer == layers[-1] and architecture.activations[layer] == "softmax")
                 outputs = sizes[layer] if kind == network.BACK else sizes[layer + 1]
-                before = turn if (first, operation) == (0, forward[0]) else []
-                lines.join(1 if whole else groups(count * weights[layer], outputs), rows, [*before, operation])
+                lines.join(1 if whole else groups(count * weights[layer], outputs), rows, [operation])
             # Each group goes from its delta on to its gradient: what one core has computed would come late to another.
-            # That leaves the turned weights as they are while others take their delta from them.
-            lines.add(groups(count * sum(weights), max(sizes[1:])), 1, rows, [*back[-1:], *gradient])
+            # But weights that others still take their delta from are followed after that.
+            later = [operation for operation in gradient if cut.fused and operation[1] == 1]
+            now = [operation for operation in gradient if operation not in later]
+            lines.add(groups(count * sum(weights), max(sizes[1:])), 1, rows, [*back[-1:], *now])
+            if later:
+                lines.add(groups(count * weights[1], sizes[2]), 1, rows, later)
     lines.close(of_loss)
     if training and not cut.fused:
         if clip_norm and update:
             lines.add(on_parameters, 1, (0, 1), fold)
             lines.close(network.TOTAL_NORM)
             fold = []
-        lines.add(on_parameters, 1, (0, 1), [*fold, *update, *([] if cut.by_layer else turn)])
+        lines.add(on_parameters, 1, (0, 1), [*fold, *update])
     lines.close(network.NEXT_BATCH)
     return lines
 
@@ -258,15 +260,12 @@ class _Lines:
 
 def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory) -> Table:
     """The table of layers, with a place in memory for all that they need."""
-    sizes, dtype, layout = architecture.sizes, architecture.dtype, layout_of(architecture)
-    lanes = lanes_of(dtype.itemsize)
+    sizes, layout = architecture.sizes, layout_of(architecture)
     training = purpose in (TRAIN, GRADIENTS)
     last = len(sizes) - 2
     table = np.full((last + 1, FIELDS), -1, np.int64)
     for row, inputs, outputs in zip(table, sizes, sizes[1:], strict=False):
         row[network.INPUTS], row[network.OUTPUTS] = inputs, outputs
-        row[network.TURNED_WIDTH] = padded(outputs, lanes, dtype)
-        row[network.TURNED] = memory.take(inputs * int(row[network.TURNED_WIDTH]) if training else 0)
 
     def places(layer: int) -> None:
         """Of what a layer takes, and in training of its delta."""
