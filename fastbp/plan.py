@@ -248,7 +248,6 @@ def program_for(
     plan: Plan, rows: int, inputs: int, outputs: int, purpose: int, *, followed: bool, last_cost: bool
 ) -> tuple[npt.NDArray[np.int64], int]:
     """The program of a call: its lines, and how many of them make a step; gradients are `followed` or kept."""
-    total = (0, schedule.TOTAL, 0, 0, 0)
 
     def passing(purpose: int) -> list[tuple[int, int, int, int, int]]:
         """All rows, as far as the purpose wants."""
@@ -276,10 +275,10 @@ def program_for(
         closing = [(plan.pieces, schedule.UPDATE if followed else schedule.FOLD, 0, 0, 0)]
         saving = (plan.pieces, schedule.SAVE, 0, 0, 0)
     if purpose != layer.FORWARD:
-        body += [total, *closing]
+        body += [(0, schedule.TOTAL, purpose, 0, 0), *closing]
     lines += body
     if last_cost:
-        lines += [*passing(layer.COST), total]
+        lines += [*passing(layer.COST), (0, schedule.TOTAL, layer.COST, 0, 0)]
     if followed:
         lines.append(saving)
     return np.array(lines, np.int64), len(body)

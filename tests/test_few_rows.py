@@ -126,6 +126,17 @@ def test_a_bias_that_overflows_keeps_the_weights_as_they_were(dtype, o):
     assert not b.any()
 
 
+def test_outputs_that_no_sigmoid_gives_are_no_way_around_the_rehearsal(dtype):
+    """Of `backward`: their slope is not at most 1/4, and their delta overflows though the cost does not."""
+    x, y, w, b = at_rest(dtype)
+    y_pred = np.full_like(y, 0.5)
+    y_pred[17, 33] = {"float32": 1e15, "float64": 1e120}[dtype.name]
+    with pytest.raises(FloatingPointError, match=r"\bstep 0\b"):
+        fastbp.backward(x, y_pred, y, w, b)
+    assert not w.any()
+    assert not b.any()
+
+
 @pytest.mark.parametrize("largest", ["a weight", "a bias"])
 def test_a_small_update_of_the_largest_number_there_is_changes_nothing(dtype, largest):
     """a is 0 and delta -1/4: another huge number is in the way. All that the update multiplies is small beside it."""

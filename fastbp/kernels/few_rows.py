@@ -11,7 +11,8 @@ A task is a group of outputs, and goes through its weights some inputs at a time
 a gradient is followed, it is followed there.
 
 No weight may change before all new ones are known to be finite. Nearly always, that is known beforehand: no gradient is
-larger than the sum of all |x| times the sum of all |delta|. Only if that does not tell, the update is rehearsed.
+larger than the sum of all |x| times the sum of all |delta|, which is at most half of the root of C times the number of
+all y. Only if that does not tell, the update is rehearsed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer import BACKWARD, FORWARD, activate, clear, copy, copy_row, cost_and_delta, probe
+from fastbp.kernels.layer import BACKWARD, FORWARD, GRADIENTS, clear, copy, copy_row, follow, probe, to_delta
 from fastbp.kernels.matmul import add_product, add_product_of_t
 from fastbp.kernels.program import share
 from fastbp.tiles.operations import (
@@ -30,9 +31,7 @@ from fastbp.tiles.operations import (
     load,
     load_some,
     matrix_at,
-    multiply_add,
     store,
-    store_some,
     sum_lanes,
 )
 from fastbp.tiles.registers import TILE_ROWS
@@ -40,42 +39,28 @@ from fastbp.tiles.registers import TILE_ROWS
 # What becomes of a gradient: it is kept, followed to new weights that are dropped, or followed to those of the caller.
 KEEP, REHEARSE, FOLLOW = range(3)
 
-# The rows of each group in `sizes`: sums of the absolute values of some inputs of x, of its weights, and of its delta.
-OF_X, OF_W, OF_DELTA = range(3)
-SIZES = 3
+# The rows of each part in `sizes`: sums of the absolute values of some inputs of x, and of some weights.
+OF_X, OF_W = range(2)
+SIZES = 2
 
 
 @kernel
-def add_sizes(matrix, sizes, row):
-    """sizes[row] += the absolute values of a matrix, which need not be padded, lane by lane."""
-    columns = matrix.shape[1]
-    whole = columns - columns % lanes(matrix)
-    even, odd = load(sizes, row, 0), fill(matrix, 0.0)  # an addition waits for the one before it: two take turns
-    for i in range(matrix.shape[0]):
-        for column in range(0, whole, lanes(matrix)):
-            even, odd = odd + absolute(load(matrix, i, column)), even
-        if whole < columns:
-            odd = odd + absolute(load_some(matrix, i, whole, columns - whole))
-    store(sizes, row, 0, even + odd)
+def add_sizes(matrix, sizes):
+    """sizes (1, lanes) += the absolute values of a matrix, which need not be padded, lane by lane.
 
-
-@kernel
-def follow(w, gradient, learning_rate, new_w):
-    """new_w = w - learning_rate gradient, of which none need be padded. True if every new number is finite."""
-    columns = w.shape[1]
-    whole = columns - columns % lanes(w)
-    zero = fill(w, 0.0)  # while every number is finite: 0 * inf and 0 * nan are nan
-    for row in range(w.shape[0]):
-        for column in range(0, whole, lanes(w)):
-            new = multiply_add(-learning_rate, load(gradient, row, column), load(w, row, column))
-            zero = multiply_add(new, 0.0, zero)
-            store(new_w, row, column, new)
-        if whole < columns:
-            count = columns - whole
-            new = multiply_add(-learning_rate, load_some(gradient, row, whole, count), load_some(w, row, whole, count))
-            zero = multiply_add(new, 0.0, zero)
-            store_some(new_w, row, whole, new, count)
-    return sum_lanes(zero) == 0.0
+    Two rows at a time, since an addition waits for the one before it. The last one may count twice.
+    """
+    even, odd = load(sizes, 0, 0), fill(matrix, 0.0)
+    for row in range(0, matrix.shape[0], 2):
+        next_row = min(row + 1, matrix.shape[0] - 1)
+        for column in range(0, matrix.shape[1], lanes(matrix)):
+            left = matrix.shape[1] - column
+            if left >= lanes(matrix):
+                a, b = load(matrix, row, column), load(matrix, next_row, column)
+            else:
+                a, b = load_some(matrix, row, column, left), load_some(matrix, next_row, column, left)
+            even, odd = even + absolute(a), odd + absolute(b)
+    store(sizes, 0, 0, even + odd)
 
 
 @inlined
@@ -88,8 +73,8 @@ def _part(arrays, plan, task):
 
 
 @inlined
-def _sizes(arrays, plan):
-    return matrix_at(arrays.memory, plan.sizes, SIZES * plan.parts, plan.lanes)
+def _size(arrays, plan, task, of):
+    return matrix_at(arrays.memory, plan.sizes + (SIZES * task + of) * plan.lanes, 1, plan.lanes)
 
 
 @inlined
@@ -101,9 +86,9 @@ def prepare(arrays, plan, task):
     copy(block(arrays.y, row, o, count, width), block(y, row, o, count, width))
     i = inputs * task // plan.parts
     some = block(arrays.x, 0, i, rows, inputs * (task + 1) // plan.parts - i)
-    sizes = _sizes(arrays, plan)
-    clear(block(sizes, SIZES * task + OF_X, 0, 1, plan.lanes))
-    add_sizes(some, sizes, SIZES * task + OF_X)
+    of_x = _size(arrays, plan, task, OF_X)
+    clear(of_x)
+    add_sizes(some, of_x)
     if task == 0:
         ones = matrix_at(arrays.memory, plan.ones, 1, -(-rows // plan.lanes) * plan.lanes)
         for at in range(0, ones.shape[1], plan.lanes):
@@ -121,9 +106,9 @@ def outputs(purpose, arrays, plan, worker, task):
     y_pred = block(matrix_at(arrays.memory, plan.y_pred_t, all_rows, plan.width), row, o, rows, padded)
     b = block(arrays.b, 0, o, 1, count)
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
-    sizes = block(_sizes(arrays, plan), SIZES * task, 0, SIZES, plan.lanes)
+    of_w = _size(arrays, plan, task, OF_W)
     clear(cost)
-    clear(block(sizes, OF_W, 0, 2, plan.lanes))
+    clear(of_w)
     if purpose == BACKWARD:
         copy(block(arrays.y_pred, row, o, rows, count), y_pred)
     else:
@@ -132,39 +117,36 @@ def outputs(purpose, arrays, plan, worker, task):
     for i in range(0, inputs, plan.few):
         some = min(plan.few, inputs - i)
         w = block(arrays.w, i, o, some, count)
-        if purpose >= BACKWARD and i // plan.few % others == task // plan.groups:
-            add_sizes(w, sizes, OF_W)
+        if purpose == GRADIENTS and i // plan.few % others == task // plan.groups:
+            add_sizes(w, of_w)
         if purpose != BACKWARD:
             if plan.packed:
                 packed = matrix_at(arrays.memory, plan.strip + worker * plan.worker, some, padded)
                 copy(w, packed)
                 w = block(packed, 0, 0, some, count)
             add_product(y_pred, block(arrays.x, row, i, rows, some), w, 1, block(w, 0, 0, 1, 0))
-    if purpose != BACKWARD:
-        activate(y_pred, rows, count)
+    start = plan.bias_gradient + (group * all_rows + row) * plan.lanes
+    to_delta(purpose, y, y_pred, count, cost, matrix_at(arrays.memory, start, rows, plan.lanes))
     if purpose == FORWARD:
         probe(block(arrays.x, row, 0, rows, inputs), cost)
         copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, row, o, rows, count))
     else:
-        start = plan.bias_gradient + (group * all_rows + row) * plan.lanes
-        cost_and_delta(y, y_pred, count, cost, matrix_at(arrays.memory, start, rows, plan.lanes))
-        add_sizes(y_pred, sizes, OF_DELTA)
-        add_sizes(b, sizes, OF_W)
+        add_sizes(b, of_w)
 
 
 @inlined
-def surely_finite(arrays, plan):
-    """Whether the next update cannot but be finite."""
-    sizes = _sizes(arrays, plan)
+def surely_finite(arrays, plan, cost):
+    """Whether the update after outputs of the sigmoid that cost so much cannot but be finite."""
     of_x = 1.0 * arrays.x.shape[0]  # the input of the bias is 1 in every row
-    of_w = of_delta = 0.0
+    of_w = 0.0
     for part in range(plan.parts):
-        of_x += sum_lanes(load(sizes, SIZES * part + OF_X, 0))
-        of_w += sum_lanes(load(sizes, SIZES * part + OF_W, 0))
-        of_delta += sum_lanes(load(sizes, SIZES * part + OF_DELTA, 0))
+        of_x += sum_lanes(load(_size(arrays, plan, part, OF_X), 0, 0))
+        of_w += sum_lanes(load(_size(arrays, plan, part, OF_W), 0, 0))
+    # |delta| = y_pred (1 - y_pred) 2 |y_pred - y| <= |y_pred - y| / 2, of whose squares C is the sum.
+    of_delta = 0.5 * np.sqrt(cost * arrays.x.shape[0] * arrays.w.shape[1])
     largest = of_w + max(1.0, arrays.learning_rate, arrays.bias_rate) * of_x * of_delta
     # In the dtype of the weights, and so many times as there are lanes: a margin for what rounding took from the sums.
-    return np.isfinite(sum_lanes(fill(sizes, largest)))
+    return np.isfinite(sum_lanes(fill(_size(arrays, plan, 0, OF_X), largest)))
 
 
 @inlined

@@ -72,15 +72,24 @@ def spread(b, y_pred_t, rows):
 
 
 @kernel
-def activate(y_pred_t, outputs, rows):
+def to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient):
+    """From a^T on to y_pred^T (FORWARD), or to the cost and delta^T; BACKWARD begins with y_pred^T."""
+    if purpose != BACKWARD:
+        _activate(y_pred_t, bias_gradient.shape[0], rows)
+    if purpose != FORWARD:
+        _cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient)
+
+
+@inlined
+def _activate(y_pred_t, outputs, rows):
     """y_pred^T = g(a^T): eq. 9."""
     for o in range(outputs):
         for row in range(0, rows, lanes(y_pred_t)):
             store(y_pred_t, o, row, sigmoid(load(y_pred_t, o, row)))
 
 
-@kernel
-def cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient):
+@inlined
+def _cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient):
     """C += sum((y_pred - y)^2), eq. 13, and y_pred becomes delta = y_pred (1 - y_pred) 2 (y_pred - y), eqs. 1 and 14.
 
     The sum of delta over the rows is dC/db, eq. 27.
@@ -120,13 +129,12 @@ def clear(matrix):
 @inlined
 def copy_row(source, row, target, at):
     """target[at] = source[row], as far as that goes; neither is padded."""
-    columns = source.shape[1]
-    whole = columns - columns % lanes(source)
-    for column in range(0, whole, lanes(source)):
-        store(target, at, column, load(source, row, column))
-    if whole < columns:  # to store a part of a vector takes a dozen cycles on some processors
-        count = columns - whole
-        store_some(target, at, whole, load_some(source, row, whole, count), count)
+    for column in range(0, source.shape[1], lanes(source)):
+        left = source.shape[1] - column
+        if left >= lanes(source):  # to store a part of a vector takes a dozen cycles on some processors
+            store(target, at, column, load(source, row, column))
+        else:
+            store_some(target, at, column, load_some(source, row, column, left), left)
 
 
 @kernel
@@ -150,15 +158,29 @@ def fold(target, parts, count, first, distance):
 
 
 @kernel
+def follow(w, gradient, learning_rate, new_w):
+    """new_w = w - learning_rate gradient, of which none need be padded. True if every new number is finite."""
+    zero = other = fill(w, 0.0)  # while every number is finite: 0 * inf and 0 * nan are nan
+    for row in range(w.shape[0]):
+        for column in range(0, w.shape[1], lanes(w)):
+            left = w.shape[1] - column
+            if left >= lanes(w):
+                new = multiply_add(-learning_rate, load(gradient, row, column), load(w, row, column))
+                store(new_w, row, column, new)
+            else:
+                there = load_some(gradient, row, column, left), load_some(w, row, column, left)
+                new = multiply_add(-learning_rate, *there)
+                store_some(new_w, row, column, new, left)
+            zero, other = multiply_add(new, 0.0, other), zero  # in turn: each waits for the one before it
+    return sum_lanes(zero + other) == 0.0
+
+
+@kernel
 def descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b):
     """new_w = w - learning_rate dC/dw, new_b = b - bias_rate dC/db. True if every new number is finite."""
-    probe = fill(w_t, 0.0)  # stays 0 while every number is finite: 0 * inf and 0 * nan are nan
+    good = follow(w_t, gradient_t, learning_rate, new_w_t)
     for o in range(w_t.shape[0]):
-        for k in range(0, w_t.shape[1], lanes(w_t)):
-            new = multiply_add(-learning_rate, load(gradient_t, o, k), load(w_t, o, k))
-            probe = multiply_add(new, 0.0, probe)
-            store(new_w_t, o, k, new)
         new = multiply_add(-bias_rate, fill(b, sum_lanes(load(bias_gradient, o, 0))), broadcast(b, 0, o))
-        probe = multiply_add(new, 0.0, probe)
+        good &= sum_lanes(multiply_add(new, 0.0, fill(b, 0.0))) == 0.0
         store_some(new_b, 0, o, new, 1)
-    return sum_lanes(probe) == 0.0
+    return good

@@ -23,14 +23,14 @@ from fastbp.kernels.layer import (
     BACKWARD,
     COST,
     FORWARD,
-    activate,
+    GRADIENTS,
     clear,
     copy,
-    cost_and_delta,
     descend,
     fold,
     probe,
     spread,
+    to_delta,
     transpose,
 )
 from fastbp.kernels.matmul import add_product, add_product_with_t
@@ -40,7 +40,7 @@ from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
 # The phases: on many rows, on few rows, and on both.
 LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, PREPARE, OUTPUTS, GRADIENT, TOTAL = range(10)
 
-# The columns of a program. The purpose is that of ROWS and OUTPUTS (`layer`), or of GRADIENT (`few_rows`).
+# The columns of a program. The purpose is that of ROWS, OUTPUTS and TOTAL (`layer`), or of GRADIENT (`few_rows`).
 PHASE, PURPOSE, FIRST_ROW, LAST_ROW = range(TASKS + 1, TASKS + 5)
 
 # The elements of `state`: which of two copies of the weights is the present one, the updates done, whether the next one
@@ -125,14 +125,12 @@ def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, co
             if fresh:
                 transpose(x, block(x_t, 0, 0, inputs, rows))
             add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), 1, ahead)
-        activate(y_pred_t, outputs, rows)
+    if fresh and purpose != FORWARD:
+        transpose(block(arrays.y, row, 0, rows, outputs), y_t)
+    to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient)
     if purpose == FORWARD:
         probe(x, cost)
         transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, 0, rows, outputs))
-    else:
-        if fresh:
-            transpose(block(arrays.y, row, 0, rows, outputs), y_t)
-        cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient)
 
 
 @inlined
@@ -289,7 +287,7 @@ def _close(program, index, arrays, plan):
         arrays.costs[state[STEP]] = total
         failed = 0 if np.isfinite(total) else 1
         if plan.few:
-            state[SURE] = 1 if few_rows.surely_finite(arrays, plan) else 0
+            state[SURE] = 1 if purpose == GRADIENTS and few_rows.surely_finite(arrays, plan, total) else 0
     elif phase in (UPDATE, GRADIENT):
         for piece in range(tasks):
             failed += state[FAILED + piece]
