@@ -36,6 +36,9 @@ from fastbp.tiles.operations import (
 )
 from fastbp.tiles.registers import TILE_ROWS
 
+# What a task is.
+PREPARE, OUTPUTS, GRADIENT = range(3)
+
 # What becomes of a gradient: it is kept, followed to new weights that are dropped, or followed to those of the caller.
 KEEP, REHEARSE, FOLLOW = range(3)
 
@@ -78,7 +81,7 @@ def _size(arrays, plan, task, of):
 
 
 @inlined
-def prepare(arrays, plan, task):
+def _prepare(arrays, plan, task):
     """A part of y, padded, and the sizes of some inputs of x."""
     rows, inputs = arrays.x.shape
     row, count, o, width = _part(arrays, plan, task)
@@ -96,7 +99,7 @@ def prepare(arrays, plan, task):
 
 
 @inlined
-def outputs(purpose, arrays, plan, worker, task):
+def _outputs(purpose, arrays, plan, worker, task):
     """A part of y_pred, and but for FORWARD delta in its place."""
     all_rows, inputs = arrays.x.shape
     row, rows, o, count = _part(arrays, plan, task)
@@ -158,7 +161,7 @@ def _strip(purpose, arrays, plan, worker, i, some, o, count):
 
 
 @inlined
-def gradient(purpose, arrays, plan, worker, task):
+def _gradient(purpose, arrays, plan, worker, task):
     """The gradient of some weights, and what becomes of it. False if a new weight is not finite."""
     rows, inputs = arrays.x.shape
     first, some = share(inputs, task // plan.groups, plan.pieces // plan.groups, plan.few)
@@ -182,4 +185,17 @@ def gradient(purpose, arrays, plan, worker, task):
         if purpose != KEEP:
             b = block(arrays.b, 0, o, 1, count)
             good &= follow(b, strip, arrays.bias_rate, b if purpose == FOLLOW else strip)
+    return good
+
+
+@kernel
+def perform(what, purpose, arrays, plan, worker, task):
+    """One task. False if it is an update, or a rehearsal of one, that is not finite."""
+    good = True
+    if what == PREPARE:
+        _prepare(arrays, plan, task)
+    elif what == OUTPUTS:
+        _outputs(purpose, arrays, plan, worker, task)
+    else:
+        good = _gradient(purpose, arrays, plan, worker, task)
     return good

@@ -262,14 +262,12 @@ def _perform(program, index, task, worker, again, arrays, plan):
         _strip(arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW])
     elif phase in (FOLD, UPDATE):
         _follow(phase, arrays, plan, task)
-    elif phase == PREPARE:
-        few_rows.prepare(arrays, plan, task)
-    elif phase == OUTPUTS:
-        few_rows.outputs(purpose, arrays, plan, worker, task)
-    elif phase == GRADIENT:
-        if purpose != few_rows.REHEARSE or not arrays.state[SURE]:
-            good = few_rows.gradient(purpose, arrays, plan, worker, task)
-            arrays.state[FAILED + task] = 0 if good else 1
+    elif PREPARE <= phase <= GRADIENT:
+        rehearsal = phase == GRADIENT and purpose == few_rows.REHEARSE
+        if not (rehearsal and arrays.state[SURE]):
+            good = few_rows.perform(phase - PREPARE, purpose, arrays, plan, worker, task)
+            if phase == GRADIENT:
+                arrays.state[FAILED + task] = 0 if good else 1
     else:
         _move(phase, arrays, plan, task)
 
