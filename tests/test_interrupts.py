@@ -208,6 +208,38 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.parametrize("calls", range(1, 10))
+def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, calls):
+    """Each line of a program is a kernel call here, but for those that update parameters."""
+    from fastbp.kernels import network as kernels
+    from fastbp.networks import session
+
+    sizes, rows, batch = [300, 400, 10], 384, 128
+    optimizer = fastbp.Adam(learning_rate=1e-3)
+    network, again = (fastbp.Network(sizes, seed=1) for _ in "12")
+    x, y = workload.rows_for(network, rows)
+    run, called = kernels.run, []
+
+    def interrupted_kernel(*args):
+        line = run(*args)
+        called.append(line)
+        if len(called) == calls:
+            raise KeyboardInterrupt
+        return line
+
+    monkeypatch.setattr(session, "CALL_SECONDS", 0)
+    monkeypatch.setattr(kernels, "run", interrupted_kernel)
+    with pytest.raises(KeyboardInterrupt):
+        network.fit(x, y, epochs=9, batch_size=batch, optimizer=optimizer)
+    monkeypatch.undo()
+    updates = network._state.updates
+    assert updates in (0, 1, 2)
+    order = again._state.generator.permutation(rows)
+    for some in order[: updates * batch].reshape(updates, batch):
+        again.step(x[some], y[some], optimizer=optimizer)
+    assert workload.bits_of(network) == workload.bits_of(again), f"not as after {updates} batches"
+
+
 @pytest.mark.parametrize("case", NETWORKS, ids=str)
 def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_batches(case, rounds):
     times = rounds(3, 30)

@@ -82,6 +82,7 @@ class Work(NamedTuple):
     program: Table
     operations: Table
     body: int  # lines of a batch
+    updating: int  # the last ones of these, which update parameters: all are carried out or none
     cost: int  # multiply-adds of a batch
     memory: int  # elements
     gradient: int
@@ -173,6 +174,7 @@ def work_for(
         program=program,
         operations=operations,
         body=len(program) - 1,
+        updating=2 if cut.fused and len(architecture.sizes) > 2 else 1,
         cost=cut.cost,
         memory=memory.shared + workers * own,
         gradient=workers * strip if cut.fused else gradient,

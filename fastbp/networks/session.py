@@ -161,6 +161,9 @@ class Session:
         while line < lines:
             start = time.perf_counter()
             last = min(lines, line + self._lines_at_once)
+            left = -(last - 1) % body  # lines of the batch in which this call ends
+            if left < self._work.updating:
+                last += left
             door = engage(plan.threads)
             line = network.run(team.LEADER, self._work.program, body, batches, line, last, arrays, plan, door)
             if not good():
