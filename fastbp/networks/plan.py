@@ -174,7 +174,7 @@ def work_for(
         program=program,
         operations=operations,
         body=len(program) - 1,
-        updating=2 if cut.fused and len(architecture.sizes) > 2 else 1,
+        updating=lines.updating,
         cost=cut.cost,
         memory=memory.shared + workers * own,
         gradient=workers * strip if cut.fused else gradient,
@@ -223,6 +223,7 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
             lines.add(groups(count * sum(weights), max(sizes[1:])), 1, rows, [*back[-1:], *now])
             if later:
                 lines.add(groups(count * weights[1], sizes[2]), 1, rows, later)
+                lines.updating = 2
     lines.close(of_loss)
     if training and not cut.fused:
         if clip_norm and update:
@@ -240,6 +241,7 @@ class _Lines:
     def __init__(self) -> None:
         self.lines: list[tuple[int, ...]] = []
         self.operations: list[tuple[int, int]] = []
+        self.updating = 1  # of the last lines
 
     def add(self, groups: int, parts: int, rows: tuple[int, int], operations: list[tuple[int, int]]) -> None:
         first = len(self.operations)
