@@ -3,12 +3,12 @@
 To bring weights into a layout of our own and back takes longer than a step on few rows. Here the outputs lie along the
 lanes; weights are read for y_pred, and read and written once more for the update:
 
-    prepare    what all steps of a call have in common
-    outputs    y_pred = g(x w + b), the cost and delta                                 eqs. 4, 9, 13, 14 and 1
-    gradient   dC/dw = x^T delta (eq. 26), and dC/db likewise, of an input that is 1 (eq. 27)
+    PREPARE    what all steps of a call have in common
+    OUTPUTS    y_pred = g(x w + b), the cost and delta                                 eqs. 4, 9, 13, 14 and 1
+    GRADIENT   dC/dw = x^T delta (eq. 26), and dC/db likewise, of an input that is 1 (eq. 27)
 
-A task is a group of outputs, and goes through its weights some inputs at a time, which stay in the level 1 cache. Where
-a gradient is followed, it is followed there.
+A task has a group of outputs, and some rows of them or some inputs. It goes through its weights some inputs at a time,
+which stay in the level 1 cache. Where a gradient is followed, it is followed there.
 
 No weight may change before all new ones are known to be finite. Nearly always, that is known beforehand: no gradient is
 larger than the sum of all |x| times the sum of all |delta|, which is at most half of the root of C times the number of
@@ -42,7 +42,7 @@ PREPARE, OUTPUTS, GRADIENT = range(3)
 # What becomes of a gradient: it is kept, followed to new weights that are dropped, or followed to those of the caller.
 KEEP, REHEARSE, FOLLOW = range(3)
 
-# The rows of each part in `sizes`: sums of the absolute values of some inputs of x, and of some weights.
+# The rows of each part in `sizes`: sums of the absolute values of some inputs of x, and of some weights and biases.
 OF_X, OF_W = range(2)
 SIZES = 2
 
@@ -67,16 +67,26 @@ def add_sizes(matrix, sizes):
 
 
 @inlined
-def _part(arrays, plan, task):
-    """The block of y_pred that a task has: first row, rows, first output and outputs. A tile is two vectors wide."""
-    rows, outputs = arrays.x.shape[0], arrays.w.shape[1]
-    row, count = share(rows, task // plan.groups, plan.parts // plan.groups, TILE_ROWS)
-    o, width = share(outputs, task % plan.groups, plan.groups, 2 * plan.lanes)
-    return row, count, o, width
+def _group(arrays, plan, task):
+    """The first of the outputs that a task has, and their number: pairs of vectors, as a tile is wide at least."""
+    return share(arrays.w.shape[1], task % plan.groups, plan.groups, 2 * plan.lanes)
+
+
+@inlined
+def _rows_of(arrays, plan, task):
+    """The first of the rows that a task has of y_pred, and their number."""
+    return share(arrays.x.shape[0], task // plan.groups, plan.parts // plan.groups, TILE_ROWS)
+
+
+@inlined
+def _ones(arrays, plan):
+    """The input of the bias, padded."""
+    return matrix_at(arrays.memory, plan.ones, 1, -(-arrays.x.shape[0] // plan.lanes) * plan.lanes)
 
 
 @inlined
 def _size(arrays, plan, task, of):
+    """The sums OF_X or OF_W of a part."""
     return matrix_at(arrays.memory, plan.sizes + (SIZES * task + of) * plan.lanes, 1, plan.lanes)
 
 
@@ -84,7 +94,8 @@ def _size(arrays, plan, task, of):
 def _prepare(arrays, plan, task):
     """A part of y, padded, and the sizes of some inputs of x."""
     rows, inputs = arrays.x.shape
-    row, count, o, width = _part(arrays, plan, task)
+    row, count = _rows_of(arrays, plan, task)
+    o, width = _group(arrays, plan, task)
     y = matrix_at(arrays.memory, plan.y_t, rows, plan.width)
     copy(block(arrays.y, row, o, count, width), block(y, row, o, count, width))
     i = inputs * task // plan.parts
@@ -93,7 +104,7 @@ def _prepare(arrays, plan, task):
     clear(of_x)
     add_sizes(some, of_x)
     if task == 0:
-        ones = matrix_at(arrays.memory, plan.ones, 1, -(-rows // plan.lanes) * plan.lanes)
+        ones = _ones(arrays, plan)
         for at in range(0, ones.shape[1], plan.lanes):
             store(ones, 0, at, fill(ones, 1.0))
 
@@ -102,7 +113,8 @@ def _prepare(arrays, plan, task):
 def _outputs(purpose, arrays, plan, worker, task):
     """A part of y_pred, and but for FORWARD delta in its place."""
     all_rows, inputs = arrays.x.shape
-    row, rows, o, count = _part(arrays, plan, task)
+    row, rows = _rows_of(arrays, plan, task)
+    o, count = _group(arrays, plan, task)
     padded = -(-count // plan.lanes) * plan.lanes
     group, others = task % plan.groups, plan.parts // plan.groups  # others: those that have the same outputs
     y = block(matrix_at(arrays.memory, plan.y_t, all_rows, plan.width), row, o, rows, padded)
@@ -166,7 +178,7 @@ def _gradient(purpose, arrays, plan, worker, task):
     rows, inputs = arrays.x.shape
     first, some = share(inputs, task // plan.groups, plan.pieces // plan.groups, plan.few)
     end = first + some
-    o, count = share(arrays.w.shape[1], task % plan.groups, plan.groups, 2 * plan.lanes)
+    o, count = _group(arrays, plan, task)
     padded = -(-count // plan.lanes) * plan.lanes
     delta = block(matrix_at(arrays.memory, plan.y_pred_t, rows, plan.width), 0, o, rows, padded)
     nothing = block(delta, 0, 0, 1, 0)
@@ -179,9 +191,8 @@ def _gradient(purpose, arrays, plan, worker, task):
             w = block(arrays.w, i, o, some, count)
             good &= follow(w, strip, arrays.learning_rate, w if purpose == FOLLOW else strip)
     if end == inputs:
-        ones = matrix_at(arrays.memory, plan.ones, 1, -(-rows // plan.lanes) * plan.lanes)
         strip = _strip(purpose, arrays, plan, worker, inputs, 1, o, padded)
-        add_product(strip, block(ones, 0, 0, 1, rows), delta, 0, nothing)
+        add_product(strip, block(_ones(arrays, plan), 0, 0, 1, rows), delta, 0, nothing)
         if purpose != KEEP:
             b = block(arrays.b, 0, o, 1, count)
             good &= follow(b, strip, arrays.bias_rate, b if purpose == FOLLOW else strip)
