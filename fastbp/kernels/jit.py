@@ -9,17 +9,26 @@ from numba import config, njit
 from numba.core.compiler_lock import global_compiler_lock
 
 from fastbp.kernels.cache import KernelCache
+from fastbp.kernels.linking import PartCompiler, WholeCompiler
 
 # No fastmath: `nnan` and `ninf` would hide divergence, and the tile operations say themselves where they contract.
 # No NRT: kernels allocate nothing, and counting the references of their arguments cost a step of 100 x 10 -> 1 two
 # fifths of its time. No rewrites: Numba looks for array expressions and prints, of which kernels have none.
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_rewrites": True}
 
-# Compiled once and called by other kernels; never called from Python, so it needs no wrapper for it.
-kernel = njit(**_OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+# What is part of what Python calls has no wrapper for Python, and machine code only there.
+_PART = {**_OPTIONS, "pipeline_class": PartCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
-# Pasted into its caller: compiling each tiny function by itself takes three times as long as compiling them together.
-inlined = njit(**_OPTIONS, inline="always")
+# Loops over numbers: a function in machine code too, so that the processor's registers are its own. Within a larger
+# function the constants of a sigmoid were loaded from memory for every vector.
+kernel = njit(**_PART, forceinline=False)
+
+# What leads there, with dozens of arguments: a function of its own for the compiler, in machine code a piece of each
+# caller.
+inlined = njit(**_PART, forceinline=True)
+
+# Pasted into its caller before types are known: what takes numbers that tell types, such as the size of a tile.
+pasted = njit(**_OPTIONS, inline="always")
 
 
 def entry(function):
@@ -27,7 +36,7 @@ def entry(function):
     if config.DISABLE_JIT:
         # The twins would warn where machine code does not: e^-x may be inf, and 0 * inf shows what is not finite.
         return np.errstate(all="ignore")(function)
-    dispatcher = njit(**_OPTIONS, no_cfunc_wrapper=True)(function)
+    dispatcher = njit(**_OPTIONS, pipeline_class=WholeCompiler, no_cfunc_wrapper=True)(function)
     dispatcher._cache = KernelCache(function)
     dispatcher._compile_for_args = _unless_compiling(dispatcher._compile_for_args)
     return dispatcher

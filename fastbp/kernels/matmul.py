@@ -12,7 +12,7 @@ c is cut into tiles. A tile stays in registers while k runs over the columns of 
 
 from __future__ import annotations
 
-from fastbp.kernels.jit import inlined, kernel
+from fastbp.kernels.jit import kernel, pasted
 from fastbp.tiles.operations import (
     add_dots,
     add_outer,
@@ -38,7 +38,7 @@ KEPT_IN_CACHE = 512
 def _tile(height, vectors, begin, take_in, end):
     """One tile of c, from its first k to its last. `height` and `vectors` are known while compiling."""
 
-    @inlined
+    @pasted
     def multiply(c, a, b, kept, row, column, depth, stride, ahead, at, pace):
         tile = begin(c, row, column, height, vectors, kept)
         for k in range(0, depth, stride):
@@ -54,7 +54,7 @@ def _tiles(tallest, *operations):
     """multiply(rows, ...): one tile of 1 ... `tallest` rows. Tiles live in registers, so each height has code."""
     one, two, three, four, five, six = (_tile(height, TILE_VECTORS, *operations) for height in range(1, 7))
 
-    @inlined
+    @pasted
     def multiply(rows, c, a, b, kept, row, column, depth, stride, ahead, at, pace):
         if tallest >= 6 and rows == 6:  # not compiled where `tallest` is less
             six(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
@@ -72,7 +72,7 @@ def _tiles(tallest, *operations):
     return multiply
 
 
-@inlined
+@pasted
 def _zeros(c, row, column, height, vectors, kept):
     """Where `add_sums` adds the tile to c."""
     return zero_tile(c, row, column, height, vectors)
@@ -88,7 +88,7 @@ _six_by_some = _tile(6, 1, load_tile, add_outer_some, store_tile)
 _four_by_some = _tile(4, 1, load_tile, add_outer_some, store_tile)
 
 
-@inlined
+@pasted
 def add_product(c, a, b, kept, ahead):
     """c += a b if c is `kept` (1), else (0) c = a b; meanwhile, evenly, ask for `ahead`, a row of numbers needed next.
 
@@ -97,7 +97,7 @@ def add_product(c, a, b, kept, ahead):
     _add_product(c, scalars(a), b, int(kept), ahead)  # a literal would be a type, and compiled once more
 
 
-@inlined
+@pasted
 def add_product_of_t(c, a, b, kept, ahead):
     """The same with a^T b, where a lies (depth, rows)."""
     _add_product(c, scalars_of_t(a), b, int(kept), ahead)

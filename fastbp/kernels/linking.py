@@ -1,0 +1,91 @@
+"""How compiled kernels become machine code: all together, once, as with link-time optimisation.
+
+Numba optimises each function by itself and emits its machine code, and does both again for every function that calls
+it: in a tree of kernels, once more for each level. Here a kernel is compiled no further than to LLVM's intermediate
+code, as a `Part`. What Python calls is a `Whole`: it takes in all the parts it needs, and they are optimised together
+and emitted once. That, and no unrolled loops, made of 9 s of compilation 5, and of 15600 instructions 5500.
+"""
+
+from __future__ import annotations
+
+from llvmlite import binding as llvm
+from numba import _dynfunc, config
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import NativeLowering
+
+
+class Part(JITCodeLibrary):
+    """The intermediate code of a kernel and of what it calls: to be linked, not to be run."""
+
+    def _optimize_functions(self, ll_module):
+        """Only in the whole."""
+
+    def _optimize_final_module(self):
+        """Only in the whole."""
+
+    def _finalize_final_module(self):
+        self._finalized = True
+
+
+class Whole(JITCodeLibrary):
+    """The machine code of what Python calls, and of all that this needs."""
+
+    def _optimize_functions(self, ll_module):
+        """Only when all parts are there."""
+
+    def _optimize_final_module(self):
+        for function in self._final_module.functions:
+            if function.linkage == llvm.Linkage.linkonce_odr:  # of a part: nobody else can call it
+                function.linkage = llvm.Linkage.internal
+        options = llvm.create_pipeline_tuning_options(speed_level=int(config.OPT))
+        # Loops are vectors already, and as wide as the processor takes them. Unrolled, they are twice as much code, no
+        # faster where rows are many, and up to a fifth slower where they are few.
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+        builder = llvm.create_pass_builder(self._codegen._tm, options)
+        builder.getModulePassManager().run(self._final_module, builder)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _LowerPart(NativeLowering):
+    _name = "lower_part"
+
+    def run_pass(self, state):
+        library = state.library = Part(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        lowered = state["cr"]
+        if not state.flags.forceinline:
+            library.get_function(lowered.fndesc.llvm_func_name).add_function_attribute("noinline")
+        # By what Numba finds the function where it is called. There is nothing behind it that could be run.
+        name, module = lowered.fndesc.qualname, lowered.fndesc.lookup_module()
+        handle = _dynfunc.make_function(module, name, "", 0, lowered.env, (library,))
+        state.targetctx.insert_user_function(handle, lowered.fndesc, [library])
+        state["cr"] = lowered._replace(cfunc=handle)
+        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _LowerWhole(NativeLowering):
+    _name = "lower_whole"
+
+    def run_pass(self, state):
+        state.library = Whole(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return super().run_pass(state)
+
+
+def _compiler(lowering):
+    class Compiler(CompilerBase):
+        def define_pipelines(self):
+            pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
+            pipeline.passes = [(lowering if step is NativeLowering else step, why) for step, why in pipeline.passes]
+            pipeline.finalize()
+            return [pipeline]
+
+    return Compiler
+
+
+PartCompiler = _compiler(_LowerPart)
+WholeCompiler = _compiler(_LowerWhole)
