@@ -167,6 +167,21 @@ def test_one_compilation_serves_every_shape_layout_and_schedule(cold_then_warm):
 
 
 @pytest.mark.jit_only
+def test_compiling_leaves_the_garbage_collector_as_it_was(tmp_path):
+    script = """
+import gc
+import numpy as np
+import fastbp
+
+for wanted, dtype in ((True, "float32"), (False, "float64")):
+    (gc.enable if wanted else gc.disable)()
+    fastbp.sigmoid(np.zeros(3, dtype))
+    print(gc.isenabled())
+"""
+    assert in_a_process("-c", script, FASTBP_CACHE_DIR=str(tmp_path)).split() == ["True", "False"]
+
+
+@pytest.mark.jit_only
 def test_a_second_process_compiles_nothing_and_gives_the_same_bits(cold_then_warm):
     cold, warm, _ = cold_then_warm
     assert not any(warm["compiled"].values())

@@ -3,7 +3,8 @@
 Numba optimises each function by itself and emits its machine code, and does both again for every function that calls
 it: in a tree of kernels, once more for each level. Here a kernel is compiled no further than to LLVM's intermediate
 code, as a `Part`. What Python calls is a `Whole`: it takes in all the parts it needs, and they are optimised together
-and emitted once. That, and no unrolled loops, made of 9 s of compilation 5, and of 15600 instructions 5500.
+and emitted once. With that, and without unrolled loops, a layer's first step took 0.6 of the time it had taken, and
+5500 of LLVM's instructions were left of 15600.
 """
 
 from __future__ import annotations
@@ -11,9 +12,31 @@ from __future__ import annotations
 from llvmlite import binding as llvm
 from numba import _dynfunc, config
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import register_pass
-from numba.core.typed_passes import NativeLowering
+from numba.core.compiler import CompilerBase
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.typed_passes import (
+    AnnotateTypes,
+    IRLegalization,
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import FixupArgs, InlineInlinables, IRProcessing, ReconstructSSA, TranslateByteCode
+
+# Numba's passes before the lowering, but for those of closures, `with`, exceptions, literal_unroll and the like, of
+# which kernels have none: 7 in 100 calls of Python functions while compiling.
+_PASSES = (
+    TranslateByteCode,
+    FixupArgs,
+    IRProcessing,
+    InlineInlinables,
+    ReconstructSSA,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+    IRLegalization,
+    AnnotateTypes,
+)
 
 
 class Part(JITCodeLibrary):
@@ -79,8 +102,9 @@ class _LowerWhole(NativeLowering):
 def _compiler(lowering):
     class Compiler(CompilerBase):
         def define_pipelines(self):
-            pipeline = DefaultPassBuilder.define_nopython_pipeline(self.state)
-            pipeline.passes = [(lowering if step is NativeLowering else step, why) for step, why in pipeline.passes]
+            pipeline = PassManager("kernels")
+            for step in (*_PASSES, lowering, NoPythonBackend):
+                pipeline.add_pass(step)
             pipeline.finalize()
             return [pipeline]
 
