@@ -75,16 +75,16 @@ class _LowerPart(NativeLowering):
     _name = "lower_part"
 
     def run_pass(self, state):
-        library = state.library = Part(state.targetctx.codegen(), state.func_id.func_qualname)
+        part = state["library"] = Part(state.targetctx.codegen(), state.func_id.func_qualname)
         state.flags.no_compile = True
         super().run_pass(state)
         lowered = state["cr"]
         if not state.flags.forceinline:
-            library.get_function(lowered.fndesc.llvm_func_name).add_function_attribute("noinline")
+            part.get_function(lowered.fndesc.llvm_func_name).add_function_attribute("noinline")
         # By what Numba finds the function where it is called. There is nothing behind it that could be run.
         name, module = lowered.fndesc.qualname, lowered.fndesc.lookup_module()
-        handle = _dynfunc.make_function(module, name, "", 0, lowered.env, (library,))
-        state.targetctx.insert_user_function(handle, lowered.fndesc, [library])
+        handle = _dynfunc.make_function(module, name, "", 0, lowered.env, (part,))
+        state.targetctx.insert_user_function(handle, lowered.fndesc, [part])
         state["cr"] = lowered._replace(cfunc=handle)
         return True
 
@@ -94,8 +94,8 @@ class _LowerWhole(NativeLowering):
     _name = "lower_whole"
 
     def run_pass(self, state):
-        state.library = Whole(state.targetctx.codegen(), state.func_id.func_qualname)
-        state.library.enable_object_caching()
+        whole = state["library"] = Whole(state.targetctx.codegen(), state.func_id.func_qualname)
+        whole.enable_object_caching()
         return super().run_pass(state)
 
 
