@@ -182,6 +182,28 @@ for wanted, dtype in ((True, "float32"), (False, "float64")):
 
 
 @pytest.mark.jit_only
+def test_kernels_become_machine_code_only_within_what_python_calls(tmp_path):
+    script = """
+from numba.core.codegen import JITCPUCodegen
+
+emitted = []
+emit = JITCPUCodegen._add_module
+JITCPUCodegen._add_module = lambda codegen, module: [emitted.append(module.name), emit(codegen, module)][1]
+
+import numpy as np
+import fastbp
+
+fastbp.train(np.ones((2, 3)), np.ones((2, 2)), np.zeros((3, 2)), np.zeros(2), steps=1)
+from fastbp.kernels import layer
+print([kernel.__name__ for kernel in (layer.clear, layer.transpose, layer.copy) if kernel.signatures])
+print([name for name in ("train_tiny", "clear", "transpose", "copy") if name in emitted])
+"""
+    compiled, emitted = in_a_process("-c", script, FASTBP_CACHE_DIR=str(tmp_path)).splitlines()
+    assert compiled == "['clear', 'transpose', 'copy']"
+    assert emitted == "['train_tiny']"
+
+
+@pytest.mark.jit_only
 def test_a_second_process_compiles_nothing_and_gives_the_same_bits(cold_then_warm):
     cold, warm, _ = cold_then_warm
     assert not any(warm["compiled"].values())

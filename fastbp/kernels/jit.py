@@ -45,7 +45,10 @@ def entry(function):
 
 
 def _unless_compiling(compile_for_args):
-    """What Numba calls for arguments of new types: not in the middle of another compilation, which LLVM aborts."""
+    """What Numba calls for arguments of new types: not in the middle of another compilation, which LLVM aborts.
+
+    The lock is the compiler's own. Held here, it keeps forks and other threads away while the collector rests.
+    """
 
     def compile_at_rest(*args, **kws):
         if global_compiler_lock.is_locked():  # by this very thread
