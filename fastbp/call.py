@@ -85,8 +85,8 @@ class Call:
         state.fill(0)
         costs = np.empty(steps + 1 if self.kind.last_cost else steps)
         arrays = Arrays(
-            x=read_only(x),
-            y=read_only(y),
+            x=x,
+            y=y,
             y_pred=self._unused if y_pred is None else y_pred,
             w=w,
             b=b.reshape(1, -1),
@@ -121,7 +121,8 @@ class Call:
     def _run(self, first: int, last: int, steps: int, arrays: Arrays) -> int:
         """Carry out some lines; the number of the line to go on with, or of the one that failed."""
         door = engage(self.plan.threads)
-        line: int = schedule.run(team.LEADER, self.program, self._body, steps, first, last, arrays, self.plan, door)
+        run = schedule.run.for_dtype(self.kind.dtype)
+        line: int = run(team.LEADER, self.program, self._body, steps, first, last, arrays, self.plan, door)
         return line
 
 
@@ -151,10 +152,3 @@ def aligned(size: int, dtype: np.dtype[Any]) -> FloatArray:
     memory = np.empty(size * dtype.itemsize + PAGE, np.uint8)
     start = -memory.ctypes.data % PAGE
     return memory[start : start + size * dtype.itemsize].view(dtype)
-
-
-def read_only(array: FloatArray) -> FloatArray:
-    """A view that cannot be written. Numba has a type of its own for these: all inputs are of that one type."""
-    view = array.view()
-    view.flags.writeable = False
-    return view

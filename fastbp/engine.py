@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp import call, contract
-from fastbp.call import CALL_SECONDS, SLOWEST, Call, Kind, Progress, aligned, read_only
+from fastbp.call import CALL_SECONDS, SLOWEST, Call, Kind, Progress, aligned
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, layer, tiny
 from fastbp.plan import is_tiny, tiny_size, work_of
@@ -19,11 +19,6 @@ def _call(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool, last_co
     return call.take(Kind(purpose, followed, last_cost, rows, inputs, outputs, w.dtype, get_num_threads()))
 
 
-def _writeable(array: FloatArray) -> FloatArray:
-    """The array, or a copy of it, for an argument that other calls write to."""
-    return array if array.flags.writeable else array.copy()
-
-
 def _bias_rate(learning_rate: float, x: FloatArray, mean: bool) -> float:
     return learning_rate / x.shape[0] if mean else learning_rate
 
@@ -32,7 +27,7 @@ def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
     """y_pred, new."""
     y_pred = np.empty((x.shape[0], w.shape[1]), w.dtype)
     mine = _call(layer.FORWARD, x, w, followed=False)
-    mine.carry_out(x, y_pred, _writeable(w), _writeable(b), y_pred=y_pred)
+    mine.carry_out(x, y_pred, w, b, y_pred=y_pred)
     if not np.isfinite(mine.cost).all():  # the kernel adds 0 x to it
         contract.finite("x", x)
     call.give_back(mine)
@@ -42,7 +37,7 @@ def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
 def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: bool) -> contract.Gradients:
     """The gradients and the cost, new."""
     mine = _call(layer.GRADIENTS, x, w, followed=False)
-    cost = float(mine.carry_out(x, y, _writeable(w), _writeable(b))[0])
+    cost = float(mine.carry_out(x, y, w, b)[0])
     plan, (inputs, outputs) = mine.plan, w.shape
     if plan.few:
         gradient = mine.memory[plan.gradient_t :][: (inputs + 1) * plan.width].reshape(inputs + 1, plan.width)
@@ -63,7 +58,7 @@ def backward(
 ) -> None:
     mine = _call(layer.BACKWARD, x, w, followed=True)
     bias_rate = _bias_rate(learning_rate, x, mean)
-    mine.carry_out(x, y, w, b, y_pred=_writeable(y_pred), learning_rate=learning_rate, bias_rate=bias_rate)
+    mine.carry_out(x, y, w, b, y_pred=y_pred, learning_rate=learning_rate, bias_rate=bias_rate)
     call.give_back(mine)
 
 
@@ -105,12 +100,12 @@ def _train_tiny(
     """`train` where a kernel of its own is faster. costs are filled and returned."""
     (rows, inputs), outputs = x.shape, y.shape[1]
     memory = aligned(tiny_size(rows, inputs, outputs, w.itemsize), w.dtype)
-    arrays = read_only(x), read_only(y), w, b.reshape(1, outputs), memory, _FLOAT64
+    arrays = x, y, w, b.reshape(1, outputs), memory, _FLOAT64
     at_once = max(1, int(CALL_SECONDS * SLOWEST / (100 + work_of(rows, inputs, outputs))))
-    step = 0
+    train_tiny, step = tiny.train_tiny.for_dtype(w.dtype), 0
     while step < costs.size:
         last = min(costs.size, step + at_once)
-        step = tiny.train_tiny(*arrays, learning_rate, bias_rate, step, last, steps, costs)
+        step = train_tiny(*arrays, learning_rate, bias_rate, step, last, steps, costs)
         if progress is not None:
             progress(min(step, steps), costs)
         if step < last:
@@ -121,10 +116,11 @@ def _train_tiny(
 def sigmoid(x: FloatArray, *, gradient: bool) -> FloatArray:
     source = np.require(x, requirements=["C", "A"])
     result = np.empty_like(source)
-    elementwise.apply_sigmoid(read_only(source.reshape(1, -1)), result.reshape(1, -1), gradient)
+    apply_sigmoid = elementwise.apply_sigmoid.for_dtype(source.dtype)
+    apply_sigmoid(source.reshape(1, -1), result.reshape(1, -1), gradient)
     return result.reshape(x.shape)[()]
 
 
 def sum_of_squares(y_pred: FloatArray, y: FloatArray) -> float:
-    flat = (read_only(np.require(array, requirements=["C", "A"]).reshape(1, -1)) for array in (y_pred, y))
-    return float(elementwise.sum_of_squares(*flat, _FLOAT64))
+    flat = (np.require(array, requirements=["C", "A"]).reshape(1, -1) for array in (y_pred, y))
+    return float(elementwise.sum_of_squares.for_dtype(y.dtype)(*flat, _FLOAT64))

@@ -9,6 +9,7 @@ Measured beside NumPy, PyTorch and JAX by `fastbp bench`; equations as in `fastb
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ from fastbp import contract
 from fastbp.contract import BiasReduction, FloatArray
 
 
+@functools.cache
 def _engine() -> ModuleType:
     """The kernels, and with them Numba, which takes longer to import than all else together."""
     from fastbp import engine

@@ -76,14 +76,15 @@ from protected import protected
 with protected({side!r}) as memory:
     long, short, result = np.zeros((1, 34)), np.zeros((1, 33)), np.zeros((1, 33))
     total = np.zeros((1, 1))
-    elementwise.sum_of_squares(call.read_only(short), call.read_only(short), total)  # compiled
-    elementwise.apply_sigmoid(call.read_only(short), result, False)
+    sum_of_squares, apply_sigmoid = (
+        each.for_dtype(total.dtype) for each in (elementwise.sum_of_squares, elementwise.apply_sigmoid)
+    )
     print("compiled", flush=True)
     {call}
     memory.check()
 """
-READ = "print(elementwise.sum_of_squares(call.read_only(short), call.read_only(long), total))"
-WRITE = "elementwise.apply_sigmoid(call.read_only(long), result, False)"
+READ = "print(sum_of_squares(short, long, total))"
+WRITE = "apply_sigmoid(long, result, False)"
 # Of 5 rows, 3 inputs and 2 outputs: what lies in the workspace behind or before the weights.
 WORKSPACE = """
     mine = call.take(call.Kind(layer.GRADIENTS, False, False, 5, 3, 2, np.dtype("float64"), 1))
@@ -124,14 +125,14 @@ CHECKED = """
 import hypothesis, numpy, pytest
 from hypothesis import strategies as st
 import every_call, fastbp
-from fastbp import call, plan
+from fastbp import plan
 from fastbp.kernels import tiny
 
 one, no_costs = numpy.ones((1, 1)), numpy.zeros(0)
 memory = numpy.zeros(plan.tiny_size(1, 1, 1, 8))
 with pytest.raises(IndexError):  # else the rest says nothing
-    given = call.read_only(one), call.read_only(one), one.copy(), one.copy(), memory, one
-    tiny.train_tiny(*given, 0.1, 0.1, 0, 1, 1, no_costs)
+    given = one, one, one.copy(), one.copy(), memory, one
+    tiny.train_tiny.for_dtype(one.dtype)(*given, 0.1, 0.1, 0, 1, 1, no_costs)
 
 for threads in (1, 2, 3):
     fastbp.set_num_threads(threads)

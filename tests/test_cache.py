@@ -227,9 +227,9 @@ def kept_sigmoid(healthy_cache):
     _, folder = healthy_cache
     file = next(folder.glob("*/*apply_sigmoid*"))
     content = file.read_bytes()
-    of_function = cache.KernelCache(elementwise.apply_sigmoid.py_func)
+    of_function = cache.KernelCache(elementwise.apply_sigmoid.dispatcher.py_func)
     of_function._path = lambda signature: file
-    yield file, lambda: of_function.load_overload(None, elementwise.apply_sigmoid.targetctx)
+    yield file, lambda: of_function.load_overload(None, elementwise.apply_sigmoid.dispatcher.targetctx)
     file.write_bytes(content)
 
 
@@ -278,10 +278,10 @@ from processes import die_at_byte, status_of_a_child
 
 KernelCache.load_overload = lambda *_: None  # what was loaded cannot be saved
 fastbp.sigmoid(np.ones(3))
-((signature, compiled),) = apply_sigmoid.overloads.items()
+((signature, compiled),) = apply_sigmoid.dispatcher.overloads.items()
 for byte in map(int, sys.argv[1:]):
     death = lambda: die_at_byte(byte)
-    saving = lambda: apply_sigmoid._cache.save_overload(signature, compiled)
+    saving = lambda: apply_sigmoid.dispatcher._cache.save_overload(signature, compiled)
     assert os.WTERMSIG(status_of_a_child(death, saving)) == signal.SIGXFSZ
 """
 

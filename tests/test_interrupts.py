@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, mon
     x, y, w, b = layer(*shape, "float32")
     wanted_w, wanted_b, done = w.copy(), b.copy(), []
     module, name = (tiny, "train_tiny") if is_tiny(*shape[:2], 4) else (schedule, "run")
-    kernel = getattr(module, name)
+    kernel = getattr(module, name).for_dtype(x.dtype)
 
     def interrupted_kernel(*args):
         result = kernel(*args)
@@ -149,7 +149,7 @@ def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, mon
             raise KeyboardInterrupt
         return result
 
-    monkeypatch.setattr(module, name, interrupted_kernel)
+    monkeypatch.setattr(getattr(module, name), "for_dtype", lambda _: interrupted_kernel)
     with pytest.raises(KeyboardInterrupt):
         fastbp.train(x, y, w, b, learning_rate=1e-4, steps=10**6)
     monkeypatch.undo()
@@ -218,7 +218,7 @@ def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, c
     optimizer = fastbp.Adam(learning_rate=1e-3)
     network, again = (fastbp.Network(sizes, seed=1) for _ in "12")
     x, y = workload.rows_for(network, rows)
-    run, called = kernels.run, []
+    run, called = kernels.run.for_dtype(x.dtype), []
 
     def interrupted_kernel(*args):
         line = run(*args)
@@ -228,7 +228,7 @@ def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, c
         return line
 
     monkeypatch.setattr(session, "CALL_SECONDS", 0)
-    monkeypatch.setattr(kernels, "run", interrupted_kernel)
+    monkeypatch.setattr(kernels.run, "for_dtype", lambda _: interrupted_kernel)
     with pytest.raises(KeyboardInterrupt):
         network.fit(x, y, epochs=9, batch_size=batch, optimizer=optimizer)
     monkeypatch.undo()

@@ -141,7 +141,7 @@ stage("sigmoid", lambda: fastbp.sigmoid(x))
 stage("sigmoid again", lambda: fastbp.sigmoid(x[0]), lambda: fastbp.sigmoid_gradient(x.T),
       lambda: fastbp.sigmoid(*read_only(x.copy())), lambda: fastbp.sigmoid(np.float32(1)))
 from fastbp.kernels import schedule
-print(json.dumps({"compiled": compiled, "types": len(schedule.run.signatures),
+print(json.dumps({"compiled": compiled, "types": len(schedule.run.dispatcher.signatures),
       "digest": hashlib.sha256(b"".join(results)).hexdigest()}))
 """
 

@@ -134,7 +134,7 @@ class Helpers:
         for number in range(1, 1 + max(numbers, default=0)):
             hang_bell(self.door, team.HELPERS + 2 * number - 1)
         arguments = [(self.door, number, patience) for number in numbers if COMPILED]
-        self.threads = [threading.Thread(target=team.help_out, args=each) for each in arguments]
+        self.threads = [threading.Thread(target=team.help_out.for_dtype(), args=each) for each in arguments]
 
     def __enter__(self):
         for thread in self.threads:

@@ -33,7 +33,7 @@ from fastbp.kernels.elementwise import apply_sigmoid
 from fastbp.tiles.registers import REGISTER_BITS
 KernelCache.load_overload = lambda *_: None  # what is loaded cannot be read
 fastbp.sigmoid(0.0)
-print(REGISTER_BITS, *apply_sigmoid.inspect_asm().values())
+print(REGISTER_BITS, *apply_sigmoid.dispatcher.inspect_asm().values())
 """
 
 # What names the registers in assembly that only wider vectors have: for AVX2 those of AVX-512.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastbp.kernels.jit import entry
 from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import add_products, block, fill, lanes, load_some, store_some, sum_lanes
 
 
-@entry
+def _row(dtype):
+    return np.empty((1, 1), dtype)
+
+
+@entry(lambda dtype: (_row(dtype), _row(dtype), False))
 def apply_sigmoid(x, result, gradient):
     """result = g(x), or g(x) (1 - g(x)), eq. 1; both (1, size)."""
     size = x.shape[1]
@@ -20,7 +26,7 @@ def apply_sigmoid(x, result, gradient):
         store_some(target, 0, i, g, size - i)
 
 
-@entry
+@entry(lambda dtype: (_row(dtype), _row(dtype), _row(np.float64)))
 def sum_of_squares(y_pred, y, total):
     """sum((y_pred - y)^2), eq. 13, both (1, size); total is a matrix of float64 of which only the type matters."""
     size = y.shape[1]

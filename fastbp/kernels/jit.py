@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 
 import numpy as np
-from numba import config, njit
+from numba import config, njit, typeof
 from numba.core.compiler_lock import global_compiler_lock
 
 from fastbp.kernels.cache import KernelCache
@@ -33,33 +34,47 @@ inlined = njit(**_PART, forceinline=True)
 pasted = njit(**_OPTIONS, inline="always")
 
 
-def entry(function):
-    """What Python calls: compiled with all that it calls, and kept on disk."""
-    if config.DISABLE_JIT:
-        # The twins would warn where machine code does not: e^-x may be inf, and 0 * inf shows what is not finite.
-        return np.errstate(all="ignore")(function)
-    dispatcher = njit(**_OPTIONS, pipeline_class=WholeCompiler, no_cfunc_wrapper=True)(function)
-    dispatcher._cache = KernelCache(function)
-    dispatcher._compile_for_args = _unless_compiling(dispatcher._compile_for_args)
-    return dispatcher
+class Entry:
+    """What Python calls: a kernel with all that it calls, compiled once for each dtype and kept on disk."""
 
+    def __init__(self, function, examples):
+        self._examples = examples
+        self._compiled = {}
+        if config.DISABLE_JIT:
+            # The twins would warn where machine code does not: e^-x may be inf, and 0 * inf shows what is not finite.
+            self.dispatcher = np.errstate(all="ignore")(function)
+            return
+        self.dispatcher = njit(**_OPTIONS, pipeline_class=WholeCompiler, no_cfunc_wrapper=True)(function)
+        self.dispatcher._cache = KernelCache(function)
 
-def _unless_compiling(compile_for_args):
-    """What Numba calls for arguments of new types: not in the middle of another compilation, which LLVM aborts.
+    def for_dtype(self, dtype=None):
+        """The kernel for arrays of a dtype. It takes arguments like the examples, and does not look whether they are.
 
-    The lock is the compiler's own. Held here, it keeps forks and other threads away while the collector rests.
-    """
+        Numba looks at every number of every tuple to find the types of a call: 3.7 us of a step, which has dozens of
+        them, and 0.7 us are left. Whether an array may be written makes no difference here.
+        """
+        compiled = self._compiled.get(dtype)
+        if compiled is None:
+            compiled = self._compiled[dtype] = self.dispatcher if config.DISABLE_JIT else self._compile(dtype)
+        return compiled
 
-    def compile_at_rest(*args, **kws):
+    def _compile(self, dtype):
+        """The machine code, compiled or loaded: not in the middle of another compilation, which LLVM aborts.
+
+        The lock is the compiler's own. Held here, it keeps forks and other threads away while the collector rests.
+        """
         if global_compiler_lock.is_locked():  # by this very thread
             raise RuntimeError(
                 "this thread is in the middle of compiling or loading a kernel, as a signal handler may find it; "
                 "a call after that is wanted"
             )
         with global_compiler_lock, _collector_at_rest():
-            return compile_for_args(*args, **kws)
+            return self.dispatcher.compile(tuple(typeof(example) for example in self._examples(dtype)))
 
-    return compile_at_rest
+
+def entry(examples):
+    """The decorator of what Python calls; examples(dtype) are arguments of the types that it takes for a dtype."""
+    return functools.partial(Entry, examples=examples)
 
 
 @contextlib.contextmanager

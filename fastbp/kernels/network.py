@@ -367,4 +367,30 @@ def _close(program, index, arrays, plan):
     return True
 
 
-run = runner("network.run", _perform, _close)
+def _examples(dtype):
+    matrix, float64, whole = (np.empty((1, 1), kind) for kind in (dtype, np.float64, np.int64))
+    arrays = Arrays(
+        x=matrix,
+        y=matrix,
+        sample_weight=matrix[0],
+        order=whole[0],
+        y_pred=matrix,
+        parameters=matrix[0],
+        first=matrix[0],
+        second=matrix[0],
+        numbers=matrix,
+        losses=float64[0],
+        memory=matrix[0],
+        gradient=matrix[0],
+        cost=float64,
+        norm=float64,
+        layers=whole,
+        operations=whole,
+        state=whole[0],
+        gathered=whole,
+        desk=whole,
+    )
+    return arrays, Plan(*[0] * len(Plan._fields))._replace(clip_norm=0.0)
+
+
+run = runner("network.run", _perform, _close, _examples)

@@ -7,6 +7,8 @@ the workers find to each other is told in `team`.
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastbp.kernels.jit import entry, inlined, kernel
 from fastbp.kernels.team import (
     DONE,
@@ -47,8 +49,8 @@ def share(count, group, groups, unit):
     return first, min(units * (group + 1) // groups * unit, count) - first
 
 
-def runner(name, perform, close):
-    """The kernel `name`, which carries out programs.
+def runner(name, perform, close, examples):
+    """The kernel `name`, which carries out programs. `arrays` and `plan` are like those of examples(dtype).
 
     perform(program, index, task, worker, again, arrays, plan) does a task of the line at that index; `again` is whether
     its step is not the first one of this call. close(program, index, arrays, plan) does what is left to the leader at
@@ -109,5 +111,7 @@ def runner(name, perform, close):
         return line
 
     run.__name__ = run.__qualname__ = name
-    run = entry(run)
-    return run
+    table = np.empty((1, 1), np.int64)
+    whole = entry(lambda dtype: (LEADER, table, 1, 1, 0, 1, *examples(dtype), table))(run)
+    run = whole.dispatcher  # as what it lays itself open
+    return whole

@@ -295,4 +295,23 @@ def _close(program, index, arrays, plan):
     return failed == 0
 
 
-run = runner("schedule.run", _perform, _close)
+def _examples(dtype):
+    matrix, float64, whole = (np.empty((1, 1), kind) for kind in (dtype, np.float64, np.int64))
+    arrays = Arrays(
+        x=matrix,
+        y=matrix,
+        y_pred=matrix,
+        w=matrix,
+        b=matrix,
+        memory=matrix[0],
+        cost=float64,
+        state=whole[0],
+        desk=whole,
+        costs=float64[0],
+        learning_rate=0.1,
+        bias_rate=0.1,
+    )
+    return arrays, Plan(*[0] * len(Plan._fields))
+
+
+run = runner("schedule.run", _perform, _close, _examples)

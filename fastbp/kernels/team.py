@@ -21,7 +21,7 @@ A desk, one for a call, where the tasks are given out:
 from __future__ import annotations
 
 from fastbp.kernels.jit import entry, inlined
-from fastbp.tiles.atomics import add, exchange, give_way, pause, read, ring, sleep, write
+from fastbp.tiles.atomics import add, board, exchange, give_way, pause, read, ring, sleep, write
 from fastbp.tiles.calls import enter
 
 CALL, TAKEN, TASK, WORKERS, INSIDE, HELPERS = range(6)
@@ -126,7 +126,7 @@ def dismiss(door, desk):
     write(door, TAKEN, 0)
 
 
-@entry
+@entry(lambda _: (board(FIRST), 1, 1))
 def help_out(door, worker, patience):
     """Join one call after the other, until the door is closed. After so many looks without a call: sleep.
 

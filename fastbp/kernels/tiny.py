@@ -54,7 +54,12 @@ def _step_of_output(o, x, x_t, y_t, w_t, b, delta_row, new_w_t, new_b, learning_
     return squares, multiply_add(new_b_o, 0.0, multiply_add(new_w, 0.0, probe))
 
 
-@entry
+def _examples(dtype):
+    matrix, float64 = np.empty((1, 1), dtype), np.empty((1, 1))
+    return matrix, matrix, matrix, matrix, matrix[0], float64, 0.1, 0.1, 0, 1, 1, float64[0]
+
+
+@entry(_examples)
 def train_tiny(x, y, w, b, memory, float64, learning_rate, bias_rate, first, last, updates, costs):
     """Steps first ... last - 1 of `updates`; costs[i] is the cost after i updates. b is (1, outputs).
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fastbp import schedules
 from fastbp.architecture import Architecture
-from fastbp.call import CALL_SECONDS, SLOWEST, aligned, read_only
+from fastbp.call import CALL_SECONDS, SLOWEST, aligned
 from fastbp.contract import FloatArray
 from fastbp.kernels import network, team, updates
 from fastbp.kernels.network import BATCH, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
@@ -136,10 +136,10 @@ class Session:
         self._gathered.fill(0)
         first, second = (*slots, parameters, parameters)[:2]
         arrays = Arrays(
-            x=read_only(x),
-            y=read_only(self._nothing if y is None else y),
-            sample_weight=read_only(self._none if sample_weight is None else sample_weight),
-            order=read_only(order),
+            x=x,
+            y=self._nothing if y is None else y,
+            sample_weight=self._none if sample_weight is None else sample_weight,
+            order=order,
             y_pred=self._nothing if y_pred is None else y_pred,
             parameters=parameters,
             first=first,
@@ -156,7 +156,7 @@ class Session:
             gathered=self._gathered,
             desk=self._desk,
         )
-        body = self._work.body
+        run, body = network.run.for_dtype(self._memory.dtype), self._work.body
         lines, line = 1 + body * batches, 0
         while line < lines:
             start = time.perf_counter()
@@ -165,7 +165,7 @@ class Session:
             if left < self._work.updating:
                 last += left
             door = engage(plan.threads)
-            line = network.run(team.LEADER, self._work.program, body, batches, line, last, arrays, plan, door)
+            line = run(team.LEADER, self._work.program, body, batches, line, last, arrays, plan, door)
             if not good():
                 return losses, False
             if line < lines:
