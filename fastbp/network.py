@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
     from fastbp.networks.engine import Rows
     from fastbp.networks.fitting import Validation
     from fastbp.networks.state import State
+
+
+@functools.cache
+def _engine() -> ModuleType:
+    """The kernels, and with them Numba, which takes longer to import than all else together."""
+    from fastbp.networks import engine
+
+    return engine
 
 
 class Network:
@@ -82,36 +92,30 @@ class Network:
 
     def predict(self, x: Any) -> FloatArray:
         """y_pred (rows, outputs)."""
-        from fastbp.networks import engine
-
         x = contract.finite("x", contract.samples(x, self.architecture.inputs, self.architecture.dtype))
-        return self._state.look(lambda: engine.predict(self._state, x))
+        return self._state.look(lambda: _engine().predict(self._state, x))
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
         """The class of each row, (rows,) int64: the largest output; of one output, whether it is above 1/2."""
-        from fastbp.networks import engine
-
-        return engine.classes(self.predict(x))
+        classes: npt.NDArray[np.int64] = _engine().classes(self.predict(x))
+        return classes
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """The "loss" and, for the cross-entropies, the "accuracy": the share of rows whose class is right.
 
         The share is weighted by sample_weight, and nan where that is 0 throughout.
         """
-        from fastbp.networks import engine
-
         rows = _finite(self._rows(x, y, sample_weight))
-        return self._state.look(lambda: engine.evaluate(self._state, rows))
+        return self._state.look(lambda: _engine().evaluate(self._state, rows))
 
     def gradients(
         self, x: Any, y: Any, *, sample_weight: Any = None
     ) -> tuple[float, list[tuple[FloatArray, FloatArray]]]:
         """The loss, and (dC/dw, dC/db) of each layer; FloatingPointError if one is not finite."""
-        from fastbp.networks import engine
-
         rows = self._rows(x, y, sample_weight)
         with self._state.turn():
-            return engine.gradients(self._state, rows)
+            loss, of_layers = _engine().gradients(self._state, rows)
+        return loss, of_layers
 
     def step(self, x: Any, y: Any, *, optimizer: Optimizer | None = None, sample_weight: Any = None) -> float:
         """One update from all rows; the loss before it.
@@ -121,14 +125,11 @@ class Network:
         FloatingPointError if the loss or the update is not finite: all is left as it was before this update, the
         optimizer too.
         """
-        from fastbp.networks import engine
-        from fastbp.networks.session import AS_THEY_LIE
-
-        rows = self._rows(x, y, sample_weight)
+        engine, rows = _engine(), self._rows(x, y, sample_weight)
         self._apart(rows)
         using = self._state.using(optimizer) if optimizer is not None else nullcontext()
         with self._state.turn(), using:
-            return float(engine.train(self._state, rows, AS_THEY_LIE, len(rows.x))[0])
+            return float(engine.train(self._state, rows, engine.AS_THEY_LIE, len(rows.x))[0])
 
     def fit(
         self,
@@ -214,14 +215,13 @@ class Network:
         return network
 
     def _rows(self, x: Any, y: Any, sample_weight: Any) -> Rows:
-        from fastbp.networks.engine import Rows
-
         made = self.architecture
         x = contract.samples(x, made.inputs, made.dtype)
         y, labels = contract.targets(y, len(x), made.outputs, made.dtype, labels=made.loss == "cross_entropy")
         if labels:
             y = y.astype(made.dtype)[:, np.newaxis]
-        return Rows(x, y, labels, contract.row_weights(sample_weight, len(x), made.dtype))
+        rows: Rows = _engine().Rows(x, y, labels, contract.row_weights(sample_weight, len(x), made.dtype))
+        return rows
 
     def _apart(self, rows: Rows) -> None:
         contract.apart_from_network([self._state.parameters], x=rows.x, y=rows.y, sample_weight=rows.weight)

@@ -42,12 +42,10 @@ def rule_of(optimizer: Optimizer) -> int:
 def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any]) -> FloatArray:
     """What the updates first ... first + count - 1 take, a row each."""
     numbers = np.zeros((count, updates.NUMBERS), dtype)
-    if isinstance(optimizer.learning_rate, float):
-        rates = np.full(count, optimizer.learning_rate)
-    else:
-        rates = np.array(schedules.rates(optimizer.learning_rate, first, count))
-    numbers[:, updates.SCALE] = 1.0
-    numbers[:, updates.KEEP] = 1.0
+    rates: Any = optimizer.learning_rate
+    if not isinstance(rates, float):
+        rates = np.array(schedules.rates(rates, first, count))
+    numbers[:, updates.SCALE] = numbers[:, updates.KEEP] = 1.0
     if isinstance(optimizer, SGD):
         numbers[:, updates.BETA1] = optimizer.momentum
     else:
