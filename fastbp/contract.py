@@ -106,13 +106,6 @@ def _is_masked(value: Any) -> bool:
     return type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray)  # the first is known sooner
 
 
-def _overlap(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
-    """Whether two arrays share memory: not if each has its own, which is known in a tenth of the time."""
-    if a is not b and a.flags.owndata and b.flags.owndata:
-        return False
-    return np.may_share_memory(a, b) and np.shares_memory(a, b)
-
-
 def _matrix(name: str, value: Any) -> npt.NDArray[Any]:
     """`value` as a matrix with at least one row and one column."""
     array = _real(name, value)
@@ -141,14 +134,24 @@ def weights(w: Any, b: Any, *, updated: bool) -> tuple[FloatArray, FloatArray]:
         raise ValueError(f"b has shape {b.shape}; (outputs,) = ({w.shape[1]},) is wanted, after w {w.shape}")
     if b.dtype != w.dtype:
         raise TypeError(f"b has dtype {b.dtype}; {w.dtype} is wanted, as w has")
-    if updated and _overlap(w, b):
+    if updated and np.may_share_memory(w, b):  # whose bounds tell, as they are contiguous
         raise ValueError("w and b overlap in memory; they are updated in place and must be apart")
     w, b = np.asarray(w), np.asarray(b)
     return (w, b) if updated else (_in_place("w", w, w.dtype), _in_place("b", b, w.dtype))
 
 
+def _is_ready(matrix: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether it is just what kernels take. Most arguments are, and nothing else need be asked of them."""
+    if type(matrix) is not np.ndarray or matrix.dtype != dtype or matrix.ndim != 2 or not matrix.size:
+        return False
+    flags = matrix.flags
+    return flags.c_contiguous and flags.aligned
+
+
 def rows_of_x(x: Any, w: FloatArray) -> FloatArray:
     """x (rows, inputs) in the dtype of w. A float32 or float64 array must have that dtype already."""
+    if _is_ready(x, w.dtype) and x.shape[1] == w.shape[0]:
+        return x  # type: ignore[no-any-return]
     if isinstance(x, np.ndarray) and x.dtype != w.dtype and x.dtype.newbyteorder("=") in set(FLOATS) - {w.dtype}:
         raise TypeError(f"w has dtype {w.dtype}; {x.dtype} is wanted, as x has")
     array = _matrix("x", x)
@@ -159,8 +162,10 @@ def rows_of_x(x: Any, w: FloatArray) -> FloatArray:
 
 def rows_of_y(name: str, y: Any, x: FloatArray, w: FloatArray) -> FloatArray:
     """y or y_pred (rows, outputs) in the dtype of w."""
-    array = _matrix(name, y)
     wanted = (x.shape[0], w.shape[1])
+    if _is_ready(y, w.dtype) and y.shape == wanted:
+        return y  # type: ignore[no-any-return]
+    array = _matrix(name, y)
     if array.shape != wanted:
         raise ValueError(f"{name} has shape {array.shape}; {wanted} is wanted, after x {x.shape} and w {w.shape}")
     return _in_place(name, array, w.dtype)
@@ -168,12 +173,15 @@ def rows_of_y(name: str, y: Any, x: FloatArray, w: FloatArray) -> FloatArray:
 
 def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
     """Refuse inputs that share memory with the arrays that are updated in place."""
+    targets_own = w.flags.owndata and b.flags.owndata
     for name, value in inputs.items():
         if isinstance(value, (list, tuple)):  # its numbers are copied
             continue
         array = np.asarray(value)
+        if targets_own and array.flags.owndata and array is not w and array is not b:  # known in a tenth of the time
+            continue
         for target_name, target in (("w", w), ("b", b)):
-            if _overlap(array, target):
+            if np.may_share_memory(array, target) and np.shares_memory(array, target):
                 raise ValueError(
                     f"{name} and {target_name} overlap in memory; {target_name} is updated in place and must be apart"
                 )
