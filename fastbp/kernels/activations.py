@@ -8,7 +8,7 @@ A slope is told from the output alone, so that no pre-activation is kept:
 from __future__ import annotations
 
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.tiles.functions import exp, sigmoid, tanh
+from fastbp.tiles.functions import exp_of_negative, sigmoid, tanh
 from fastbp.tiles.operations import fill, lanes, load, maximum, multiply_add, store, where_negative
 
 # The numbers of the activations.
@@ -56,7 +56,7 @@ def softmax(a_t, y_t):
         largest = largest_of(a_t, row)
         total = fill(a_t, 0.0)
         for o in range(outputs):
-            y = exp(load(a_t, o, row) - largest)
+            y = exp_of_negative(load(a_t, o, row) - largest)
             total = total + y
             store(y_t, o, row, y)
         for o in range(outputs):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fastbp.kernels.activations import largest_of
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.tiles.functions import exp, log, sigmoid
+from fastbp.tiles.functions import exp_of_negative, log, sigmoid
 from fastbp.tiles.operations import absolute, add_products, fill, lanes, load, maximum, multiply_add, store, where_equal
 
 # The numbers of the losses.
@@ -44,7 +44,7 @@ def binary_cross_entropy(a_t, y_t, weight, delta_t, cost):
         share = load(weight, 0, row)
         for o in range(outputs):
             a, y = load(a_t, o, row), load(y_t, o, row)
-            t = exp(-absolute(a))
+            t = exp_of_negative(-absolute(a))
             u = 1.0 + t
             value = maximum(a, fill(a_t, 0.0)) - a * y + (log(u) + (t - (u - 1.0)) / u)
             total = add_products(total, share, value)
@@ -76,7 +76,7 @@ def cross_entropy(a_t, y_t, labels, weight, delta_t, cost):
         targets = fill(a_t, 0.0)
         for o in range(outputs):
             a, y = load(a_t, o, row) - largest, _target(y_t, labels, o, row)
-            e = exp(a)
+            e = exp_of_negative(a)
             exps = exps + e
             value = multiply_add(-a, y, value)
             targets = targets + y

@@ -233,20 +233,16 @@ def _(emitter, a, b, c):
     return emitter.multiply_add(*(_as_register(emitter, value, vector) for value in (a, b, c)), vector)
 
 
-def clamp(vector, low, high):
-    """Each lane brought into [low, high]; nan stays nan."""
-    return np.where(vector < low, vector.dtype.type(low), np.where(vector > high, vector.dtype.type(high), vector))
+def at_least(vector, low):
+    """Each lane, or the number `low` where that is larger; nan stays nan."""
+    return np.where(vector < low, vector.dtype.type(low), vector)
 
 
-@lowers(clamp, lambda vector, low, high: vector if isinstance(vector, Vector) else None)
-def _(emitter, vector, low, high):
-    # Compare and select, not llvm.minnum: an ordered comparison is false for nan, which therefore stays.
-    result = vector.ir
-    for bound, comparison in ((low, "<"), (high, ">")):
-        limit = _as_register(emitter, bound, vector.kind)
-        outside = emitter.builder.fcmp_ordered(comparison, result, limit)
-        result = emitter.builder.select(outside, limit, result)
-    return result
+@lowers(at_least, lambda vector, low: vector if isinstance(vector, Vector) else None)
+def _(emitter, vector, low):
+    # Compare and select, not llvm.maxnum: an ordered comparison is false for nan, which therefore stays.
+    limit = _as_register(emitter, low, vector.kind)
+    return emitter.builder.select(emitter.builder.fcmp_ordered("<", vector.ir, limit), limit, vector.ir)
 
 
 def absolute(vector):
@@ -319,6 +315,18 @@ def _(emitter, vector, a, b):
     return emitter.builder.select(negative, *(_as_register(emitter, value, vector.kind) for value in (a, b)))
 
 
+def where_signed(vector, a, b):
+    """a in the lanes whose sign bit is set, which -0 and some nan have too, b in the others: sooner told than x < 0."""
+    return np.where(np.signbit(vector), a, b).astype(vector.dtype)
+
+
+@lowers(where_signed, _first_vector)
+def _(emitter, vector, a, b):
+    bits, constant = _as_integers(emitter, vector)
+    signed = emitter.builder.icmp_signed("<", bits, constant(0))
+    return emitter.builder.select(signed, *(_as_register(emitter, value, vector.kind) for value in (a, b)))
+
+
 def where_equal(vector, wanted, a, b):
     """a in the lanes where vector equals `wanted`, b in the others and where either is nan; vectors or numbers."""
     return np.where(vector == wanted, a, b).astype(vector.dtype)
@@ -331,13 +339,13 @@ def _(emitter, vector, wanted, a, b):
 
 
 def power_of_two(shifted):
-    """2^n for shifted = n + 1.5 * 2^m, where m is the number of bits of the fraction (23 or 52).
+    """2^n for shifted = n + bias + 1.5 * 2^m: m is the number of bits of the fraction, bias that of the exponent.
 
-    The lowest bits of such a number are n itself: moved into the exponent's place, they make 2^n without a conversion.
+    The lowest bits of such a number are n + bias itself: moved into the exponent's place, they make 2^n without a
+    conversion; or 0, where n + bias is 0.
     """
-    fraction, bias, _ = _FORMAT[shifted.dtype.itemsize * 8]
-    bits = shifted.view(f"i{shifted.dtype.itemsize}")
-    return ((bits << fraction) + (bias << fraction)).view(shifted.dtype)
+    fraction, _, _ = _FORMAT[shifted.dtype.itemsize * 8]
+    return (shifted.view(f"i{shifted.dtype.itemsize}") << fraction).view(shifted.dtype)
 
 
 # Of float32 and float64: bits of the fraction, bias of the exponent, the integer of the same size.
@@ -346,10 +354,9 @@ _FORMAT = {32: (23, 127, ir.IntType(32)), 64: (52, 1023, ir.IntType(64))}
 
 @lowers(power_of_two, lambda shifted: shifted if isinstance(shifted, Vector) else None)
 def _(emitter, shifted):
-    fraction, bias, _ = _FORMAT[shifted.kind.dtype.bitwidth]
+    fraction, _, _ = _FORMAT[shifted.kind.dtype.bitwidth]
     bits, constant = _as_integers(emitter, shifted)
-    bits = emitter.builder.add(emitter.builder.shl(bits, constant(fraction)), constant(bias << fraction))
-    return emitter.builder.bitcast(bits, shifted.kind.register)
+    return emitter.builder.bitcast(emitter.builder.shl(bits, constant(fraction)), shifted.kind.register)
 
 
 def exponent(vector):
@@ -422,16 +429,20 @@ def _(emitter, vector):
 
 
 def add_products(total, a, b):
-    """The float64 vector `total` plus the products of the vectors a and b, multiplied and added in float64."""
+    """The float64 vector `total` plus the products of the vectors a and b, multiplied and added in float64.
+
+    The products first: a sum over many vectors waits for one addition each.
+    """
     wide_a, wide_b = (vector.astype(np.float64).reshape(-1, total.size) for vector in (a, b))
-    for part_a, part_b in zip(wide_a, wide_b, strict=True):
-        total = total + part_a * part_b
-    return total
+    products = wide_a[0] * wide_b[0]
+    for part_a, part_b in zip(wide_a[1:], wide_b[1:], strict=True):
+        products = products + part_a * part_b
+    return total + products
 
 
 @lowers(add_products, lambda total, a, b: total if isinstance(a, Vector) and a == b else None)
 def _(emitter, total, a, b):
-    result = total.ir
+    products = None
     for start in range(0, a.kind.lanes, total.kind.lanes):
         parts = []
         for vector in (a, b):
@@ -439,8 +450,11 @@ def _(emitter, total, a, b):
             if vector.kind != total.kind:
                 part = emitter.builder.fpext(part, total.kind.register)
             parts.append(part)
-        result = emitter.multiply_add(*parts, result, total.kind)
-    return result
+        if products is None:
+            products = emitter.builder.fmul(*parts)
+        else:
+            products = emitter.multiply_add(*parts, products, total.kind)
+    return emitter.builder.fadd(total.ir, products)
 
 
 def _as_register(emitter, value, vector):
