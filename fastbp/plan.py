@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp.kernels import few_rows, layer, schedule
+from fastbp.kernels.matmul import KEPT_IN_CACHE
 from fastbp.kernels.schedule import Plan
-from fastbp.tiles.registers import CACHE_LINE, REGISTER_BITS, TILE_ROWS, TILE_ROWS_OF_DOTS, TILE_VECTORS, lanes_of
+from fastbp.tiles.registers import CACHE_LINE, REGISTER_BITS, TILE_ROWS, TILE_VECTORS, lanes_of
 
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
 WIDE_BYTES = 256 * 1024
@@ -41,9 +42,10 @@ WANTED_BYTES = 96 * 1024
 # Zen 3, and 4.6 so.
 SAME_SETS = 2048
 PACKED_BYTES = 256
-# Cycles of a vector of multiply-adds in `matmul.add_product` and `add_product_with_t`, whose tiles of dots are so few
-# with 16 registers that some wait for the ones before. Measured on a Zen 4 (512 bits) and a Zen 3.
-OUTER, DOTS = (1.0, 1.0) if REGISTER_BITS == 512 else (0.5, 0.7)
+# Cycles of a vector of multiply-adds in `matmul.add_product` and in `add_product_with_t`, where the sum of the lanes of
+# a vector takes some more, and so does a tile of these. Measured on a Zen 3, and earlier kernels on a Zen 4 (512 bits).
+OUTER = 1.0 if REGISTER_BITS == 512 else 0.5
+DOTS, SUM, TILE_OF_SUMS = (1.0, 4.0, 30.0) if REGISTER_BITS == 512 else (0.57, 1.5, 13.0)
 # Multiply-adds of a step below which a second thread does not pay: 200 x 64 -> 10 (370 000) takes 27 us on one and
 # 39 us on two, 512 x 64 -> 10 (940 000) 47 us and 41 us.
 PARALLEL_WORK = 500_000
@@ -91,12 +93,11 @@ def outer_cycles(rows: int, inputs: int, outputs: int, lanes: int) -> float:
 
 
 def direct_cycles(rows: int, inputs: int, outputs: int, lanes: int) -> float:
-    """Cycles where x is multiplied as it lies, and every product ends with a sum over the lanes of a vector.
-
-    That takes 4 cycles for a vector, and 30 for a tile of such sums.
-    """
-    tiles = -(-rows // TILE_VECTORS) * -(-outputs // TILE_ROWS_OF_DOTS)
-    return outputs * rows * (DOTS * -(-inputs // lanes) + 4) + 30 * tiles
+    """Cycles where x is multiplied as it lies, and every product ends with a sum over the lanes of a vector."""
+    tiles = -(-rows // TILE_VECTORS) * -(-outputs // TILE_ROWS)
+    vectors = -(-inputs // lanes)
+    times = -(-vectors // max(KEPT_IN_CACHE // outputs, 1))  # sums of so many inputs at a time
+    return outputs * rows * (DOTS * vectors + SUM * times) + TILE_OF_SUMS * tiles * times
 
 
 def few_is_faster(rows: int, inputs: int, outputs: int, lanes: int) -> bool:

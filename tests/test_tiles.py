@@ -168,7 +168,10 @@ CASES = {
     "load_tile of zeros": lambda a, out, count: op.store_tile(out, 1, 2, op.load_tile(a, 2, 3, 3, 2, False)),
     "zero_tile": lambda a, out, count: op.store_tile(out, 1, 2, op.zero_tile(a, 2, 3, 3, 2)),
     "add_dots": lambda a, out, count: op.store_tile(
-        out, 1, 2, op.add_dots(op.load_tile(a, 2, 3, 5, 2, True), a, 3, op.block(a, 1, 2, 9, 3 * op.lanes(a)), 4, 7)
+        out, 1, 2, op.add_dots(op.load_tile(a, 2, 3, 5, 2, True), a, 3, op.block(a, 1, 2, 9, 7 + op.lanes(a)), 4, 7)
+    ),
+    "add_dots_some": lambda a, out, count: op.store_tile(
+        out, 1, 2, op.add_dots_some(op.load_tile(a, 2, 3, 5, 2, True), a, 3, op.block(a, 1, 2, 9, 7 + count), 4, 7)
     ),
     "add_sums": lambda a, out, count: op.add_sums(out, 1, 2, op.load_tile(a, 2, 3, 3, 2, True)),
     "add_sums of four vectors": lambda a, out, count: op.add_sums(out, 1, 2, op.load_tile(a, 2, 3, 2, 4, True)),
@@ -248,7 +251,11 @@ def _add_dots_at_edge(a, out, count):
     b = op.block(a, 1, 2, 4, 2 * op.lanes(a) + 3)
     for first in range(4):
         for k in range(0, b.shape[1], op.lanes(a)):
-            tile = op.add_dots(op.zero_tile(a, 0, 0, 3, 2), a, 3, b, first, k)
+            tile = op.zero_tile(a, 0, 0, 3, 2)
+            if k + op.lanes(a) <= b.shape[1]:
+                tile = op.add_dots(tile, a, 3, b, first, k)
+            else:
+                tile = op.add_dots_some(tile, a, 3, b, first, k)
             op.store_tile(out, 3 * first, k, tile)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from fastbp.kernels.jit import kernel, pasted
 from fastbp.tiles.operations import (
     add_dots,
+    add_dots_some,
     add_outer,
     add_outer_of_some_rows,
     add_outer_some,
@@ -28,64 +29,77 @@ from fastbp.tiles.operations import (
     store_tile,
     zero_tile,
 )
-from fastbp.tiles.registers import TILE_ROWS, TILE_ROWS_OF_DOTS, TILE_VECTORS
+from fastbp.tiles.registers import TILE_ROWS, TILE_VECTORS
 
 # Vectors of a that `add_product_with_t` goes through at a time: with 512 bits 32 KiB, as the level 1 cache has.
 # 64 x 784 -> 10 in float64: 67000 cycles, and 75000 with all of a at a time.
 KEPT_IN_CACHE = 512
 
 
-def _tile(height, vectors, begin, take_in, end):
-    """One tile of c, from its first k to its last. `height` and `vectors` are known while compiling."""
+def _outer_tile(height, vectors, take_in):
+    """One tile of c += a b, for all k. `height` and `vectors` are known while compiling."""
 
     @pasted
-    def multiply(c, a, b, kept, row, column, depth, stride, ahead, at, pace):
-        tile = begin(c, row, column, height, vectors, kept)
-        for k in range(0, depth, stride):
+    def multiply(c, a, b, kept, row, column, ahead, at, pace):
+        tile = load_tile(c, row, column, height, vectors, kept)
+        for k in range(b.shape[0]):
             prefetch(ahead, at)
             at += pace
             tile = take_in(tile, a, row, b, column, k)
-        end(c, row, column, tile)
+        store_tile(c, row, column, tile)
 
     return multiply
 
 
-def _tiles(tallest, *operations):
-    """multiply(rows, ...): one tile of 1 ... `tallest` rows. Tiles live in registers, so each height has code."""
-    one, two, three, four, five, six = (_tile(height, TILE_VECTORS, *operations) for height in range(1, 7))
+def _dots_tile(height):
+    """One tile of c += a b^T, for all k: the rest of the rows, less than a vector, has masks and is by itself."""
 
     @pasted
-    def multiply(rows, c, a, b, kept, row, column, depth, stride, ahead, at, pace):
-        if tallest >= 6 and rows == 6:  # not compiled where `tallest` is less
-            six(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
-        elif tallest >= 5 and rows == 5:
-            five(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
-        elif rows == 4:
-            four(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
-        elif rows == 3:
-            three(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
-        elif rows == 2:
-            two(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
-        else:
-            one(c, a, b, kept, row, column, depth, stride, ahead, at, pace)
+    def multiply(c, a, b, kept, row, column, ahead, at, pace):
+        tile = zero_tile(c, row, column, height, TILE_VECTORS)
+        whole = b.shape[1] - b.shape[1] % lanes(b)
+        for k in range(0, whole, lanes(b)):
+            prefetch(ahead, at)
+            at += pace
+            tile = add_dots(tile, a, row, b, column, k)
+        if whole < b.shape[1]:
+            prefetch(ahead, at)
+            tile = add_dots_some(tile, a, row, b, column, whole)
+        add_sums(c, row, column, tile)
 
     return multiply
 
 
-@pasted
-def _zeros(c, row, column, height, vectors, kept):
-    """Where `add_sums` adds the tile to c."""
-    return zero_tile(c, row, column, height, vectors)
+def _tiles(tile_of):
+    """multiply(rows, ...): one tile of 1 ... 6 rows. Tiles live in registers, so each height has code."""
+    one, two, three, four, five, six = (tile_of(height) for height in range(1, 7))
+
+    @pasted
+    def multiply(rows, c, a, b, kept, row, column, ahead, at, pace):
+        if rows == 6:
+            six(c, a, b, kept, row, column, ahead, at, pace)
+        elif rows == 5:
+            five(c, a, b, kept, row, column, ahead, at, pace)
+        elif rows == 4:
+            four(c, a, b, kept, row, column, ahead, at, pace)
+        elif rows == 3:
+            three(c, a, b, kept, row, column, ahead, at, pace)
+        elif rows == 2:
+            two(c, a, b, kept, row, column, ahead, at, pace)
+        else:
+            one(c, a, b, kept, row, column, ahead, at, pace)
+
+    return multiply
 
 
-_outer = _tiles(TILE_ROWS, load_tile, add_outer, store_tile)
-_dots = _tiles(TILE_ROWS_OF_DOTS, _zeros, add_dots, add_sums)
+_outer = _tiles(lambda height: _outer_tile(height, TILE_VECTORS, add_outer))
+_dots = _tiles(_dots_tile)
 # At the edge: two vectors wide, one, and a part of one. Only that has masks, for which LLVM compares lanes each time. A
 # multiply-add waits four cycles for the one before it: four rows of one vector take no longer than one.
-_six_by_two = _tile(6, 2, load_tile, add_outer_of_some_rows, store_tile)
-_six_by_one = _tile(6, 1, load_tile, add_outer_of_some_rows, store_tile)
-_six_by_some = _tile(6, 1, load_tile, add_outer_some, store_tile)
-_four_by_some = _tile(4, 1, load_tile, add_outer_some, store_tile)
+_six_by_two = _outer_tile(6, 2, add_outer_of_some_rows)
+_six_by_one = _outer_tile(6, 1, add_outer_of_some_rows)
+_six_by_some = _outer_tile(6, 1, add_outer_some)
+_four_by_some = _outer_tile(4, 1, add_outer_some)
 
 
 @pasted
@@ -117,7 +131,7 @@ def _add_product(c, a, b, kept, ahead):
         row = 0
         for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
             rows = -(-(height - row) // strip)
-            _outer(rows, c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+            _outer(rows, c, a, b, kept, row, column, ahead, at, pace)
             row += rows
             at += depth * pace
         column += width
@@ -125,13 +139,13 @@ def _add_product(c, a, b, kept, ahead):
         left = columns - column
         for row in range(0, height, 6):
             if TILE_VECTORS > 2 and left >= 2 * lanes(b):  # not compiled where a tile is no wider
-                _six_by_two(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+                _six_by_two(c, a, b, kept, row, column, ahead, at, pace)
             elif left >= lanes(b):
-                _six_by_one(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+                _six_by_one(c, a, b, kept, row, column, ahead, at, pace)
             elif height - row > 4:
-                _six_by_some(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+                _six_by_some(c, a, b, kept, row, column, ahead, at, pace)
             else:
-                _four_by_some(c, a, b, kept, row, column, depth, 1, ahead, at, pace)
+                _four_by_some(c, a, b, kept, row, column, ahead, at, pace)
             at += depth * pace
         column += 2 * lanes(b) if TILE_VECTORS > 2 and left >= 2 * lanes(b) else lanes(b)
 
@@ -144,19 +158,18 @@ def add_product_with_t(c, a, b, ahead):
     """
     height = c.shape[0]
     columns, depth = b.shape
-    strips = -(-height // TILE_ROWS_OF_DOTS)
+    strips = -(-height // TILE_ROWS)
     span = max(KEPT_IN_CACHE // height, 1) * lanes(b)
     turns = strips * -(-columns // TILE_VECTORS) * -(-depth // lanes(b))
     pace = -(-ahead.shape[1] // (turns * lanes(b))) * lanes(b)
     at = 0
     for k in range(0, depth, span):
-        depth_here = min(span, depth - k)
-        some_of_a = block(a, 0, k, height, depth_here)
-        some_of_b = block(b, 0, k, columns, depth_here)
+        some = min(span, depth - k)
+        some_of_a, some_of_b = block(a, 0, k, height, some), block(b, 0, k, columns, some)
         for column in range(0, columns, TILE_VECTORS):
             row = 0
             for strip in range(strips, 0, -1):
                 rows = -(-(height - row) // strip)
-                _dots(rows, c, some_of_a, some_of_b, 1, row, column, depth_here, lanes(b), ahead, at, pace)
+                _dots(rows, c, some_of_a, some_of_b, 1, row, column, ahead, at, pace)
                 row += rows
-                at += -(-depth_here // lanes(b)) * pace
+                at += -(-some // lanes(b)) * pace

@@ -128,22 +128,6 @@ class Emitter:
         args = [self._as_vector(address, vector), self._alignment(vector), self.mask(vector, count), zeros]
         return self._call("llvm.masked.load", vector.register, args, f"{_suffix(vector)}.p0")
 
-    def load_all(self, addresses, vector, count):
-        """`load_some` from each address, where most counts are whole vectors: masks cost a quarter of a product."""
-        whole = self.builder.icmp_signed(">=", count, self.number(vector.lanes))
-        with self.builder.if_else(whole, likely=True) as (then, otherwise):
-            with then:
-                wholes = [self.load(address, vector) for address in addresses]
-                then_block = self.builder.block
-            with otherwise:
-                parts = [self.load_some(address, vector, count) for address in addresses]
-                otherwise_block = self.builder.block
-        results = [self.builder.phi(vector.register) for _ in addresses]
-        for result, full, part in zip(results, wholes, parts, strict=True):
-            result.add_incoming(full, then_block)
-            result.add_incoming(part, otherwise_block)
-        return results
-
     def store_some(self, value, address, vector, count):
         """The first `count` elements: no memory behind them is written."""
         args = [value, self._as_vector(address, vector), self._alignment(vector), self.mask(vector, count)]

@@ -609,29 +609,49 @@ def _(emitter, matrix, row, column, rows, vectors):
 def add_dots(tile, a, row, b, first, k):
     """The tile plus, in its vector [i, j], a[row + i] times b[first + j], lane by lane from column k on.
 
-    Behind its last column b counts as zeros, and behind its last row as that row once more.
+    Behind its last row b counts as that row once more.
     """
+    return _dots(tile, a, row, b, first, k, lanes(b))
+
+
+def add_dots_some(tile, a, row, b, first, k):
+    """`add_dots` where rows end within a vector: behind their last column a and b count as zeros."""
+    return _dots(tile, a, row, b, first, k, b.shape[1] - k)
+
+
+def _dots(tile, a, row, b, first, k, count):
     wide = tile.reshape(tile.shape[0], -1, lanes(b))
     result = wide.copy()
     for j in range(wide.shape[1]):
-        right = load_some(b, min(first + j, b.shape[0] - 1), k, b.shape[1] - k)
+        right = load_some(b, min(first + j, b.shape[0] - 1), k, count)
         for i in range(wide.shape[0]):
-            result[i, j] += load_some(a, row + i, k, b.shape[1] - k) * right
+            result[i, j] += load_some(a, row + i, k, count) * right
     return result.reshape(tile.shape)
 
 
-@lowers(add_dots, lambda tile, *_: tile if isinstance(tile, Tile) else None)
-def _(emitter, tile, a, row, b, first, k):
-    rows, vectors, vector = tile.kind.rows, tile.kind.vectors, tile.kind.vector
-    addresses = [emitter.row_offset(a, emitter.address(a, row.index, k.index), i) for i in range(rows)]
-    addresses += [emitter.address(b, emitter.row_inside(b, first.index, j), k.index) for j in range(vectors)]
-    loaded = emitter.load_all(addresses, vector, emitter.builder.sub(b.members.columns, k.index))
-    registers = emitter.unpack(tile)
-    for i, left in enumerate(loaded[:rows]):
-        for j, right in enumerate(loaded[rows:]):
-            at = i * vectors + j
-            registers[at] = emitter.multiply_add(left, right, registers[at], vector)
-    return emitter.pack(registers, tile.kind)
+def _add_dots(some_columns):
+    def emit(emitter, tile, a, row, b, first, k):
+        rows, vectors, vector = tile.kind.rows, tile.kind.vectors, tile.kind.vector
+        count = emitter.builder.sub(b.members.columns, k.index)
+
+        def load(address):
+            return emitter.load_some(address, vector, count) if some_columns else emitter.load(address, vector)
+
+        right = [load(emitter.address(b, emitter.row_inside(b, first.index, j), k.index)) for j in range(vectors)]
+        start = emitter.address(a, row.index, k.index)
+        registers = emitter.unpack(tile)
+        for i in range(rows):
+            left = load(emitter.row_offset(a, start, i))
+            for j in range(vectors):
+                at = i * vectors + j
+                registers[at] = emitter.multiply_add(left, right[j], registers[at], vector)
+        return emitter.pack(registers, tile.kind)
+
+    return emit
+
+
+lowers(add_dots, lambda tile, *_: tile if isinstance(tile, Tile) else None)(_add_dots(some_columns=False))
+lowers(add_dots_some, lambda tile, *_: tile if isinstance(tile, Tile) else None)(_add_dots(some_columns=True))
 
 
 def add_sums(matrix, row, column, tile):

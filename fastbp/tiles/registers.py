@@ -50,8 +50,6 @@ REGISTERS = 32 if REGISTER_BITS == 512 or platform.machine() in ("aarch64", "arm
 # register file: 6 x 4 + 4 + 1 = 29 of 32, or 6 x 2 + 2 + 1 = 15 of 16.
 TILE_ROWS = 6
 TILE_VECTORS = 4 if REGISTERS == 32 else 2
-# Where a row of the tile has an operand of its own, not a broadcast one: 5 x 4 + 5 + 4 = 29, or 4 x 2 + 4 + 2 = 14.
-TILE_ROWS_OF_DOTS = (REGISTERS - 1 - TILE_VECTORS) // (TILE_VECTORS + 1)
 
 
 def lanes_of(itemsize: int) -> int:
