@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp.kernels import few_rows, layer, schedule
-from fastbp.kernels.matmul import KEPT_IN_CACHE
+from fastbp.kernels.matmul import KEPT_IN_CACHE, LEAST_VECTORS
 from fastbp.kernels.schedule import Plan
 from fastbp.tiles.registers import CACHE_LINE, REGISTER_BITS, TILE_ROWS, TILE_VECTORS, lanes_of
 
@@ -80,7 +80,7 @@ def panel_rows(inputs: int, dtype: np.dtype[Any]) -> int:
     Not too few: each of them is one k of a gradient's tile, which is loaded and stored once more for every panel, and
     with 256 bits a tile is as narrow as 8 rows of float64. 5000 x 300 -> 33 ran at 42 % of a Zen 3's peak with these.
     """
-    tile = TILE_VECTORS * lanes_of(dtype.itemsize)
+    tile = max(TILE_VECTORS * lanes_of(dtype.itemsize), LEAST_VECTORS)
     row_bytes = inputs * dtype.itemsize
     least = max(LEAST_ROWS, min(WANTED_ROWS, WANTED_BYTES // row_bytes))
     return tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
@@ -94,7 +94,7 @@ def outer_cycles(rows: int, inputs: int, outputs: int, lanes: int) -> float:
 
 def direct_cycles(rows: int, inputs: int, outputs: int, lanes: int) -> float:
     """Cycles where x is multiplied as it lies, and every product ends with a sum over the lanes of a vector."""
-    tiles = -(-rows // TILE_VECTORS) * -(-outputs // TILE_ROWS)
+    tiles = -(-rows // max(TILE_VECTORS, LEAST_VECTORS // outputs)) * -(-outputs // TILE_ROWS)
     vectors = -(-inputs // lanes)
     times = -(-vectors // max(KEPT_IN_CACHE // outputs, 1))  # sums of so many inputs at a time
     return outputs * rows * (DOTS * vectors + SUM * times) + TILE_OF_SUMS * tiles * times

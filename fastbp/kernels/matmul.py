@@ -34,6 +34,8 @@ from fastbp.tiles.registers import TILE_ROWS, TILE_VECTORS
 # Vectors of a that `add_product_with_t` goes through at a time: with 512 bits 32 KiB, as the level 1 cache has.
 # 64 x 784 -> 10 in float64: 67000 cycles, and 75000 with all of a at a time.
 KEPT_IN_CACHE = 512
+# Vectors of a tile, at least, also where c has one row or two: a multiply-add takes four cycles, and two begin in each.
+LEAST_VECTORS = 8
 
 
 def _outer_tile(height, vectors, take_in):
@@ -53,10 +55,11 @@ def _outer_tile(height, vectors, take_in):
 
 def _dots_tile(height):
     """One tile of c += a b^T, for all k: the rest of the rows, less than a vector, has masks and is by itself."""
+    vectors = max(TILE_VECTORS, LEAST_VECTORS // height)
 
     @pasted
     def multiply(c, a, b, kept, row, column, ahead, at, pace):
-        tile = zero_tile(c, row, column, height, TILE_VECTORS)
+        tile = zero_tile(c, row, column, height, vectors)
         whole = b.shape[1] - b.shape[1] % lanes(b)
         for k in range(0, whole, lanes(b)):
             prefetch(ahead, at)
@@ -100,6 +103,9 @@ _six_by_two = _outer_tile(6, 2, add_outer_of_some_rows)
 _six_by_one = _outer_tile(6, 1, add_outer_of_some_rows)
 _six_by_some = _outer_tile(6, 1, add_outer_some)
 _four_by_some = _outer_tile(4, 1, add_outer_some)
+# One row or two, as long as there are columns for it.
+_one_by_eight = _outer_tile(1, LEAST_VECTORS, add_outer)
+_two_by_four = _outer_tile(2, LEAST_VECTORS // 2, add_outer)
 
 
 @pasted
@@ -122,11 +128,19 @@ def _add_product(c, a, b, kept, ahead):
     height = c.shape[0]
     depth, columns = b.shape
     width = TILE_VECTORS * lanes(b)
+    wide = max(TILE_VECTORS, LEAST_VECTORS // height) * lanes(b)
     strips = -(-height // TILE_ROWS)
-    turns = strips * depth * (columns // width + -(-(columns % width) // lanes(b)))
+    turns = strips * depth * (columns // wide + columns % wide // width + -(-(columns % width) // lanes(b)))
     pace = -(-ahead.shape[1] // (turns * lanes(b))) * lanes(b)
     at = 0
     column = 0
+    while wide > width and column + wide <= columns:
+        if height == 1:
+            _one_by_eight(c, a, b, kept, 0, column, ahead, at, pace)
+        elif TILE_VECTORS < 4:  # not compiled where it is as wide as any
+            _two_by_four(c, a, b, kept, 0, column, ahead, at, pace)
+        column += wide
+        at += depth * pace
     while column + width <= columns:
         row = 0
         for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
@@ -154,19 +168,20 @@ def _add_product(c, a, b, kept, ahead):
 def add_product_with_t(c, a, b, ahead):
     """c += a b^T, with `ahead` as above.
 
-    c (rows, columns), padded to whole tiles    a (rows, depth)    b (columns, depth)
+    c (rows, columns), padded to whole tiles, and LEAST_VECTORS    a (rows, depth)    b (columns, depth)
     """
     height = c.shape[0]
+    width = max(TILE_VECTORS, LEAST_VECTORS // height)  # of a tile: strips of one row or two are all of c
     columns, depth = b.shape
     strips = -(-height // TILE_ROWS)
     span = max(KEPT_IN_CACHE // height, 1) * lanes(b)
-    turns = strips * -(-columns // TILE_VECTORS) * -(-depth // lanes(b))
+    turns = strips * -(-columns // width) * -(-depth // lanes(b))
     pace = -(-ahead.shape[1] // (turns * lanes(b))) * lanes(b)
     at = 0
     for k in range(0, depth, span):
         some = min(span, depth - k)
         some_of_a, some_of_b = block(a, 0, k, height, some), block(b, 0, k, columns, some)
-        for column in range(0, columns, TILE_VECTORS):
+        for column in range(0, columns, width):
             row = 0
             for strip in range(strips, 0, -1):
                 rows = -(-(height - row) // strip)
