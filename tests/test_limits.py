@@ -4,11 +4,16 @@ import json
 import tracemalloc
 from pathlib import Path
 
+import every_call
+import numba
 import numpy as np
 import pytest
+from conftest import LAYOUTS
 from processes import in_a_process
 
 import fastbp
+from fastbp.kernels import elementwise, network, schedule, tiny
+from fastbp.kernels.jit import Entry
 from fastbp.plan import PAGE, plan_for
 from fastbp.tiles.registers import CACHE_LINE
 
@@ -201,6 +206,36 @@ print([name for name in ("train_tiny", "clear", "transpose", "copy") if name in 
     compiled, emitted = in_a_process("-c", script, FASTBP_CACHE_DIR=str(tmp_path)).splitlines()
     assert compiled == "['clear', 'transpose', 'copy']"
     assert emitted == "['train_tiny']"
+
+
+@pytest.mark.jit_only
+def test_kernels_get_arguments_of_the_types_that_they_are_compiled_for(monkeypatch):
+    """Machine code does not ask: an array of another dtype or layout would be read as what it is not."""
+
+    def types_of(arguments):
+        return [str(numba.typeof(argument)).replace("readonly ", "") for argument in arguments]
+
+    for_dtype, called = Entry.for_dtype, set()
+
+    def checked(entry, dtype=None):
+        kernel, wanted = for_dtype(entry, dtype), types_of(entry._examples(dtype))
+
+        def call(*arguments):
+            assert types_of(arguments) == wanted
+            called.add(entry)
+            return kernel(*arguments)
+
+        return call
+
+    monkeypatch.setattr(Entry, "for_dtype", checked)
+    cases = [*every_call.layers_of_every_plan(), *every_call.networks_of_every_plan()]
+    for layout in LAYOUTS:
+        cases.append(every_call.LayerCalls(3, 2, 1, "float32", layout))
+        cases.append(every_call.LayerCalls(70, 20, 3, "float64", layout))
+        cases.append(every_call.NetworkCalls((5, 4, 3), 20, 8, "float32", layout=layout, weighted=True))
+    for case in cases:
+        case.bits()
+    assert called >= {elementwise.apply_sigmoid, elementwise.sum_of_squares, tiny.train_tiny, schedule.run, network.run}
 
 
 @pytest.mark.jit_only
