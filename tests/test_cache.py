@@ -55,8 +55,8 @@ UPGRADES = [
     ("tiles/functions.py", "s = t / (1.0 + t)", "s = t / (2.0 + t)", 6 / 7),
     (
         "tiles/operations.py",
-        "vector.ir, emitter.constant(0.0, vector.kind)",
-        "vector.ir, emitter.constant(9.0, vector.kind)",
+        'signed = emitter.builder.icmp_signed("<"',
+        'signed = emitter.builder.icmp_signed(">="',
         1 / 4,
     ),
 ]
