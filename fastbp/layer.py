@@ -30,7 +30,7 @@ def _engine() -> ModuleType:
 def sigmoid(x: Any) -> FloatArray:
     """g(x) = 1 / (1 + e^-x), eq. 1, elementwise for any shape; 0 and 1 at -inf and inf, nan at nan.
 
-    Off by at most 2 units in the last place.
+    Off by at most 2 units in the last place; where it is no normal number (x below -87 or -708), 0 or near it.
     """
     result: FloatArray = _engine().sigmoid(contract.real_array("x", x), gradient=False)
     return result
