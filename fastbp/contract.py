@@ -56,12 +56,18 @@ def _own_float(array: npt.NDArray[Any]) -> np.dtype[Any]:
     return native if native in FLOATS else np.dtype(np.float64)
 
 
+def _lies_ready(array: npt.NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether it lies in memory as kernels take it."""
+    flags = array.flags
+    return array.dtype == dtype and flags.c_contiguous and flags.aligned
+
+
 def _in_place(name: str, array: npt.NDArray[Any], dtype: np.dtype[Any]) -> FloatArray:
     """`array` in the dtype, C-contiguous and aligned: a copy, unless it is so already.
 
     An array that says one element over and over may be larger than any memory.
     """
-    if array.dtype == dtype and array.flags.c_contiguous and array.flags.aligned:
+    if _lies_ready(array, dtype):
         return array
     try:
         with np.errstate(over="ignore", under="ignore"):  # what overflows the dtype is inf, and is refused as inf
@@ -142,10 +148,7 @@ def weights(w: Any, b: Any, *, updated: bool) -> tuple[FloatArray, FloatArray]:
 
 def _is_ready(matrix: Any, dtype: np.dtype[Any]) -> bool:
     """Whether it is just what kernels take. Most arguments are, and nothing else need be asked of them."""
-    if type(matrix) is not np.ndarray or matrix.dtype != dtype or matrix.ndim != 2 or not matrix.size:
-        return False
-    flags = matrix.flags
-    return flags.c_contiguous and flags.aligned
+    return type(matrix) is np.ndarray and matrix.ndim == 2 and matrix.size > 0 and _lies_ready(matrix, dtype)
 
 
 def rows_of_x(x: Any, w: FloatArray) -> FloatArray:
