@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from fastbp.kernels.jit import entry
+from fastbp.kernels.jit import entry, example_matrices
 from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import add_products, block, fill, lanes, load_some, store_some, sum_lanes
 
 
-def _row(dtype):
-    return np.empty((1, 1), dtype)
+def _of_sigmoid(dtype):
+    matrix, _, _ = example_matrices(dtype)
+    return matrix, matrix, False
 
 
-@entry(lambda dtype: (_row(dtype), _row(dtype), False))
+@entry(_of_sigmoid)
 def apply_sigmoid(x, result, gradient):
     """result = g(x), or g(x) (1 - g(x)), eq. 1; both (1, size)."""
     size = x.shape[1]
@@ -26,7 +25,12 @@ def apply_sigmoid(x, result, gradient):
         store_some(target, 0, i, g, size - i)
 
 
-@entry(lambda dtype: (_row(dtype), _row(dtype), _row(np.float64)))
+def _of_squares(dtype):
+    matrix, float64, _ = example_matrices(dtype)
+    return matrix, matrix, float64
+
+
+@entry(_of_squares)
 def sum_of_squares(y_pred, y, total):
     """sum((y_pred - y)^2), eq. 13, both (1, size); total is a matrix of float64 of which only the type matters."""
     size = y.shape[1]

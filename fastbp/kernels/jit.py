@@ -77,6 +77,11 @@ def entry(examples):
     return functools.partial(Entry, examples=examples)
 
 
+def example_matrices(dtype):
+    """What examples are made of: a matrix of the dtype, one of float64 and one of int64."""
+    return tuple(np.empty((1, 1), kind) for kind in (dtype, np.float64, np.int64))
+
+
 @contextlib.contextmanager
 def _collector_at_rest():
     """No garbage collection: a tenth of the time of compiling, since all that the compiler makes is gone through."""

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.kernels.activations import activate, times_slope
-from fastbp.kernels.jit import inlined, kernel
+from fastbp.kernels.jit import example_matrices, inlined, kernel
 from fastbp.kernels.layer import clear, copy_row, fold, transpose
 from fastbp.kernels.losses import (
     BINARY_CROSS_ENTROPY,
@@ -368,7 +368,7 @@ def _close(program, index, arrays, plan):
 
 
 def _examples(dtype):
-    matrix, float64, whole = (np.empty((1, 1), kind) for kind in (dtype, np.float64, np.int64))
+    matrix, float64, whole = example_matrices(dtype)
     arrays = Arrays(
         x=matrix,
         y=matrix,

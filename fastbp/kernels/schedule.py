@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.kernels import few_rows
-from fastbp.kernels.jit import inlined
+from fastbp.kernels.jit import example_matrices, inlined
 from fastbp.kernels.layer import (
     BACKWARD,
     COST,
@@ -296,7 +296,7 @@ def _close(program, index, arrays, plan):
 
 
 def _examples(dtype):
-    matrix, float64, whole = (np.empty((1, 1), kind) for kind in (dtype, np.float64, np.int64))
+    matrix, float64, whole = example_matrices(dtype)
     arrays = Arrays(
         x=matrix,
         y=matrix,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels.jit import entry, inlined
+from fastbp.kernels.jit import entry, example_matrices, inlined
 from fastbp.kernels.layer import clear, transpose
 from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import (
@@ -55,7 +55,7 @@ def _step_of_output(o, x, x_t, y_t, w_t, b, delta_row, new_w_t, new_b, learning_
 
 
 def _examples(dtype):
-    matrix, float64 = np.empty((1, 1), dtype), np.empty((1, 1))
+    matrix, float64, _ = example_matrices(dtype)
     return matrix, matrix, matrix, matrix, matrix[0], float64, 0.1, 0.1, 0, 1, 1, float64[0]
 
 
