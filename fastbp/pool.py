@@ -32,8 +32,7 @@ class Pool:
         # Compiled, or loaded, before the first helper needs it: a closed door lets nobody in.
         closed = atomics.board(team.HELPERS)
         closed[team.CALL, 0] = team.CLOSED
-        self._help_out = team.help_out.for_dtype()
-        self._help_out(closed, 1, LOOKS)
+        team.help_out.for_dtype()(closed, 1, LOOKS)
 
     def hire(self, helpers: int) -> None:
         """See that there are so many helpers, if the system allows."""
@@ -46,9 +45,9 @@ class Pool:
         # Counted before it is there: Ctrl-C in between costs its help, but no two helpers ever have the same number.
         self._hired = number
         atomics.hang_bell(self.door, team.HELPERS + 2 * number - 1)
-        arguments = self.door, number, LOOKS
+        help_out, arguments = team.help_out.for_dtype(), (self.door, number, LOOKS)
         try:
-            threading.Thread(target=self._help_out, args=arguments, name=f"fastbp-{number}", daemon=True).start()
+            threading.Thread(target=help_out, args=arguments, name=f"fastbp-{number}", daemon=True).start()
         except RuntimeError:  # the system gives no more threads: those that are there will do
             self._most = self._hired = number - 1
 
