@@ -56,7 +56,7 @@ BIASED_FLOAT64 = SHIFT_FLOAT64 + 1023.0
 
 
 def exp_of_negative(x):
-    """e^x of a vector of numbers that are 0 or less: 0 where it is below the smallest normal number, nan at nan."""
+    """e^x of a vector of numbers that are 0 or less, nan at nan; where it is no normal number, 0 or near it."""
     return _exp_of_negative_float32(x) if x.dtype == np.float32 else _exp_of_negative_float64(x)
 
 
@@ -66,7 +66,7 @@ def _exp_of_negative(x):
 
 
 def sigmoid(x):
-    """g(x) = 1 / (1 + e^-x) of a vector, eq. 1; 0 where e^x is below the smallest normal number.
+    """g(x) = 1 / (1 + e^-x) of a vector, eq. 1; where e^x is no normal number, 0 or near it.
 
     With t = e^-|x| and s = t / (1 + t) = g(-|x|), g(x) is 1 - s for x >= 0 and t - t s below: the rounding errors of
     the quotient are damped by s. The plain formula is off by up to 2.4 units in the last place, this one by 1.6.

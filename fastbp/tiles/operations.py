@@ -632,10 +632,10 @@ def _dots(tile, a, row, b, first, k, count):
 def _add_dots(some_columns):
     def emit(emitter, tile, a, row, b, first, k):
         rows, vectors, vector = tile.kind.rows, tile.kind.vectors, tile.kind.vector
-        count = emitter.builder.sub(b.members.columns, k.index)
-
-        def load(address):
-            return emitter.load_some(address, vector, count) if some_columns else emitter.load(address, vector)
+        load = functools.partial(emitter.load, vector=vector)
+        if some_columns:
+            count = emitter.builder.sub(b.members.columns, k.index)
+            load = functools.partial(emitter.load_some, vector=vector, count=count)
 
         right = [load(emitter.address(b, emitter.row_inside(b, first.index, j), k.index)) for j in range(vectors)]
         start = emitter.address(a, row.index, k.index)
@@ -650,8 +650,12 @@ def _add_dots(some_columns):
     return emit
 
 
-lowers(add_dots, lambda tile, *_: tile if isinstance(tile, Tile) else None)(_add_dots(some_columns=False))
-lowers(add_dots_some, lambda tile, *_: tile if isinstance(tile, Tile) else None)(_add_dots(some_columns=True))
+def _same_tile(tile, *_):
+    return tile if isinstance(tile, Tile) else None
+
+
+lowers(add_dots, _same_tile)(_add_dots(some_columns=False))
+lowers(add_dots_some, _same_tile)(_add_dots(some_columns=True))
 
 
 def add_sums(matrix, row, column, tile):
