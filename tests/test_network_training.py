@@ -14,6 +14,7 @@ from test_training import assert_same_bits
 
 import fastbp
 from fastbp import reference
+from fastbp.kernels.program import TASKS
 from fastbp.networks.plan import TRAIN, work_for
 
 matplotlib.use("Agg")
@@ -23,6 +24,8 @@ CASES = {
     "one panel": ([8, 16, 16, 1], 100, 32, {}, fastbp.SGD(learning_rate=0.1)),
     "shards": ([4, 32, 16, 4], 10_000, None, {"activation": "tanh"}, fastbp.Adam()),
     "ragged shards": ([7, 33, 5], 3001, 1000, {"activation": "leaky_relu"}, fastbp.SGD(momentum=0.9, clip_norm=0.1)),
+    "shards, followed by two": ([60, 33, 5], 300, 100, {"activation": "relu"}, fastbp.Adam()),
+    "shards, clipped by two": ([60, 33, 5], 290, 100, {}, fastbp.SGD(momentum=0.9, clip_norm=0.1)),
     "layer by layer": ([300, 128, 10], 500, 32, {"loss": "cross_entropy"}, fastbp.SGD(learning_rate=0.1)),
     "ragged layers": ([301, 129, 65, 11], 203, 67, {"activation": "relu"}, fastbp.AdamW()),
     "clipped layers": ([300, 128, 10], 500, 64, {"loss": "cross_entropy"}, fastbp.Adam(clip_norm=0.5)),
@@ -83,21 +86,24 @@ def test_same_bits_for_any_number_of_threads(case, dtype):
 
 
 def test_the_cases_take_every_way_through_the_kernels():
-    """(layer by layer, fused update, shards, lines of a batch) of each case."""
+    """(layer by layer, fused update, shards, many lines of a batch, many tasks in the last of them) of each case."""
     ways = {}
     for name, (sizes, rows, batch, options, optimizer) in CASES.items():
         architecture = made(sizes, "float32", **options).architecture
         clip_norm = optimizer.clip_norm or 0.0
         work = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm)
-        ways[name] = (work.plan.shared == 1, work.plan.fused > 0, work.plan.parts > 1, work.body > 9)
+        way = work.plan.shared == 1, work.plan.fused > 0, work.plan.parts > 1, work.body > 9
+        ways[name] = *way, bool(work.program[-1, TASKS] > 1)
     assert ways == {
-        "one panel": (False, False, False, False),
-        "shards": (False, False, True, False),
-        "ragged shards": (False, False, True, False),
-        "layer by layer": (True, True, False, False),
-        "ragged layers": (True, True, False, False),
-        "clipped layers": (True, False, False, False),
-        "stretches": (True, False, False, True),
+        "one panel": (False, False, False, False, False),
+        "shards": (False, False, True, False, False),
+        "ragged shards": (False, False, True, False, False),
+        "shards, followed by two": (False, False, True, False, True),
+        "shards, clipped by two": (False, False, True, False, True),
+        "layer by layer": (True, True, False, False, False),
+        "ragged layers": (True, True, False, False, True),
+        "clipped layers": (True, False, False, False, True),
+        "stretches": (True, False, False, True, True),
     }
 
 

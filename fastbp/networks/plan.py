@@ -21,12 +21,18 @@ from fastbp.tiles.registers import CACHE_LINE, TILE_ROWS, TILE_VECTORS, lanes_of
 
 # Parameters beyond this size are not copied for every shard of a batch: all threads work on one layer after the other.
 MOST_COPIED_BYTES = 128 * 1024
-# Multiply-adds of a batch below which a second thread does not pay, of a shard, and of the task of a line.
+# Multiply-adds of a batch below which a second thread does not pay, and of the task of a line.
 PARALLEL_WORK = 800_000
-WORK_OF_SHARD = 200_000
 WORK_OF_TASK = 100_000
+# Multiply-adds and rows of a shard, at least. 64-32-10 in float64 on two threads of a Zen 3: 100 rows took 46 us in one
+# shard and 29 in two. With two of 16 rows, 32 took 12 us instead of 15, but 21 where the cores share no cache.
+WORK_OF_SHARD = 100_000
+ROWS_OF_SHARD = 32
 # Outputs, or inputs of BACK, of a task at least: two whole tiles.
 ROWS_OF_TASK = 2 * TILE_ROWS
+# Weights of a task that folds the gradients of shards and follows them: half of the numbers come from another core's
+# cache. In one task, the above took 41 us.
+WEIGHTS_OF_TASK = 1000
 # Of what a panel holds at most: half a level 2 cache.
 PANEL_BYTES = 256 * 1024
 MOST_ROWS_OF_PANEL = 240
@@ -111,10 +117,13 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
     whole = -(-batch // lanes) * lanes
     tile = TILE_VECTORS * lanes
     row_bytes = (sum(layout.widths) + sum(sizes) + 2 * outputs) * itemsize
-    panel = min(max(1, min(MOST_ROWS_OF_PANEL, PANEL_BYTES // row_bytes) // tile) * tile, whole)
-    shards = power_of_two_below(max(1, min(-(-batch // panel), cost // WORK_OF_SHARD, MOST_SHARDS)))
+    most = max(1, min(MOST_ROWS_OF_PANEL, PANEL_BYTES // row_bytes) // tile) * tile
+    shards = power_of_two_below(max(1, min(cost // WORK_OF_SHARD, batch // ROWS_OF_SHARD, MOST_SHARDS)))
     copied = layout.size * itemsize <= MOST_COPIED_BYTES and shards > 1
     if not training or copied or cost < PARALLEL_WORK:
+        rows = -(-batch // shards)
+        panels = -(-rows // most)  # of a shard, in vectors of rows
+        panel = -(-rows // (panels * lanes)) * lanes
         return Cut(False, panel, spaced(panel, architecture.dtype), shards, 0, cost)
     rows = STRETCH_BYTES // (max(sizes) * itemsize)
     panel = whole if whole <= 2 * rows else max(1, min(MOST_ROWS_OF_STRETCH, rows) // tile) * tile
@@ -189,8 +198,6 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
 
     def groups(cost: int, outputs: int) -> int:
         """Tasks of a line of so many multiply-adds on so many outputs."""
-        if not cut.by_layer:
-            return 1
         return power_of_two_below(max(1, min(MOST_GROUPS, cost // WORK_OF_TASK, outputs // ROWS_OF_TASK)))
 
     forward = [(network.FORWARD, layer) for layer in layers]
@@ -203,7 +210,11 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
     of_loss = 0 if purpose == PREDICT else network.TOTAL_LOSS
 
     lines = _Lines()
-    on_parameters = groups(8 * sum(weights), max(sizes[1:]))
+    if cut.by_layer:
+        on_parameters = groups(8 * sum(weights), max(sizes[1:]))
+    else:
+        tasks = min(cut.shards, sum(weights) // WEIGHTS_OF_TASK, max(sizes[1:]) // ROWS_OF_TASK)
+        on_parameters = power_of_two_below(max(1, tasks))
     lines.add(0, 1, (0, 0), [])  # what comes before the first batch: nothing
     if not cut.by_layer:
         lines.add(1, cut.shards, (0, batch), [*forward, *loss, *output, *back, *gradient])
