@@ -42,8 +42,7 @@ def _nothing_of(board, *_):
 
 
 def _address(emitter, board, row):
-    array = emitter.context.make_array(board.kind)(emitter.context, emitter.builder, board.ir)
-    return emitter.offset(array.data, emitter.builder.mul(row.index, emitter.number(CACHE_LINE // 8)))
+    return emitter.offset(board.members.data, emitter.builder.mul(row.index, emitter.number(CACHE_LINE // 8)))
 
 
 def read(board, row):

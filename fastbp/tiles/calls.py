@@ -12,6 +12,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import lower_builtin
 
 from fastbp.tiles.lowering import INT64, lowers
+from fastbp.tiles.values import Members
 
 _BYTES = ir.IntType(8).as_pointer()
 # task(arguments, worker)
@@ -58,9 +59,9 @@ def _(emitter, board, row, worker):
 
 def _cell(context, builder, kind, board, row, column):
     """The address of board[row, column]."""
-    array = context.make_array(kind)(context, builder, board)
-    width = builder.extract_value(array.shape, 1)
-    return builder.gep(array.data, [builder.add(builder.mul(row, width), ir.Constant(INT64, column))])
+    members = Members(context, builder, kind, board)
+    width = builder.extract_value(members.shape, 1)
+    return builder.gep(members.data, [builder.add(builder.mul(row, width), ir.Constant(INT64, column))])
 
 
 def _task(context, module, kernel, arguments_type):

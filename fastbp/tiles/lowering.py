@@ -15,7 +15,7 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin
 
-from fastbp.tiles.values import Block
+from fastbp.tiles.values import Block, Members
 
 INT32 = ir.IntType(32)
 INT64 = ir.IntType(64)
@@ -76,8 +76,8 @@ class Value:
 
     @property
     def members(self):
-        """The members of a block."""
-        return cgutils.create_struct_proxy(self.kind)(self._emitter.context, self._emitter.builder, self.ir)
+        """The members of a block, of scalars or of an array."""
+        return Members(self._emitter.context, self._emitter.builder, self.kind, self.ir)
 
 
 class Emitter:
@@ -168,6 +168,14 @@ class Emitter:
     def shuffle(self, a, b, order):
         """The lanes of a and b, numbered through, in the order given."""
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(order)), order))
+
+    def compose(self, kind, **members):
+        """A block or scalars, of these members."""
+        model = self.context.data_model_manager[kind]
+        value = ir.Constant(model.get_value_type(), ir.Undefined)
+        for name, member in members.items():
+            value = self.builder.insert_value(value, member, model.get_field_position(name))
+        return value
 
     def pack(self, registers, kind):
         """Registers as a tile."""

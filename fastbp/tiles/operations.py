@@ -28,16 +28,11 @@ def block(matrix, row, column, rows, columns):
 
 @lowers(block, lambda matrix, *_: Block(matrix.dtype) if isinstance(matrix, Block | types.Array) else None)
 def _(emitter, matrix, row, column, rows, columns):
-    if is_block(matrix.kind):
-        data, stride = matrix.members.data, matrix.members.stride
-    else:
-        array = emitter.context.make_array(matrix.kind)(emitter.context, emitter.builder, matrix.ir)
-        data, stride = array.data, emitter.builder.extract_value(array.shape, 1)
-    result = cgutils.create_struct_proxy(Block(matrix.kind.dtype))(emitter.context, emitter.builder)
+    members = matrix.members
+    stride = members.stride if is_block(matrix.kind) else emitter.builder.extract_value(members.shape, 1)
     offset = emitter.builder.add(emitter.builder.mul(row.index, stride), column.index)
-    result.data = emitter.offset(data, offset)
-    result.stride, result.rows, result.columns = stride, rows.index, columns.index
-    return result._getvalue()
+    data = emitter.offset(members.data, offset)
+    return emitter.compose(Block(matrix.kind.dtype), data=data, stride=stride, rows=rows.index, columns=columns.index)
 
 
 def as_row(matrix):
@@ -47,10 +42,9 @@ def as_row(matrix):
 
 @lowers(as_row, lambda matrix: matrix if is_block(matrix) else None)
 def _(emitter, matrix):
-    result = matrix.members
-    result.columns = result.stride = emitter.builder.mul(result.rows, result.columns)
-    result.rows = emitter.number(1)
-    return result._getvalue()
+    members, one = matrix.members, emitter.number(1)
+    size = emitter.builder.mul(members.rows, members.columns)
+    return emitter.compose(matrix.kind, data=members.data, stride=size, rows=one, columns=size)
 
 
 def is_gapless(matrix):
@@ -73,11 +67,9 @@ def matrix_at(memory, start, rows, columns):
 
 @lowers(matrix_at, lambda memory, *_: Block(memory.dtype) if isinstance(memory, types.Array) else None)
 def _(emitter, memory, start, rows, columns):
-    array = emitter.context.make_array(memory.kind)(emitter.context, emitter.builder, memory.ir)
-    result = cgutils.create_struct_proxy(Block(memory.kind.dtype))(emitter.context, emitter.builder)
-    result.data = emitter.offset(array.data, start.index)
-    result.stride, result.rows, result.columns = columns.index, rows.index, columns.index
-    return result._getvalue()
+    data = emitter.offset(memory.members.data, start.index)
+    width = columns.index
+    return emitter.compose(Block(memory.kind.dtype), data=data, stride=width, rows=rows.index, columns=width)
 
 
 def scalars(matrix):
@@ -92,12 +84,10 @@ def scalars_of_t(matrix):
 
 def _scalars(transposed):
     def emit(emitter, matrix):
-        result = cgutils.create_struct_proxy(Scalars(matrix.kind.dtype))(emitter.context, emitter.builder)
         members, one = matrix.members, emitter.number(1)
-        result.data = members.data
-        result.stride, result.step = (one, members.stride) if transposed else (members.stride, one)
-        result.rows = members.columns if transposed else members.rows
-        return result._getvalue()
+        stride, step = (one, members.stride) if transposed else (members.stride, one)
+        rows = members.columns if transposed else members.rows
+        return emitter.compose(Scalars(matrix.kind.dtype), data=members.data, stride=stride, step=step, rows=rows)
 
     return emit
 

@@ -103,5 +103,20 @@ class BlockAttributes(AttributeTemplate):
 
 @lower_getattr(Block, "shape")
 def block_shape(context, builder, block_type, block):
-    members = cgutils.create_struct_proxy(block_type)(context, builder, block)
+    members = Members(context, builder, block_type, block)
     return cgutils.pack_array(builder, [members.rows, members.columns])
+
+
+class Members:
+    """The members of a block, of scalars or of an array, taken out of its LLVM value.
+
+    Numba's proxies write the whole to the stack, and read a member there.
+    """
+
+    def __init__(self, context, builder, kind, value):
+        self._model = context.data_model_manager[kind]
+        self._builder = builder
+        self._value = value
+
+    def __getattr__(self, name):
+        return self._builder.extract_value(self._value, self._model.get_field_position(name))
