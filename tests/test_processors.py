@@ -122,6 +122,7 @@ import os
 import numba, numpy as np, threadpoolctl
 np.ones((99, 99)) @ np.ones((99, 99))
 numba.set_num_threads(1)
+numba.njit(lambda: 0)()  # imports SciPy's BLAS, if that is installed
 
 def settings():
     pools = sorted((pool["filepath"], pool["num_threads"]) for pool in threadpoolctl.threadpool_info())
