@@ -24,13 +24,19 @@ WIDE_BYTES = 256 * 1024
 WORK_OF_SHARD = 250_000
 MOST_SHARDS = 32
 STRETCH_PANELS = 16
-# Few rows: so many panels at most, and so many bytes of weights at least; fewer are in the level 1 cache anyway. They
-# are gone through in so many tasks, of so many multiply-adds at least, and so many bytes at a time.
+# Few rows: so many panels at most, and so many bytes of weights at least; fewer are in the level 1 cache anyway.
 FEW_PANELS = 4
 FEW_BYTES = 16 * 1024
-MOST_GROUPS = 16
-WORK_OF_GROUP = 60_000
-WEIGHT_BYTES = 16 * 1024
+# They are gone through in so many tasks at most, of so many multiply-adds, inputs and bytes of a row of weights at
+# least. Inputs are cut first: 32 x 784 -> 128 on two threads of a Zen 3 took 116 us so, and in groups of outputs, where
+# every page of weights is for both cores, 178 us, or 320 if these share no cache.
+MOST_TASKS = 16
+WORK_OF_TASK = 60_000
+INPUTS_OF_CUT = 32
+BYTES_OF_GROUP = 512
+# Weights at a time, in the level 1 cache: so many bytes, and vectors of a row if these are used for many rows of x.
+WEIGHT_BYTES = 32 * 1024
+STRIP_VECTORS = 16
 # Panels: so many bytes of x, or so many tiles of rows if that is less; but rows enough, more of them if they are short.
 PANEL_BYTES = 8 * 1024
 MOST_TILES = 8
@@ -158,27 +164,29 @@ def _plan_of_few_rows(
     rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, followed: bool
 ) -> Plan:
     lanes = lanes_of(dtype.itemsize)
-    pairs = -(-outputs // (2 * lanes))
-    tasks = min(MOST_GROUPS, max(1, work_of(rows, inputs, outputs) // WORK_OF_GROUP))
-    groups = power_of_two_below(min(tasks, pairs))
-    most = -(-pairs // groups) * 2 * lanes  # outputs of a group
-    few = TILE_ROWS * max(2, WEIGHT_BYTES // (TILE_ROWS * most * dtype.itemsize))
-    parts = groups * power_of_two_below(max(1, min(tasks // groups, rows // (2 * TILE_ROWS))))
-    pieces = groups * power_of_two_below(max(1, min(tasks // groups, inputs // few)))
+    tasks = min(MOST_TASKS, work_of(rows, inputs, outputs) // WORK_OF_TASK)
+    # What each cut adds to y_pred is written and read: not many where rows are, but enough for some threads.
+    cuts = power_of_two_below(max(1, min(tasks, inputs // INPUTS_OF_CUT, max(inputs // (4 * rows), 4))))
+    groups = power_of_two_below(max(1, min(tasks // cuts, outputs * dtype.itemsize // BYTES_OF_GROUP)))
     width = padded(outputs, lanes, dtype)
+    columns = width if rows <= TILE_ROWS else min(width, STRIP_VECTORS * lanes)
+    of_cut = -(-inputs // cuts)
+    times = -(-of_cut // (TILE_ROWS * max(2, WEIGHT_BYTES // (TILE_ROWS * columns * dtype.itemsize))))
+    few = -(-of_cut // (times * TILE_ROWS)) * TILE_ROWS
+    parts = groups * cuts
     shared = {
         "gradient_t": 0 if followed else (inputs + 1) * width,
-        "bias_gradient": groups * rows * lanes,
-        "y_pred_t": rows * width,
+        "bias_gradient": parts * rows * lanes,
+        "y_pred_t": cuts * rows * width,
         "y_t": rows * width,
         "ones": -(-rows // lanes) * lanes,
         "sizes": parts * few_rows.SIZES * lanes,
     }
-    own = {"strip": few * most}
+    own = {"strip": few * columns}
     packed = int(rows > 2 * TILE_ROWS and outputs * dtype.itemsize % SAME_SETS == 0)
-    cut = {"parts": parts, "pieces": pieces, "groups": groups, "few": few, "packed": packed}
-    cut |= {"width": width, "lanes": lanes}
-    return _plan(shared, own, dtype, threads=min(workers, max(parts, pieces)), **cut)
+    cut = {"parts": parts, "pieces": parts, "groups": groups, "cuts": cuts, "few": few, "columns": columns}
+    cut |= {"packed": packed, "width": width, "lanes": lanes}
+    return _plan(shared, own, dtype, threads=min(workers, parts), **cut)
 
 
 def _plan_of_many_rows(
@@ -253,7 +261,8 @@ def program_for(
     def passing(purpose: int) -> list[tuple[int, int, int, int, int]]:
         """All rows, as far as the purpose wants."""
         if plan.few:
-            return [(plan.parts, schedule.OUTPUTS, purpose, 0, rows)]
+            phases = [schedule.DELTA] if purpose == layer.BACKWARD else [schedule.OUTPUTS, schedule.DELTA]
+            return [(plan.parts, phase, purpose, 0, rows) for phase in phases]
         unit = plan.stretch or plan.panel * plan.parts
         per_line = plan.stretch or max(unit, LINE_WORK // work_of(1, inputs, outputs) // unit * unit)
         lines = []

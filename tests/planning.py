@@ -10,7 +10,15 @@ from fastbp import call, engine, plan
 @contextmanager
 def as_few_rows():
     """Few inputs at a time, in as many tasks as there can be, and for all threads."""
-    settings = {"few_is_faster": lambda *_: True, "FEW_BYTES": 0, "WEIGHT_BYTES": 1, "WORK_OF_GROUP": 1}
+    settings = {
+        "few_is_faster": lambda *_: True,
+        "FEW_BYTES": 0,
+        "WEIGHT_BYTES": 1,
+        "WORK_OF_TASK": 1,
+        "INPUTS_OF_CUT": 6,
+        "BYTES_OF_GROUP": 64,
+        "STRIP_VECTORS": 2,
+    }
     with pytest.MonkeyPatch.context() as patch:
         for name, setting in {**settings, "PARALLEL_WORK": 0}.items():
             patch.setattr(plan, name, setting)

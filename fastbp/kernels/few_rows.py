@@ -4,11 +4,14 @@ To bring weights into a layout of our own and back takes longer than a step on f
 lanes; weights are read for y_pred, and read and written once more for the update:
 
     PREPARE    what all steps of a call have in common
-    OUTPUTS    y_pred = g(x w + b), the cost and delta                                 eqs. 4, 9, 13, 14 and 1
+    OUTPUTS    x w, in cuts of the inputs                                              eq. 4
+    DELTA      y_pred = g(the sum of these + b), the cost and delta                    eqs. 4, 9, 13, 14 and 1
     GRADIENT   dC/dw = x^T delta (eq. 26), and dC/db likewise, of an input that is 1 (eq. 27)
 
-A task has a group of outputs, and some rows of them or some inputs. It goes through its weights some inputs at a time,
-which stay in the level 1 cache. Where a gradient is followed, it is followed there.
+A task of OUTPUTS and one of GRADIENT have the same weights, so that a worker finds them in its core's cache when they
+are followed: those of some inputs, which lie together in memory, and of a group of outputs if more tasks are wanted.
+They are gone through in rectangles that stay in the level 1 cache. Where a gradient is followed, it is followed there.
+A task of DELTA has some outputs.
 
 No weight may change before all new ones are known to be finite. Nearly always, that is known beforehand: no gradient is
 larger than the sum of all |x| times the sum of all |delta|, which is at most half of the root of C times the number of
@@ -20,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer import BACKWARD, FORWARD, GRADIENTS, clear, copy, copy_row, follow, probe, to_delta
+from fastbp.kernels.layer import BACKWARD, FORWARD, GRADIENTS, clear, copy, copy_row, fold, follow, probe, to_delta
 from fastbp.kernels.matmul import add_product, add_product_of_t
 from fastbp.kernels.program import share
 from fastbp.tiles.operations import (
@@ -34,10 +37,10 @@ from fastbp.tiles.operations import (
     store,
     sum_lanes,
 )
-from fastbp.tiles.registers import TILE_ROWS
+from fastbp.tiles.registers import CACHE_LINE, REGISTER_BITS, TILE_ROWS
 
 # What a task is.
-PREPARE, OUTPUTS, GRADIENT = range(3)
+PREPARE, OUTPUTS, DELTA, GRADIENT = range(4)
 
 # What becomes of a gradient: it is kept, followed to new weights that are dropped, or followed to those of the caller.
 KEEP, REHEARSE, FOLLOW = range(3)
@@ -45,6 +48,9 @@ KEEP, REHEARSE, FOLLOW = range(3)
 # The rows of each part in `sizes`: sums of the absolute values of some inputs of x, and of some weights and biases.
 OF_X, OF_W = range(2)
 SIZES = 2
+
+# What two workers write lies in different cache lines.
+LINE_VECTORS = max(1, CACHE_LINE * 8 // REGISTER_BITS)
 
 
 @kernel
@@ -67,21 +73,35 @@ def add_sizes(matrix, sizes):
 
 
 @inlined
-def _group(arrays, plan, task):
-    """The first of the outputs that a task has, and their number: pairs of vectors, as a tile is wide at least."""
-    return share(arrays.w.shape[1], task % plan.groups, plan.groups, 2 * plan.lanes)
+def _inputs_of(arrays, plan, task):
+    """The first of the inputs that a task of OUTPUTS or GRADIENT has, and the one behind its last."""
+    first, count = share(arrays.x.shape[1], task // plan.groups, plan.cuts, TILE_ROWS)
+    return first, first + count
 
 
 @inlined
-def _rows_of(arrays, plan, task):
-    """The first of the rows that a task has of y_pred, and their number."""
-    return share(arrays.x.shape[0], task // plan.groups, plan.parts // plan.groups, TILE_ROWS)
+def _outputs_of(arrays, plan, task, tasks):
+    """The first of the outputs that a task has, one of so many, and the one behind its last: whole cache lines."""
+    first, count = share(arrays.w.shape[1], task, tasks, LINE_VECTORS * plan.lanes)
+    return first, first + count
+
+
+@inlined
+def _padded(count, plan):
+    """So many outputs, in whole vectors."""
+    return -(-count // plan.lanes) * plan.lanes
+
+
+@inlined
+def _parts_of_outputs(arrays, plan):
+    """x w of the inputs of each cut, one below the other; the first becomes their sum, y_pred and delta."""
+    return matrix_at(arrays.memory, plan.y_pred_t, plan.cuts * arrays.x.shape[0], plan.width)
 
 
 @inlined
 def _ones(arrays, plan):
     """The input of the bias, padded."""
-    return matrix_at(arrays.memory, plan.ones, 1, -(-arrays.x.shape[0] // plan.lanes) * plan.lanes)
+    return matrix_at(arrays.memory, plan.ones, 1, _padded(arrays.x.shape[0], plan))
 
 
 @inlined
@@ -91,18 +111,23 @@ def _size(arrays, plan, task, of):
 
 
 @inlined
-def _prepare(arrays, plan, task):
-    """A part of y, padded, and the sizes of some inputs of x."""
+def _some_of_x(arrays, plan, task):
+    """Some inputs of x: every task has others."""
     rows, inputs = arrays.x.shape
-    row, count = _rows_of(arrays, plan, task)
-    o, width = _group(arrays, plan, task)
-    y = matrix_at(arrays.memory, plan.y_t, rows, plan.width)
-    copy(block(arrays.y, row, o, count, width), block(y, row, o, count, width))
     i = inputs * task // plan.parts
-    some = block(arrays.x, 0, i, rows, inputs * (task + 1) // plan.parts - i)
+    return block(arrays.x, 0, i, rows, inputs * (task + 1) // plan.parts - i)
+
+
+@inlined
+def _prepare(arrays, plan, task):
+    """Some outputs of y, padded, and the sizes of some inputs of x."""
+    rows = arrays.x.shape[0]
+    o, last = _outputs_of(arrays, plan, task, plan.parts)
+    y = matrix_at(arrays.memory, plan.y_t, rows, plan.width)
+    copy(block(arrays.y, 0, o, rows, last - o), block(y, 0, o, rows, last - o))
     of_x = _size(arrays, plan, task, OF_X)
     clear(of_x)
-    add_sizes(some, of_x)
+    add_sizes(_some_of_x(arrays, plan, task), of_x)
     if task == 0:
         ones = _ones(arrays, plan)
         for at in range(0, ones.shape[1], plan.lanes):
@@ -111,42 +136,54 @@ def _prepare(arrays, plan, task):
 
 @inlined
 def _outputs(purpose, arrays, plan, worker, task):
-    """A part of y_pred, and but for FORWARD delta in its place."""
-    all_rows, inputs = arrays.x.shape
-    row, rows = _rows_of(arrays, plan, task)
-    o, count = _group(arrays, plan, task)
-    padded = -(-count // plan.lanes) * plan.lanes
-    group, others = task % plan.groups, plan.parts // plan.groups  # others: those that have the same outputs
-    y = block(matrix_at(arrays.memory, plan.y_t, all_rows, plan.width), row, o, rows, padded)
-    y_pred = block(matrix_at(arrays.memory, plan.y_pred_t, all_rows, plan.width), row, o, rows, padded)
-    b = block(arrays.b, 0, o, 1, count)
-    cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
+    """x w of some inputs and outputs; b is in that of the first inputs."""
+    rows, cut = arrays.x.shape[0], task // plan.groups
+    first, end = _inputs_of(arrays, plan, task)
+    first_o, end_o = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
+    part = block(_parts_of_outputs(arrays, plan), cut * rows, 0, rows, plan.width)
     of_w = _size(arrays, plan, task, OF_W)
-    clear(cost)
     clear(of_w)
-    if purpose == BACKWARD:
-        copy(block(arrays.y_pred, row, o, rows, count), y_pred)
-    else:
-        for at in range(rows):
-            copy_row(b, 0, y_pred, at)
-    for i in range(0, inputs, plan.few):
-        some = min(plan.few, inputs - i)
-        w = block(arrays.w, i, o, some, count)
-        if purpose == GRADIENTS and i // plan.few % others == task // plan.groups:
-            add_sizes(w, of_w)
-        if purpose != BACKWARD:
+    for o in range(first_o, end_o, plan.columns):
+        columns = min(plan.columns, end_o - o)
+        some_of_part = block(part, 0, o, rows, _padded(columns, plan))
+        if cut == 0:
+            b = block(arrays.b, 0, o, 1, columns)
+            add_sizes(b, of_w)
+            for row in range(rows):
+                copy_row(b, 0, some_of_part, row)
+        for i in range(first, end, plan.few):
+            some = min(plan.few, end - i)
+            w = block(arrays.w, i, o, some, columns)
+            if purpose == GRADIENTS:
+                add_sizes(w, of_w)
             if plan.packed:
-                packed = matrix_at(arrays.memory, plan.strip + worker * plan.worker, some, padded)
+                packed = matrix_at(arrays.memory, plan.strip + worker * plan.worker, some, some_of_part.shape[1])
                 copy(w, packed)
-                w = block(packed, 0, 0, some, count)
-            add_product(y_pred, block(arrays.x, row, i, rows, some), w, 1, block(w, 0, 0, 1, 0))
-    start = plan.bias_gradient + (group * all_rows + row) * plan.lanes
-    to_delta(purpose, y, y_pred, count, cost, matrix_at(arrays.memory, start, rows, plan.lanes))
-    if purpose == FORWARD:
-        probe(block(arrays.x, row, 0, rows, inputs), cost)
-        copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, row, o, rows, count))
+                w = block(packed, 0, 0, some, columns)
+            kept = 1 if cut == 0 or i > first else 0
+            add_product(some_of_part, block(arrays.x, 0, i, rows, some), w, kept, block(w, 0, 0, 1, 0))
+
+
+@inlined
+def _delta(purpose, arrays, plan, task):
+    """Some outputs of y_pred, and but for FORWARD delta in their place."""
+    rows = arrays.x.shape[0]
+    o, last = _outputs_of(arrays, plan, task, plan.parts)
+    count = last - o
+    parts = block(_parts_of_outputs(arrays, plan), 0, o, plan.cuts * rows, _padded(count, plan))
+    y_pred = block(parts, 0, 0, rows, parts.shape[1])
+    y = block(matrix_at(arrays.memory, plan.y_t, rows, plan.width), 0, o, rows, parts.shape[1])
+    cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
+    clear(cost)
+    if purpose == BACKWARD:
+        copy(block(arrays.y_pred, 0, o, rows, count), y_pred)
     else:
-        add_sizes(b, of_w)
+        fold(y_pred, parts, plan.cuts, 0, rows)
+    sums = matrix_at(arrays.memory, plan.bias_gradient + task * rows * plan.lanes, rows, plan.lanes)  # for nobody
+    to_delta(purpose, y, y_pred, count, cost, sums)
+    if purpose == FORWARD:
+        copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, 0, o, rows, count))
+        probe(_some_of_x(arrays, plan, task), cost)
 
 
 @inlined
@@ -176,26 +213,27 @@ def _strip(purpose, arrays, plan, worker, i, some, o, count):
 def _gradient(purpose, arrays, plan, worker, task):
     """The gradient of some weights, and what becomes of it. False if a new weight is not finite."""
     rows, inputs = arrays.x.shape
-    first, some = share(inputs, task // plan.groups, plan.pieces // plan.groups, plan.few)
-    end = first + some
-    o, count = _group(arrays, plan, task)
-    padded = -(-count // plan.lanes) * plan.lanes
-    delta = block(matrix_at(arrays.memory, plan.y_pred_t, rows, plan.width), 0, o, rows, padded)
-    nothing = block(delta, 0, 0, 1, 0)
+    first, end = _inputs_of(arrays, plan, task)
+    first_o, end_o = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
     good = True
-    for i in range(first, end, plan.few):
-        some = min(plan.few, end - i)
-        strip = _strip(purpose, arrays, plan, worker, i, some, o, padded)
-        add_product_of_t(strip, block(arrays.x, 0, i, rows, some), delta, 0, nothing)
-        if purpose != KEEP:
-            w = block(arrays.w, i, o, some, count)
-            good &= follow(w, strip, arrays.learning_rate, w if purpose == FOLLOW else strip)
-    if end == inputs:
-        strip = _strip(purpose, arrays, plan, worker, inputs, 1, o, padded)
-        add_product(strip, block(_ones(arrays, plan), 0, 0, 1, rows), delta, 0, nothing)
-        if purpose != KEEP:
-            b = block(arrays.b, 0, o, 1, count)
-            good &= follow(b, strip, arrays.bias_rate, b if purpose == FOLLOW else strip)
+    for o in range(first_o, end_o, plan.columns):
+        columns = min(plan.columns, end_o - o)
+        padded = _padded(columns, plan)
+        delta = block(_parts_of_outputs(arrays, plan), 0, o, rows, padded)
+        nothing = block(delta, 0, 0, 1, 0)
+        for i in range(first, end, plan.few):
+            some = min(plan.few, end - i)
+            strip = _strip(purpose, arrays, plan, worker, i, some, o, padded)
+            add_product_of_t(strip, block(arrays.x, 0, i, rows, some), delta, 0, nothing)
+            if purpose != KEEP:
+                w = block(arrays.w, i, o, some, columns)
+                good &= follow(w, strip, arrays.learning_rate, w if purpose == FOLLOW else strip)
+        if end == inputs:
+            strip = _strip(purpose, arrays, plan, worker, end, 1, o, padded)
+            add_product(strip, block(_ones(arrays, plan), 0, 0, 1, rows), delta, 0, nothing)
+            if purpose != KEEP:
+                b = block(arrays.b, 0, o, 1, columns)
+                good &= follow(b, strip, arrays.bias_rate, b if purpose == FOLLOW else strip)
     return good
 
 
@@ -207,6 +245,8 @@ def perform(what, purpose, arrays, plan, worker, task):
         _prepare(arrays, plan, task)
     elif what == OUTPUTS:
         _outputs(purpose, arrays, plan, worker, task)
+    elif what == DELTA:
+        _delta(purpose, arrays, plan, task)
     else:
         good = _gradient(purpose, arrays, plan, worker, task)
     return good

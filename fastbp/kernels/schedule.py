@@ -8,7 +8,7 @@ ROWS, for few weights   Each shard of the rows goes through its panels, and each
 ROWS and STRIPS, many   A thread cannot hold a copy of the weights in its cache, so all threads work on one stretch of
                         rows. First its panels go forward to delta, then each strip of the one gradient takes in the
                         stretch.
-OUTPUTS and GRADIENT    Few rows on many weights, as `few_rows` tells.
+OUTPUTS to GRADIENT     Few rows on many weights, as `few_rows` tells.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from fastbp.kernels.program import TASKS, runner
 from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
 
 # The phases: on many rows, on few rows, and on both.
-LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, PREPARE, OUTPUTS, GRADIENT, TOTAL = range(10)
+LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, PREPARE, OUTPUTS, DELTA, GRADIENT, TOTAL = range(11)
 
-# The columns of a program. The purpose is that of ROWS, OUTPUTS and TOTAL (`layer`), or of GRADIENT (`few_rows`).
+# The columns of a program. The purpose is that of rows (`layer`), or what becomes of a GRADIENT (`few_rows`).
 PHASE, PURPOSE, FIRST_ROW, LAST_ROW = range(TASKS + 1, TASKS + 5)
 
 # The elements of `state`: which of two copies of the weights is the present one, the updates done, whether the next one
@@ -71,12 +71,14 @@ class Plan(NamedTuple):
     threads: int
     panel: int  # rows that go forward together
     stride: int  # from row to row of x_t: a panel, and what keeps rows out of the same cache sets
-    parts: int  # of the rows: shards, or the panels of a stretch; on few rows, of y_pred
-    groups: int  # of the outputs: on few rows, parts and pieces are of rows or inputs times these
+    parts: int  # of the rows: shards, or the panels of a stretch; on few rows, tasks: groups * cuts
+    groups: int  # on few rows, of the outputs
+    cuts: int  # on few rows, of the inputs
     shards: int  # partial gradients: a part has its own, or all have one
     stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
     pieces: int  # tasks in which weights are loaded, updated and saved
     few: int  # on few rows: inputs whose weights are gone through at a time; else 0
+    columns: int  # on few rows: outputs of which that is so
     direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
     packed: int  # columns of x that are packed at a time for the gradient, or weights on few rows; 0 if as they lie
     width: int  # columns of w_t and gradient_t: inputs, padded; on few rows, outputs, padded
@@ -88,14 +90,14 @@ class Plan(NamedTuple):
     w_t: int  # (2 * outputs, width): an update reads one side and writes the other
     b: int  # (2, outputs)
     gradient_t: int  # (shards * outputs, width)
-    bias_gradient: int  # (parts * outputs, lanes), or on few rows (groups * rows, lanes)
-    y_pred_t: int  # (outputs, stretch) for all workers, or (outputs, panel) for each
+    bias_gradient: int  # (parts * outputs, lanes), or on few rows (parts * rows, lanes)
+    y_pred_t: int  # (outputs, stretch) for all workers, or (outputs, panel) for each; on few rows (cuts * rows, width)
     ones: int  # (1, rows)
     sizes: int  # (parts * few_rows.SIZES, lanes)
     # For each worker.
     x_t: int  # (inputs, stride)
     y_t: int  # (outputs, panel)
-    strip: int  # (stretch, panel), (panel, packed), or on few rows (few, the most outputs of a group)
+    strip: int  # (stretch, panel), (panel, packed), or on few rows (few, columns)
 
 
 @inlined

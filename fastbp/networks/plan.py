@@ -16,7 +16,7 @@ from fastbp.architecture import Architecture
 from fastbp.kernels import activations, losses, network
 from fastbp.kernels.network import FIELDS, Plan
 from fastbp.kernels.program import TASKS
-from fastbp.plan import MOST_GROUPS, MOST_SHARDS, PAGE, padded, power_of_two_below, spaced
+from fastbp.plan import MOST_SHARDS, MOST_TASKS, PAGE, padded, power_of_two_below, spaced
 from fastbp.tiles.registers import CACHE_LINE, TILE_ROWS, TILE_VECTORS, lanes_of
 
 # Parameters beyond this size are not copied for every shard of a batch: all threads work on one layer after the other.
@@ -198,7 +198,7 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
 
     def groups(cost: int, outputs: int) -> int:
         """Tasks of a line of so many multiply-adds on so many outputs."""
-        return power_of_two_below(max(1, min(MOST_GROUPS, cost // WORK_OF_TASK, outputs // ROWS_OF_TASK)))
+        return power_of_two_below(max(1, min(MOST_TASKS, cost // WORK_OF_TASK, outputs // ROWS_OF_TASK)))
 
     forward = [(network.FORWARD, layer) for layer in layers]
     loss = [] if purpose == PREDICT else [(network.LOSS, layers[-1])]

@@ -21,7 +21,7 @@ from fastbp.kernels import network, team, updates
 from fastbp.kernels.network import BATCH, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
 from fastbp.networks.plan import Work
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
-from fastbp.plan import MOST_GROUPS
+from fastbp.plan import MOST_TASKS
 from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import CACHE_LINE, lanes_of
@@ -84,7 +84,7 @@ class Session:
         lanes = lanes_of(8)
         self._gradient = aligned(work.gradient, dtype)
         self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
-        self._norm = aligned(MOST_GROUPS * lanes, np.dtype(np.float64)).reshape(MOST_GROUPS, lanes)
+        self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
         self._state = np.zeros(2, np.int64)
         self._losses = np.empty(0)
         self._gathered = np.zeros((plan.threads, CACHE_LINE // 8), np.int64)
