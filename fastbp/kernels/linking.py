@@ -10,6 +10,7 @@ and emitted once. With that, and without unrolled loops, a layer's first step to
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from typing import Any
 
 from llvmlite import binding as llvm
 from numba import _dynfunc, config
@@ -44,6 +45,8 @@ _PASSES = (
 
 class Part(JITCodeLibrary):
     """The intermediate code of a kernel: to be linked, not to be run."""
+
+    _shared_module: Any
 
     def _optimize_functions(self, ll_module):
         """Only in the whole."""
@@ -82,7 +85,7 @@ class Whole(JITCodeLibrary):
 
     def finalize(self):
         _link(self._final_module, self._linking_libraries)
-        self._linking_libraries = []
+        self._linking_libraries.clear()
         super().finalize()
 
     def _optimize_final_module(self):
