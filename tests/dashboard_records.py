@@ -30,6 +30,11 @@ SCALING = {
     "outputs": (1, 4, 16, 64, 256, 1024),
     "threads": (1, 2),
 }
+NETWORKS = (  # name, shape, limit, dtype
+    ("mnist", "60000 rows, 784-128-10 sigmoid, batches of 32, SGD", 9e-2, "float32"),
+    ("tall", "100000 rows, 8-16-16-1 sigmoid, batches of 32, SGD", 8e-4, "float32"),
+    ("digits", "1797 rows, 64-32-10 sigmoid, batches of 32, SGD", 2e-4, "float64"),
+)
 # How many times as long as the limit, and a call's overhead in seconds.
 IMPLEMENTATIONS = {
     "fastbp": (1.3, 4e-6),
@@ -163,6 +168,17 @@ def record(machine: str, about: dict, number: int, commit: str) -> dict:
             return case(axis, **middle, numbers_of_threads=(size,))
         return case(axis, **(middle | {axis: size}))
 
+    def network(name, shape, limit, dtype):
+        medians = {}
+        for label in ("fastbp", "numpy", "torch", "torch autograd", "scikit-learn"):
+            factor, overhead = IMPLEMENTATIONS.get(label, (9.0, 1e-3))
+            for used in threads, 1:
+                full = f"{label}, {used} thread{'s' if used > 1 else ''}"
+                medians[full] = (limit * factor + 100 * overhead) * random_numbers.uniform(0.97, 1.03) / used**0.5
+        medians["jax"] = 4 * limit
+        named = {"case": f"{name}-{dtype}", "name": name, "shape": shape}
+        return named | {"dtype": dtype, "limit": limit, "medians": medians}
+
     scaling = [{"axis": axis, "size": size} | of_size(axis, size) for axis, sizes in SCALING.items() for size in sizes]
     return {
         "format": 1,
@@ -193,4 +209,5 @@ def record(machine: str, about: dict, number: int, commit: str) -> dict:
         "errors": [ERROR] if machine == "zen4-2" else [],
         "cases": [case(*shape, dtype) for shape in SHAPES for dtype in ("float32", "float64")],
         "scaling": scaling,
+        "networks": [network(*each) for each in NETWORKS],
     }

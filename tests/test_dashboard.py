@@ -415,7 +415,8 @@ def test_compare_draws_a_bar_and_a_line_for_every_family(browser, scheme):
     browser.open("compare.html#machine=zen4-2&dtype=float32", scheme)
     browser.wait("document.querySelector('#history .chart path.series') !== null")
     assert [title.split()[0] for title in browser.texts("#cases h3")] == FLOAT32_CASES
-    bars = browser.run("return [...document.querySelectorAll('.case')].map(e => e.querySelectorAll('.bar').length)")
+    cases = "[...document.querySelectorAll('#cases .case')]"
+    bars = browser.run(f"return {cases}.map(e => e.querySelectorAll('.bar').length)")
     assert bars == [FAMILIES_OF_TINY] + [len(made_up.FAMILIES)] * (len(FLOAT32_CASES) - 1)
     for axis, sizes in made_up.SCALING.items():
         figure = f'figure[data-axis="{axis}"]'
@@ -449,6 +450,38 @@ def test_compare_ranks_the_implementations_by_time(browser, records):
     assert time.endswith("µs")
     assert float(ratio.rstrip("\N{MULTIPLICATION SIGN}")) == pytest.approx(reference / own, rel=5e-3)
     assert float(share.rstrip("% \xa0")) == pytest.approx(100 * case["limit"] / own, rel=5e-3)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_compare_shows_the_networks_of_a_dtype_beside_the_best_of_numpy(browser, records, scheme):
+    browser.open("compare.html#machine=zen4-2&dtype=float32", scheme)
+    named = [f"{name} {shape}" for name, shape, _, dtype in made_up.NETWORKS if dtype == "float32"]
+    assert browser.texts("#networks h3") == named
+    assert browser.count("#networks .bar") == len(named) * len({"fastbp", "numpy", "torch", "jax", "scikit-learn"})
+    network = records["zen4-2"][-1]["networks"][0]
+    rows = browser.run(
+        """return [...document.querySelectorAll('#networks [data-case="mnist-float32"] tbody tr')].map(
+               row => [...row.children].map(cell => cell.innerText.trim()))"""
+    )
+    titles = browser.texts('#networks [data-case="mnist-float32"] thead th')
+    assert titles == ["implementation", "threads", "time", "vs NumPy", "of the limit"]
+    ranking = sorted(network["medians"], key=network["medians"].get)
+    assert [row[0].removesuffix("best").strip() for row in rows] == [label.split(",")[0] for label in ranking]
+    numpy = min(seconds for label, seconds in network["medians"].items() if label.startswith("numpy"))
+    for row, label in zip(rows, ranking, strict=True):
+        ratio = float(row[3].rstrip("\N{MULTIPLICATION SIGN}"))
+        assert ratio == pytest.approx(numpy / network["medians"][label], rel=5e-3)
+    browser.assert_quiet()
+
+
+def test_record_without_networks_has_no_section_of_them(browser, site, records, tmp_path):
+    for name in publish.COMPARE:
+        shutil.copy(site / name, tmp_path)
+    older = {key: value for key, value in records["zen4-2"][-1].items() if key != "networks"}
+    (tmp_path / "compare-data.js").write_text(pages.assignment("FASTBP_RECORDS", [older]))
+    browser.get(f"{tmp_path.as_uri()}/compare.html")
+    browser.wait("document.querySelectorAll('#cases .bar').length > 0")
+    assert browser.count("#networks") == 0
 
 
 def _pick(browser, picker, value):
@@ -495,7 +528,7 @@ def test_back_returns_to_what_was_picked_before(browser):
 
 def test_address_of_what_is_not_there_shows_the_newest_instead(browser, records):
     browser.open("compare.html#machine=nobody&commit=0&dtype=float16")
-    assert browser.count(".case") == len(FLOAT32_CASES)
+    assert browser.count("#cases .case") == len(FLOAT32_CASES)
     newest = max(each[-1]["date"] for each in records.values())
     assert newest[:10] in browser.run("return document.getElementById('commit').selectedOptions[0].textContent")
     browser.assert_quiet()
@@ -564,6 +597,7 @@ def test_record_with_little_in_it_is_shown_all_the_same(browser, site, records, 
         "subject": "<b>",
         "missing": {},
         "scaling": [],
+        "networks": [],
         "blas": {},
     }
     scarce["cases"] = scarce["cases"][2:3]

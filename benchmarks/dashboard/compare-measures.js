@@ -2,7 +2,14 @@
 
 /* What the records say, and how numbers are written: no page, no drawing. Times are in seconds. */
 const Measures = (() => {
-  const TITLES = { fastbp: "fastbp", reference: "reference", numpy: "NumPy", torch: "PyTorch", jax: "JAX" };
+  const TITLES = {
+    fastbp: "fastbp",
+    reference: "reference",
+    numpy: "NumPy",
+    torch: "PyTorch",
+    jax: "JAX",
+    "scikit-learn": "scikit-learn",
+  };
   const ORDER = Object.keys(TITLES);
 
   const known = (family) => (ORDER.includes(family) ? ORDER.indexOf(family) : ORDER.length);
@@ -32,10 +39,10 @@ const Measures = (() => {
 
   const bestOf = (entry, family) => ranking(entry).find((each) => each.family === family) ?? null;
 
-  /* How many times as fast as the reference's best this time is; null where the reference was not timed. */
-  function speedUp(entry, seconds) {
-    const reference = bestOf(entry, "reference");
-    return reference && reference.seconds / seconds;
+  /* How many times as fast as a family's best this time is; null where that was not timed. */
+  function speedUp(entry, seconds, family = "reference") {
+    const other = bestOf(entry, family);
+    return other && other.seconds / seconds;
   }
 
   const digits = (value) => Number(value.toPrecision(3));
@@ -85,7 +92,9 @@ const Measures = (() => {
     return value >= 1000 && value % 100 === 0 ? `${value / 1000}k` : String(value);
   }
 
+  /* Of a layer in figures; a network is described in words. */
   function shape(entry) {
+    if (!("inputs" in entry)) return entry.shape;
     const [rows, inputs, outputs, steps] = [entry.rows, entry.inputs, entry.outputs, entry.steps].map(grouped);
     return `${rows} × ${inputs} → ${outputs}${entry.steps > 1 ? `, ${steps} steps` : ""}`;
   }

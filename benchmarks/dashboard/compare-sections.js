@@ -29,14 +29,38 @@ const Sections = (() => {
 
   function casesSection(record, dtype) {
     const cases = record.cases.filter((entry) => entry.dtype === dtype);
-    return cases.length ? h("section", { id: "cases" }, heading("Cases"), cases.map(caseSection)) : null;
+    if (!cases.length) return null;
+    return h(
+      "section",
+      { id: "cases" },
+      heading("Cases"),
+      cases.map((entry) => caseSection(entry, "reference")),
+    );
   }
 
-  function caseSection(entry) {
+  /* The epochs of networks, where a record has them. */
+  function networksSection(record, dtype) {
+    const networks = (record.networks ?? []).filter((entry) => entry.dtype === dtype);
+    if (!networks.length) return null;
+    return h(
+      "section",
+      { id: "networks" },
+      heading("Networks"),
+      h(
+        "p",
+        { class: "muted" },
+        "One call trains a network for an epoch, in batches of a new order, or for one step on all rows.",
+      ),
+      networks.map((entry) => caseSection(entry, "numpy")),
+    );
+  }
+
+  /* A case; `baseline` is the family whose best the ratios are to. */
+  function caseSection(entry, baseline) {
     const best = M.bestOfFamilies(entry);
     const rows = M.ranking(entry).map((each) => {
       const isBest = best.some(({ label }) => label === each.label);
-      const ratio = M.speedUp(entry, each.seconds);
+      const ratio = M.speedUp(entry, each.seconds, baseline);
       const name = [
         h("span", { class: `dot ${familySeries(each.family).colour}`, "aria-hidden": "true" }),
         each.name,
@@ -56,7 +80,7 @@ const Sections = (() => {
       ["implementation"],
       ["threads", true],
       ["time", true],
-      ["vs reference", true],
+      [`vs ${M.familyTitle(baseline)}`, true],
       ["of the limit", true],
     ];
     const name = `${entry.name}, ${M.shape(entry)}`;
@@ -277,6 +301,7 @@ const Sections = (() => {
   function all(records, record, dtype) {
     const sections = [
       casesSection(record, dtype),
+      networksSection(record, dtype),
       scalingSection(record, dtype),
       historySection(records, record, dtype),
       environmentSection(record),

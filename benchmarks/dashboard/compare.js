@@ -9,8 +9,8 @@
   const comparison = document.getElementById("comparison");
   const records = window.FASTBP_RECORDS ?? [];
 
-  const dtypesOf = (record) =>
-    [...new Set([...record.cases, ...(record.scaling ?? [])].map((entry) => entry.dtype))].sort();
+  const dtypesOf = ({ cases, scaling = [], networks = [] }) =>
+    [...new Set([...cases, ...scaling, ...networks].map((entry) => entry.dtype))].sort();
 
   /* The nearest choice that there is to what is asked for: the newest machine and commit where nothing fits. */
   function choose(wanted) {
