@@ -14,8 +14,10 @@ from test_training import assert_same_bits
 
 import fastbp
 from fastbp import reference
+from fastbp.kernels.network import GROUPS
 from fastbp.kernels.program import TASKS
 from fastbp.networks.plan import TRAIN, work_for
+from fastbp.plan import MOST_TASKS
 
 matplotlib.use("Agg")
 
@@ -105,6 +107,14 @@ def test_the_cases_take_every_way_through_the_kernels():
         "clipped layers": (True, False, False, False, True),
         "stretches": (True, False, False, True, True),
     }
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [[79, 408], [63, 510], [71, 384, 13], [10, 10, 2], [500, 700, 3]], ids=str)
+@pytest.mark.parametrize("batch", [1, 64, 1024, 20_000])
+def test_every_group_of_a_line_has_a_place_for_its_norm(sizes, batch, dtype):
+    work = work_for(made(sizes, dtype).architecture, batch, sizes[-1], 64, TRAIN, clip_norm=1.0)
+    assert work.program[:, GROUPS].max() <= MOST_TASKS
 
 
 @EVERY_CASE

@@ -10,8 +10,8 @@ lanes; weights are read for y_pred, and read and written once more for the updat
 
 A task of OUTPUTS and one of GRADIENT have the same weights, so that a worker finds them in its core's cache when they
 are followed: those of some inputs, which lie together in memory, and of a group of outputs if more tasks are wanted.
-They are gone through in rectangles that stay in the level 1 cache. Where a gradient is followed, it is followed there.
-A task of DELTA has some outputs.
+They are gone through in rectangles that stay in the level 1 cache, or as they lie in memory if the rows of x are a
+single tile. Where a gradient is followed, it is followed there. A task of DELTA has some outputs.
 
 No weight may change before all new ones are known to be finite. Nearly always, that is known beforehand: no gradient is
 larger than the sum of all |x| times the sum of all |delta|, which is at most half of the root of C times the number of
@@ -49,7 +49,7 @@ KEEP, REHEARSE, FOLLOW = range(3)
 OF_X, OF_W = range(2)
 SIZES = 2
 
-# What two workers write lies in different cache lines.
+# Of a cache line: what two workers write of y_pred lies in different ones.
 LINE_VECTORS = max(1, CACHE_LINE * 8 // REGISTER_BITS)
 
 
@@ -165,7 +165,7 @@ def _outputs(purpose, arrays, plan, worker, task):
 
 
 @inlined
-def _delta(purpose, arrays, plan, task):
+def _delta(purpose, arrays, plan, worker, task):
     """Some outputs of y_pred, and but for FORWARD delta in their place."""
     rows = arrays.x.shape[0]
     o, last = _outputs_of(arrays, plan, task, plan.parts)
@@ -179,7 +179,8 @@ def _delta(purpose, arrays, plan, task):
         copy(block(arrays.y_pred, 0, o, rows, count), y_pred)
     else:
         fold(y_pred, parts, plan.cuts, 0, rows)
-    sums = matrix_at(arrays.memory, plan.bias_gradient + task * rows * plan.lanes, rows, plan.lanes)  # for nobody
+    sums = matrix_at(arrays.memory, plan.bias_gradient + worker * plan.worker, rows, plan.lanes)  # for nobody
+    clear(sums)
     to_delta(purpose, y, y_pred, count, cost, sums)
     if purpose == FORWARD:
         copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, 0, o, rows, count))
@@ -246,7 +247,7 @@ def perform(what, purpose, arrays, plan, worker, task):
     elif what == OUTPUTS:
         _outputs(purpose, arrays, plan, worker, task)
     elif what == DELTA:
-        _delta(purpose, arrays, plan, task)
+        _delta(purpose, arrays, plan, worker, task)
     else:
         good = _gradient(purpose, arrays, plan, worker, task)
     return good

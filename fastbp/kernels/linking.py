@@ -54,7 +54,7 @@ class Part(JITCodeLibrary):
     def finalize(self):
         self._raise_if_finalized()
         for function in self._final_module.functions:
-            if not function.is_declaration:
+            if not function.is_declaration and function.linkage == llvm.Linkage.external:
                 function.linkage = llvm.Linkage.linkonce_odr
         self._finalized = True
 
@@ -139,7 +139,9 @@ class _Lower(Lower):
             for name in names:
                 blocks_of_uses[name].append(label)
         for label, names in use_defs.defmap.items():
-            for name in names:  # blocks are lowered in the order of their labels
+            for name in names:
+                # Where it is used, it has been computed: else there would be a phi, which is assigned more than once.
+                # And lowered: blocks are, in the order of their labels.
                 if assignments[name] == 1 and all(label < use for use in blocks_of_uses[name]):
                     self._singly_assigned_vars.add(name)
 

@@ -76,9 +76,9 @@ class Plan(NamedTuple):
     cuts: int  # on few rows, of the inputs
     shards: int  # partial gradients: a part has its own, or all have one
     stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
-    pieces: int  # tasks in which weights are loaded, updated and saved
+    pieces: int  # tasks in which weights are loaded, updated and saved; on few rows, parts
     few: int  # on few rows: inputs whose weights are gone through at a time; else 0
-    columns: int  # on few rows: outputs of which that is so
+    columns: int  # on few rows: outputs whose weights are gone through at a time
     direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
     packed: int  # columns of x that are packed at a time for the gradient, or weights on few rows; 0 if as they lie
     width: int  # columns of w_t and gradient_t: inputs, padded; on few rows, outputs, padded
@@ -86,11 +86,11 @@ class Plan(NamedTuple):
     size: int  # of the memory, in elements
     worker: int  # elements from the memory of one worker to that of the next
     # Where the matrices start in memory; one below the other for each shard or part. On few rows they are as wide as
-    # the outputs, padded: y_pred and y (rows, width), the gradient (inputs + 1, width).
+    # the outputs, padded: y (rows, width), the gradient (inputs + 1, width).
     w_t: int  # (2 * outputs, width): an update reads one side and writes the other
     b: int  # (2, outputs)
     gradient_t: int  # (shards * outputs, width)
-    bias_gradient: int  # (parts * outputs, lanes), or on few rows (parts * rows, lanes)
+    bias_gradient: int  # (parts * outputs, lanes), or on few rows (rows, lanes) for each worker
     y_pred_t: int  # (outputs, stretch) for all workers, or (outputs, panel) for each; on few rows (cuts * rows, width)
     ones: int  # (1, rows)
     sizes: int  # (parts * few_rows.SIZES, lanes)

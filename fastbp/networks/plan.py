@@ -21,8 +21,8 @@ from fastbp.tiles.registers import CACHE_LINE, TILE_ROWS, TILE_VECTORS, lanes_of
 
 # Parameters beyond this size are not copied for every shard of a batch: all threads work on one layer after the other.
 MOST_COPIED_BYTES = 128 * 1024
-# Multiply-adds of a batch below which a second thread does not pay, and of the task of a line.
-PARALLEL_WORK = 800_000
+# Multiply-adds of a batch that is gone through layer by layer if it is a single shard, and of the task of a line.
+WORK_OF_LAYERS = 800_000
 WORK_OF_TASK = 100_000
 # Multiply-adds and rows of a shard, at least. 64-32-10 in float64 on two threads of a Zen 3: 100 rows took 46 us in one
 # shard and 29 in two. With two of 16 rows, 32 took 12 us instead of 15, but 21 where the cores share no cache.
@@ -120,9 +120,9 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
     most = max(1, min(MOST_ROWS_OF_PANEL, PANEL_BYTES // row_bytes) // tile) * tile
     shards = power_of_two_below(max(1, min(cost // WORK_OF_SHARD, batch // ROWS_OF_SHARD, MOST_SHARDS)))
     copied = layout.size * itemsize <= MOST_COPIED_BYTES and shards > 1
-    if not training or copied or cost < PARALLEL_WORK:
-        rows = -(-batch // shards)
-        panels = -(-rows // most)  # of a shard, in vectors of rows
+    if not training or copied or cost < WORK_OF_LAYERS:
+        rows = -(-batch // shards)  # of a shard; as even as whole vectors allow
+        panels = -(-rows // most)
         panel = -(-rows // (panels * lanes)) * lanes
         return Cut(False, panel, spaced(panel, architecture.dtype), shards, 0, cost)
     rows = STRETCH_BYTES // (max(sizes) * itemsize)
@@ -213,7 +213,7 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
     if cut.by_layer:
         on_parameters = groups(8 * sum(weights), max(sizes[1:]))
     else:
-        tasks = min(cut.shards, sum(weights) // WEIGHTS_OF_TASK, max(sizes[1:]) // ROWS_OF_TASK)
+        tasks = min(MOST_TASKS, cut.shards, sum(weights) // WEIGHTS_OF_TASK, max(sizes[1:]) // ROWS_OF_TASK)
         on_parameters = power_of_two_below(max(1, tasks))
     lines.add(0, 1, (0, 0), [])  # what comes before the first batch: nothing
     if not cut.by_layer:
