@@ -29,7 +29,8 @@ FEW_PANELS = 4
 FEW_BYTES = 16 * 1024
 # They are gone through in so many tasks at most, of so many multiply-adds, inputs and bytes of a row of weights at
 # least. Inputs are cut first: 32 x 784 -> 128 on two threads of a Zen 3 took 116 us so, and in groups of outputs, where
-# every page of weights is for both cores, 178 us, or 320 if these share no cache.
+# every page of weights is for both cores, 178 us, or 320 if these share no cache. On many rows there are but four cuts:
+# eight, or groups half as wide, serve more threads than four, and cost two 5 %.
 MOST_TASKS = 16
 WORK_OF_TASK = 60_000
 INPUTS_OF_CUT = 32
