@@ -18,6 +18,7 @@ def as_few_rows():
         "INPUTS_OF_CUT": 6,
         "BYTES_OF_GROUP": 64,
         "STRIP_VECTORS": 2,
+        "STREAM_VECTORS": 4,
     }
     with pytest.MonkeyPatch.context() as patch:
         for name, setting in {**settings, "PARALLEL_WORK": 0}.items():

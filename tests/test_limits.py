@@ -84,6 +84,19 @@ def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
             assert plan.shards <= 32
 
 
+@pytest.mark.parametrize("shape", [(1, 32, 2_000_000), (1, 600, 400_000), (6, 4096, 4096), (128, 500, 512)], ids=str)
+@pytest.mark.parametrize("threads", [1, 16])
+def test_a_plan_of_few_rows_holds_y_and_parts_of_outputs_and_a_rectangle_for_each_thread(shape, threads):
+    """No copy of the weights, however long their rows are."""
+    rows, inputs, _ = shape
+    plan = plan_for(*shape, np.dtype("float32"), threads, forward=False, followed=True)
+    assert plan.few > 0
+    shared = (plan.cuts + 1) * rows * plan.width + plan.parts * 2 * plan.lanes + rows + plan.lanes
+    of_thread = 128 * 1024 // 4 + rows * plan.lanes
+    assert plan.size <= shared + plan.threads * of_thread + (4 + 3 * plan.threads) * PAGE // 4
+    assert plan.cuts <= max(4, inputs / (4 * rows))
+
+
 # ------------------------------------------------------------------------------------------------------- compilation
 
 # Prints what was compiled at each stage, as JSON: {stage: [names]}, and a digest of all results.
