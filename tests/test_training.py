@@ -263,9 +263,10 @@ def test_the_same_row_over_and_over_is_as_good_as_its_copies(engine, dtype, laye
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
 def test_memory_mapped_x_and_y_give_the_same_bits(engine, dtype, layer, tmp_path, mode):
     x, y = layer(dtype=dtype)[:2]
-    np.save(tmp_path / "x.npy", x)
-    np.save(tmp_path / "y.npy", y)
-    mapped = (np.load(tmp_path / name, mmap_mode=mode) for name in ("x.npy", "y.npy"))
+    mapped = []
+    for name, array in (("x", x), ("y", y)):
+        array.tofile(tmp_path / name)  # not np.save: in several threads Python 3.11's parser may fail on the header
+        mapped.append(np.memmap(tmp_path / name, dtype, mode, shape=array.shape))
     assert_same_training(engine, *mapped, x, y, dtype, layer)
 
 
