@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fastbp.kernels import few_rows, layer, schedule
 from fastbp.kernels.matmul import KEPT_IN_CACHE, LEAST_VECTORS
 from fastbp.kernels.schedule import Plan
-from fastbp.tiles.registers import CACHE_LINE, REGISTER_BITS, TILE_ROWS, TILE_VECTORS, lanes_of
+from fastbp.tiles.registers import CACHE_LINE, LINE_VECTORS, REGISTER_BITS, TILE_ROWS, TILE_VECTORS, lanes_of
 
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
 WIDE_BYTES = 256 * 1024
@@ -172,7 +172,7 @@ def _plan_of_few_rows(
     # What each cut adds to y_pred is written and read: few cuts where rows are many.
     cuts = power_of_two_below(max(1, min(tasks, inputs // INPUTS_OF_CUT, max(inputs // (4 * rows), LEAST_CUTS))))
     groups = power_of_two_below(max(1, min(tasks // cuts, outputs * dtype.itemsize // BYTES_OF_GROUP)))
-    width = padded(outputs, few_rows.LINE_VECTORS * lanes, dtype)
+    width = padded(outputs, LINE_VECTORS * lanes, dtype)
     columns = min(width, (STRIP_VECTORS if rows > TILE_ROWS else STREAM_VECTORS) * lanes)
     of_cut = -(-inputs // cuts)
     times = -(-of_cut // (TILE_ROWS * max(2, WEIGHT_BYTES // (TILE_ROWS * columns * dtype.itemsize))))

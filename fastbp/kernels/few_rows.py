@@ -37,7 +37,7 @@ from fastbp.tiles.operations import (
     store,
     sum_lanes,
 )
-from fastbp.tiles.registers import CACHE_LINE, REGISTER_BITS, TILE_ROWS
+from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS
 
 # What a task is.
 PREPARE, OUTPUTS, DELTA, GRADIENT = range(4)
@@ -48,9 +48,6 @@ KEEP, REHEARSE, FOLLOW = range(3)
 # The rows of each part in `sizes`: sums of the absolute values of some inputs of x, and of some weights and biases.
 OF_X, OF_W = range(2)
 SIZES = 2
-
-# Of a cache line: what two workers write of y_pred lies in different ones.
-LINE_VECTORS = max(1, CACHE_LINE * 8 // REGISTER_BITS)
 
 
 @kernel
@@ -81,7 +78,10 @@ def _inputs_of(arrays, plan, task):
 
 @inlined
 def _outputs_of(arrays, plan, task, tasks):
-    """The first of the outputs that a task has, one of so many, and the one behind its last: whole cache lines."""
+    """The first of the outputs that a task has, one of so many, and the one behind its last.
+
+    They are whole cache lines of y_pred, so that no two workers write the same one.
+    """
     first, count = share(arrays.w.shape[1], task, tasks, LINE_VECTORS * plan.lanes)
     return first, first + count
 

@@ -128,13 +128,19 @@ def clear(matrix):
 
 @inlined
 def copy_row(source, row, target, at):
-    """target[at] = source[row], as far as that goes; neither is padded."""
-    for column in range(0, source.shape[1], lanes(source)):
-        left = source.shape[1] - column
-        if left >= lanes(source):  # to store a part of a vector takes a dozen cycles on some processors
-            store(target, at, column, load(source, row, column))
-        else:
-            store_some(target, at, column, load_some(source, row, column, left), left)
+    """target[at] = source[row], as far as that goes; neither is padded, and they lie apart.
+
+    No masks: to store a part of a vector takes a dozen cycles on some processors.
+    """
+    columns = source.shape[1]
+    left = columns % lanes(source)
+    for column in range(0, columns - left, lanes(source)):
+        store(target, at, column, load(source, row, column))
+    if left == columns:
+        for column in range(columns):
+            store_some(target, at, column, broadcast(source, row, column), 1)
+    elif left > 0:
+        store(target, at, columns - lanes(source), load(source, row, columns - lanes(source)))
 
 
 @kernel

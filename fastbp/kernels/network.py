@@ -48,10 +48,15 @@ from fastbp.tiles.operations import (
     lanes,
     load,
     matrix_at,
+    prefetch,
     store,
     sum_lanes,
 )
-from fastbp.tiles.registers import TILE_ROWS
+from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS
+
+# Of each row that is gathered next, at most: 512 bytes. The processor foresees the rest. An epoch of 8-16-16-1 in
+# batches of 32 took 1.05 times as long without, one of 784-128-10 1.03 times.
+PREFETCHES = 4
 
 # The operations.
 FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(8)
@@ -137,10 +142,19 @@ def add_square_of(matrix, total):
 
 
 @kernel
-def gather_rows(source, order, at, target):
-    """target = the rows order[at], order[at + 1] ... of the source; at, at + 1 ... where there is no order."""
+def gather_rows(source, order, at, target, distance):
+    """target = the rows order[at], order[at + 1] ... of the source; at, at + 1 ... where there is no order.
+
+    Rows that stand `distance` later in the order are asked for meanwhile: the processor cannot foresee them.
+    """
+    step = 2 * LINE_VECTORS * lanes(source)  # as far as one `prefetch` goes
     for row in range(target.shape[0]):
         copy_row(source, order[at + row] if order.shape[0] > 0 else at + row, target, row)
+        later = at + row + distance
+        if later < order.shape[0]:
+            row_ahead = block(source, order[later], 0, 1, source.shape[1])
+            for column in range(0, min(PREFETCHES * step, source.shape[1]), step):
+                prefetch(row_ahead, column)
 
 
 @kernel
@@ -156,8 +170,8 @@ def _gather(arrays, plan, base, at, rows, of_batch):
     inputs, width, targets = arrays.layers[0, INPUTS], arrays.layers[0, WIDTH], arrays.y.shape[1]
     x = block(matrix_at(arrays.memory, base + arrays.layers[0, INPUT], plan.panel, width), 0, 0, rows, inputs)
     y = matrix_at(arrays.memory, base + plan.y, rows, targets)
-    gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), arrays.order, at, x)
-    gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), arrays.order, at, y)
+    gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), arrays.order, at, x, plan.batch)
+    gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), arrays.order, at, y, plan.batch)
     x_t = matrix_at(arrays.memory, base + arrays.layers[0, INPUT_T], inputs, plan.stride)
     y_t = matrix_at(arrays.memory, base + plan.y_t, targets, plan.stride)
     transpose(x, block(x_t, 0, 0, inputs, rows))

@@ -44,6 +44,8 @@ def _unrolled(line, body, steps):
 @kernel
 def share(count, group, groups, unit):
     """The first of `count` things that belong to a group, in whole units, and their number."""
+    if groups == 1:  # two divisions less: a twentieth of 8-16-16-1 in batches of 32
+        return 0, count
     units = -(-count // unit)
     first = min(units * group // groups * unit, count)
     return first, min(units * (group + 1) // groups * unit, count) - first
