@@ -19,6 +19,7 @@ from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import (
     add_products,
     as_row,
+    block,
     broadcast,
     fill,
     is_gapless,
@@ -50,17 +51,23 @@ def transpose(source, target):
     if rows == 1 and target.shape[1] == 1 and is_gapless(target):
         copy(source, as_row(target))
         return
+    whole_rows, whole_columns = rows - rows % lanes(source), columns - columns % lanes(source)
+    _transpose_squares(block(source, 0, 0, whole_rows, whole_columns), target)
+    for row in range(0, whole_rows, lanes(source)):
+        for column in range(whole_columns, columns, narrow_lanes(source)):
+            transpose_some_columns(source, row, column, target)
+    if whole_rows < rows:
+        for column in range(0, columns, narrow_lanes(source)):
+            transpose_some(source, whole_rows, column, target)
+
+
+@kernel
+def _transpose_squares(source, target):
+    """The same for whole squares: by itself, since it would share its registers with the edges."""
+    rows, columns = source.shape
     for row in range(0, rows, lanes(source)):
-        whole = row + lanes(source) <= rows
         for column in range(0, columns, lanes(source)):
-            if whole and column + lanes(source) <= columns:
-                transpose_square(source, row, column, target)
-            else:
-                for some in range(column, min(column + lanes(source), columns), narrow_lanes(source)):
-                    if whole:
-                        transpose_some_columns(source, row, some, target)
-                    else:
-                        transpose_some(source, row, some, target)
+            transpose_square(source, row, column, target)
 
 
 @kernel
