@@ -159,7 +159,7 @@ def _outputs(purpose, arrays, plan, worker, task):
             if plan.packed:
                 packed = matrix_at(arrays.memory, plan.strip + worker * plan.worker, some, some_of_part.shape[1])
                 copy(w, packed)
-                w = block(packed, 0, 0, some, columns)
+                w = packed
             kept = 1 if cut == 0 or i > first else 0
             add_product(some_of_part, block(arrays.x, 0, i, rows, some), w, kept, block(w, 0, 0, 1, 0))
 

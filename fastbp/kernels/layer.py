@@ -170,21 +170,36 @@ def fold(target, parts, count, first, distance):
             store(target, row, column, total)
 
 
+@inlined
+def _followed(w, gradient, learning_rate, row, column):
+    return multiply_add(-learning_rate, load(gradient, row, column), load(w, row, column))
+
+
 @kernel
 def follow(w, gradient, learning_rate, new_w):
-    """new_w = w - learning_rate gradient, of which none need be padded. True if every new number is finite."""
+    """new_w = w - learning_rate gradient, of which none need be padded. True if every new number is finite.
+
+    new_w may be w. The end of a row that is not a whole vector is followed together with the vector before it.
+    """
+    columns = w.shape[1]
+    left = columns % lanes(w)
     zero = other = fill(w, 0.0)  # while every number is finite: 0 * inf and 0 * nan are nan
     for row in range(w.shape[0]):
-        for column in range(0, w.shape[1], lanes(w)):
-            left = w.shape[1] - column
-            if left >= lanes(w):
-                new = multiply_add(-learning_rate, load(gradient, row, column), load(w, row, column))
-                store(new_w, row, column, new)
-            else:
-                there = load_some(gradient, row, column, left), load_some(w, row, column, left)
-                new = multiply_add(-learning_rate, *there)
-                store_some(new_w, row, column, new, left)
+        for column in range(0, columns - left if left == 0 else columns - left - lanes(w), lanes(w)):
+            new = _followed(w, gradient, learning_rate, row, column)
+            store(new_w, row, column, new)
             zero, other = multiply_add(new, 0.0, other), zero  # in turn: each waits for the one before it
+        if left == columns:
+            there = load_some(gradient, row, 0, left), load_some(w, row, 0, left)
+            new = multiply_add(-learning_rate, *there)
+            store_some(new_w, row, 0, new, left)
+            zero, other = multiply_add(new, 0.0, other), zero
+        elif left > 0:
+            new = _followed(w, gradient, learning_rate, row, columns - left - lanes(w))
+            last = _followed(w, gradient, learning_rate, row, columns - lanes(w))  # before any is written: they overlap
+            store(new_w, row, columns - left - lanes(w), new)
+            store(new_w, row, columns - lanes(w), last)
+            zero, other = multiply_add(new, 0.0, zero), multiply_add(last, 0.0, other)
     return sum_lanes(zero + other) == 0.0
 
 
