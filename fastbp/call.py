@@ -11,15 +11,15 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastbp import contract
 from fastbp.contract import FloatArray
-from fastbp.kernels import layer, schedule, team
+from fastbp.kernels import layer, schedule, team, tiny
 from fastbp.kernels.schedule import FAILED, STEP, Arrays
-from fastbp.plan import PAGE, plan_for, program_for, work_of
+from fastbp.plan import PAGE, is_tiny, plan_for, program_for, tiny_size, work_of
 from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import lanes_of
@@ -35,36 +35,29 @@ LARGEST_KEPT = 16 * 1024 * 1024
 Progress = Callable[[int, FloatArray], None]
 
 
-class Kind(NamedTuple):
-    """What calls have in common that can share a program and memory."""
-
-    purpose: int
-    followed: bool  # gradients: by an update of the weights
-    last_cost: bool  # one more cost, after the last step
-    rows: int
-    inputs: int
-    outputs: int
-    dtype: np.dtype[Any]
-    threads: int
+# What calls have in common that can share a program and memory: the purpose, whether gradients are followed by an
+# update of the weights, whether one more cost is wanted after the last step, rows, inputs, outputs, dtype, threads.
+Kind = tuple[int, bool, bool, int, int, int, np.dtype[Any], int]
 
 
 class Call:
     """The program of a kind, and memory for it."""
 
     def __init__(self, kind: Kind) -> None:
-        shapes = kind.rows, kind.inputs, kind.outputs
-        forward, followed = kind.purpose == layer.FORWARD, kind.followed
         self.kind = kind
-        self.plan = plan_for(*shapes, kind.dtype, kind.threads, forward=forward, followed=followed)
-        self.program, self._body = program_for(
-            self.plan, *shapes, kind.purpose, followed=followed, last_cost=kind.last_cost
+        purpose, self._followed, self._last_cost, *shapes, dtype, threads = kind
+        forward = purpose == layer.FORWARD
+        self.plan = plan_for(*shapes, dtype, threads, forward=forward, followed=self._followed)
+        self._program, self._body = program_for(
+            self.plan, *shapes, purpose, followed=self._followed, last_cost=self._last_cost
         )
-        self.memory = aligned(self.plan.size, kind.dtype)
+        self.memory = aligned(self.plan.size, dtype)
         parts, lanes = self.plan.parts, lanes_of(8)
         self.cost = aligned(parts * lanes, np.dtype(np.float64)).reshape(parts, lanes)
         self._state = np.zeros(FAILED + self.plan.pieces, np.int64)
         self._desk = atomics.board(team.FIRST + self.plan.threads)
-        self._unused = np.empty((1, 1), kind.dtype)
+        self._unused = np.empty((1, 1), dtype)
+        self._kernel = schedule.run.for_dtype(dtype)
         self._lines_at_once = max(1, int(CALL_SECONDS * SLOWEST * self._body / work_of(*shapes)))
 
     def carry_out(
@@ -83,22 +76,22 @@ class Call:
         """The costs; w and b end with the last whole step, whatever happens."""
         state = self._state
         state.fill(0)
-        costs = np.empty(steps + 1 if self.kind.last_cost else steps)
-        arrays = Arrays(
-            x=x,
-            y=y,
-            y_pred=self._unused if y_pred is None else y_pred,
-            w=w,
-            b=b.reshape(1, -1),
-            memory=self.memory,
-            cost=self.cost,
-            state=state,
-            desk=self._desk,
-            costs=costs,
-            learning_rate=learning_rate,
-            bias_rate=bias_rate,
+        costs = np.empty(steps + 1 if self._last_cost else steps)
+        arrays = Arrays(  # in their order: by name they would cost half a microsecond
+            x,
+            y,
+            self._unused if y_pred is None else y_pred,
+            w,
+            b[np.newaxis],
+            self.memory,
+            self.cost,
+            state,
+            self._desk,
+            costs,
+            learning_rate,
+            bias_rate,
         )
-        lines = len(self.program) + self._body * (steps - 1)
+        lines = len(self._program) + self._body * (steps - 1)
         line = 0
         try:
             while line < lines:
@@ -114,32 +107,75 @@ class Call:
                     self._lines_at_once = max(1, int(self._lines_at_once * min(max(pace, 0.5), 2.0)))
         finally:
             # Ctrl-C may come after a kernel call and before its line is known: the state tells what was done.
-            if line < lines and self.kind.followed and state[STEP] > 0:
+            if line < lines and self._followed and state[STEP] > 0:
                 self._run(lines - 1, lines, steps, arrays)  # SAVE
         return costs
 
     def _run(self, first: int, last: int, steps: int, arrays: Arrays) -> int:
         """Carry out some lines; the number of the line to go on with, or of the one that failed."""
         door = engage(self.plan.threads)
-        run = schedule.run.for_dtype(self.kind.dtype)
-        line: int = run(team.LEADER, self.program, self._body, steps, first, last, arrays, self.plan, door)
+        line: int = self._kernel(team.LEADER, self._program, self._body, steps, first, last, arrays, self.plan, door)
         return line
+
+
+class TinyCall:
+    """Memory for a kind of training that is so small that a kernel of its own is faster."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        _, _, self._last_cost, rows, inputs, outputs, dtype, _ = kind
+        self.memory = aligned(tiny_size(rows, inputs, outputs, dtype.itemsize), dtype)
+        self._kernel = tiny.train_tiny.for_dtype(dtype)
+        self._steps_at_once = max(1, int(CALL_SECONDS * SLOWEST / (100 + work_of(rows, inputs, outputs))))
+
+    def carry_out(
+        self,
+        x: FloatArray,
+        y: FloatArray,
+        w: FloatArray,
+        b: FloatArray,
+        *,
+        learning_rate: float,
+        bias_rate: float,
+        steps: int,
+        progress: Progress | None,
+    ) -> FloatArray:
+        """As that of `Call`."""
+        costs = np.empty(steps + 1 if self._last_cost else steps)
+        arrays, step = (x, y, w, b[np.newaxis], self.memory, _FLOAT64), 0
+        while step < costs.size:
+            last = min(costs.size, step + self._steps_at_once)
+            step = self._kernel(*arrays, learning_rate, bias_rate, step, last, steps, costs)
+            if progress is not None:
+                progress(min(step, steps), costs)
+            if step < last:
+                contract.diverged(step, x, y)
+        return costs
+
+
+_FLOAT64 = np.empty((1, 1))
 
 
 class _Kept(threading.local):
     def __init__(self) -> None:
-        self.calls: OrderedDict[Kind, Call] = OrderedDict()
+        self.calls: OrderedDict[Kind, Any] = OrderedDict()
 
 
 _kept = _Kept()
 
 
-def take(kind: Kind) -> Call:
+def take(kind: Kind) -> Any:
     """A call of the kind, to be given back when its memory is no longer needed."""
-    return _kept.calls.pop(kind, None) or Call(kind)
+    return _kept.calls.pop(kind, None) or _new(kind)
 
 
-def give_back(call: Call) -> None:
+def _new(kind: Kind) -> Call | TinyCall:
+    purpose, followed, _, rows, inputs, _, dtype, _ = kind
+    trains = purpose == layer.GRADIENTS and followed
+    return TinyCall(kind) if trains and is_tiny(rows, inputs, dtype.itemsize) else Call(kind)
+
+
+def give_back(call: Call | TinyCall) -> None:
     """Keep the call for the next one of its kind."""
     if call.memory.nbytes <= LARGEST_KEPT:
         _kept.calls[call.kind] = call

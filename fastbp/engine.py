@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastbp import call, contract
-from fastbp.call import CALL_SECONDS, SLOWEST, Call, Kind, Progress, aligned
+from fastbp.call import Progress
 from fastbp.contract import FloatArray
-from fastbp.kernels import elementwise, layer, tiny
-from fastbp.plan import is_tiny, tiny_size, work_of
+from fastbp.kernels import elementwise, layer
 from fastbp.threads import get_num_threads
 
 _FLOAT64 = np.empty((1, 1))
 
 
-def _call(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool, last_cost: bool = False) -> Call:
-    (rows, inputs), outputs = x.shape, w.shape[1]
-    return call.take(Kind(purpose, followed, last_cost, rows, inputs, outputs, w.dtype, get_num_threads()))
+def _call(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool, last_cost: bool = False) -> Any:
+    return call.take((purpose, followed, last_cost, *x.shape, w.shape[1], w.dtype, get_num_threads()))
 
 
 def _bias_rate(learning_rate: float, x: FloatArray, mean: bool) -> float:
@@ -78,38 +78,11 @@ def train(
     if steps == 0:
         contract.finite("x", x)  # no gradient will tell
     bias_rate = _bias_rate(learning_rate, x, mean)
-    if is_tiny(x.shape[0], x.shape[1], w.itemsize):
-        return _train_tiny(x, y, w, b, learning_rate, bias_rate, np.empty(steps + last_cost), steps, progress)
     mine = _call(layer.GRADIENTS, x, w, followed=True, last_cost=last_cost)
-    costs = mine.carry_out(x, y, w, b, learning_rate=learning_rate, bias_rate=bias_rate, steps=steps, progress=progress)
+    costs: FloatArray = mine.carry_out(
+        x, y, w, b, learning_rate=learning_rate, bias_rate=bias_rate, steps=steps, progress=progress
+    )
     call.give_back(mine)
-    return costs
-
-
-def _train_tiny(
-    x: FloatArray,
-    y: FloatArray,
-    w: FloatArray,
-    b: FloatArray,
-    learning_rate: float,
-    bias_rate: float,
-    costs: FloatArray,
-    steps: int,
-    progress: Progress | None,
-) -> FloatArray:
-    """`train` where a kernel of its own is faster. costs are filled and returned."""
-    (rows, inputs), outputs = x.shape, y.shape[1]
-    memory = aligned(tiny_size(rows, inputs, outputs, w.itemsize), w.dtype)
-    arrays = x, y, w, b.reshape(1, outputs), memory, _FLOAT64
-    at_once = max(1, int(CALL_SECONDS * SLOWEST / (100 + work_of(rows, inputs, outputs))))
-    train_tiny, step = tiny.train_tiny.for_dtype(w.dtype), 0
-    while step < costs.size:
-        last = min(costs.size, step + at_once)
-        step = train_tiny(*arrays, learning_rate, bias_rate, step, last, steps, costs)
-        if progress is not None:
-            progress(min(step, steps), costs)
-        if step < last:
-            contract.diverged(step, x, y)
     return costs
 
 

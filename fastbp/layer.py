@@ -104,11 +104,8 @@ def step(
 ) -> float:
     """One step of gradient descent: the cost before the update; w and b are updated in place."""
     mean = contract.mean_of_bias(bias_reduction)
-    contract.weights(w, b, updated=True)
-    contract.apart(w, b, x=x, y=y)
+    x, y, w, b = contract.for_training(x, y, w, b)
     rate = contract.rate(learning_rate, w.dtype)
-    x = contract.rows_of_x(x, w)
-    y = contract.rows_of_y("y", y, x, w)
     return float(_engine().train(x, y, w, b, rate, 1, mean, last_cost=False)[0])
 
 
@@ -131,11 +128,8 @@ def train(
     mean = contract.mean_of_bias(bias_reduction)
     steps = contract.step_count(steps)
     progress = contract.flag("progress", progress)
-    contract.weights(w, b, updated=True)
-    contract.apart(w, b, x=x, y=y)
+    x, y, w, b = contract.for_training(x, y, w, b)
     rate = contract.rate(learning_rate, w.dtype)
-    x = contract.rows_of_x(x, w)
-    y = contract.rows_of_y("y", y, x, w)
     if not progress:
         costs: FloatArray = _engine().train(x, y, w, b, rate, steps, mean, last_cost=True)
         return costs

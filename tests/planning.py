@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fastbp import call, engine, plan
+from fastbp import call, plan
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def as_few_rows():
     with pytest.MonkeyPatch.context() as patch:
         for name, setting in {**settings, "PARALLEL_WORK": 0}.items():
             patch.setattr(plan, name, setting)
-        patch.setattr(engine, "is_tiny", lambda *_: False)
+        patch.setattr(call, "is_tiny", lambda *_: False)
         _forget()
         yield
     _forget()

@@ -15,7 +15,7 @@ import mmap
 import numpy as np
 import pytest
 
-from fastbp import call, engine, plan
+from fastbp import call, plan
 from fastbp.networks import plan as network_plan
 from fastbp.networks import session, state
 
@@ -184,7 +184,7 @@ def protected(side):
             memory.protect(self._memory, rooms, work.plan.threads, work.plan.worker)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (call, engine, session, state):
+        for module in (call, session, state):
             patch.setattr(module, "aligned", np.empty)
         patch.setattr(plan, "_laid_out", laid_out)
         for planned in ("plan_for", "program_for"):  # a plan that is kept would come without its rooms

@@ -119,11 +119,8 @@ def step(
 ) -> float:
     """One step of gradient descent: the cost before the update; w and b are updated in place."""
     mean = contract.mean_of_bias(bias_reduction)
-    w, b = contract.weights(w, b, updated=True)
-    contract.apart(w, b, x=x, y=y)
+    x, y, w, b = contract.for_training(x, y, w, b)
     rate = contract.rate(learning_rate, w.dtype)
-    x = contract.rows_of_x(x, w)
-    y = contract.rows_of_y("y", y, x, w)
     return _step(x, y, w, b, rate, mean, 0)
 
 
@@ -142,11 +139,8 @@ def train(
     mean = contract.mean_of_bias(bias_reduction)
     steps = contract.step_count(steps)
     progress = contract.flag("progress", progress)
-    w, b = contract.weights(w, b, updated=True)
-    contract.apart(w, b, x=x, y=y)
+    x, y, w, b = contract.for_training(x, y, w, b)
     rate = contract.rate(learning_rate, w.dtype)
-    x = contract.rows_of_x(x, w)
-    y = contract.rows_of_y("y", y, x, w)
 
     costs = np.empty(steps + 1)
     for i in tqdm(range(steps), desc="train", unit="step", disable=not progress):
