@@ -94,6 +94,33 @@ def test_inputs_that_overlap_what_is_updated_are_refused(engine, function, updat
         assert_explains(str(error), updated)
 
 
+OF_OWN_MEMORY = {
+    "itself": lambda array: array,
+    "a view": lambda array: array[:],
+    "a view of a view": lambda array: array[::-1][::-1],
+    "transposed": lambda array: array.T,
+    "an ndarray on its buffer": lambda array: np.ndarray(array.shape, array.dtype, buffer=array),
+    "strided by hand": lambda array: np.lib.stride_tricks.as_strided(array),
+}
+
+
+@pytest.mark.parametrize("function", UPDATING)
+@pytest.mark.parametrize("kind", OF_OWN_MEMORY)
+def test_inputs_in_the_memory_of_w_or_b_are_refused_also_where_these_own_it(engine, function, kind):
+    random = np.random.default_rng(3)
+    square = {name: random.uniform(0.1, 0.9, (4, 4)) for name in ("x", "y", "y_pred", "w")} | {"b": np.zeros(4)}
+    one_row = {name: random.uniform(0.1, 0.9, (1, 3)) for name in ("x", "y", "y_pred")}
+    one_row |= {"w": random.uniform(0.1, 0.9, (3, 3)), "b": np.zeros(3)}
+    for known, updated in ((square, "w"), (one_row, "b")):
+        arguments = {name: known[name] for name in FUNCTIONS[function]}
+        assert arguments[updated].flags.owndata
+        taken = arguments[updated] if updated == "w" else arguments[updated][np.newaxis]
+        for argument in set(arguments) - {"w", "b"}:
+            error = refusal(engine, function, arguments | {argument: OF_OWN_MEMORY[kind](taken)}, ValueError)
+            assert_explains(str(error), argument)
+            assert_explains(str(error), updated)
+
+
 @pytest.mark.parametrize("function", UPDATING)
 def test_w_and_b_that_overlap_are_refused(engine, function):
     arguments = arguments_of(function)
