@@ -24,9 +24,8 @@ WIDE_BYTES = 256 * 1024
 WORK_OF_SHARD = 250_000
 MOST_SHARDS = 32
 STRETCH_PANELS = 16
-# Few rows: so many panels at most, and so many bytes of weights at least; fewer are in the level 1 cache anyway.
+# Few rows: so many panels at most.
 FEW_PANELS = 4
-FEW_BYTES = 16 * 1024
 # They are gone through in so many tasks at most, of so many multiply-adds, inputs and bytes of a row of weights at
 # least. Inputs are cut first: 32 x 784 -> 128 on two threads of a Zen 3 took 116 us so, and in groups of outputs, where
 # every page of weights is for both cores, 178 us, or 320 if these share no cache. On many rows there are but four cuts:
@@ -123,17 +122,19 @@ def direct_cycles(rows: int, inputs: int, outputs: int, itemsize: int) -> float:
 def few_is_faster(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
     """Whether a step is faster where the weights lie (`few_rows`) than where they are transposed before and after.
 
-    That takes 14 cycles for a vector of weights, if all are in the cache; to gather their sizes, and gradients in
-    strips, takes 2. A vector without another one beside it takes as long as both, a part of one a quarter of a cycle
-    more for each row. 350 shapes on a Zen 3 so take 0.7 % longer than the faster way, on average, on one thread or two.
+    That takes 12 cycles for a vector of weights, if all are in the cache; to gather their sizes, and gradients in
+    strips, takes 3. A vector without another one beside it takes as long as both. A part of one takes a quarter of a
+    cycle more for each row, and where it is all that an input has, 12 for its masks. 790 shapes on a Zen 3 so take
+    0.4 % longer than the faster way, on average, on one thread; 350 of them take 0.7 % longer on two.
     """
     lanes = lanes_of(itemsize)
     vectors = inputs * -(-outputs // lanes)
     many = min(cycles(rows, inputs, outputs, itemsize) for cycles in (outer_cycles, direct_cycles))
-    many += OUTER * outputs * inputs * -(-rows // lanes) + 14 * vectors
-    few = (2 * OUTER * rows + 2) * inputs * 2 * -(-outputs // (2 * lanes))
+    many += OUTER * outputs * inputs * -(-rows // lanes) + 12 * vectors
+    few = (2 * OUTER * rows + 3) * inputs * 2 * -(-outputs // (2 * lanes))
     few += 0.25 * rows * inputs if outputs % lanes else 0
-    return few < many
+    few += 12 * inputs if outputs < lanes else 0
+    return 0.95 * few < many
 
 
 def power_of_two_below(number: int) -> int:
@@ -171,7 +172,7 @@ def plan_for(
     work = work_of(rows, inputs, outputs)
     workers = threads if work > PARALLEL_WORK else 1
     panels = -(-rows // panel_rows(inputs, dtype.itemsize))
-    few = panels <= FEW_PANELS and inputs * outputs * dtype.itemsize >= FEW_BYTES and work <= LINE_WORK
+    few = panels <= FEW_PANELS and work <= LINE_WORK
     if few and few_is_faster(rows, inputs, outputs, dtype.itemsize):
         return _plan_of_few_rows(rows, inputs, outputs, dtype, workers, followed=followed or forward)
     return _plan_of_many_rows(rows, inputs, outputs, dtype, workers, forward=forward)
