@@ -170,9 +170,9 @@ def take(kind: Kind) -> Any:
 
 
 def _new(kind: Kind) -> Call | TinyCall:
-    purpose, followed, _, rows, inputs, _, dtype, _ = kind
+    purpose, followed, _, rows, inputs, outputs, dtype, _ = kind
     trains = purpose == layer.GRADIENTS and followed
-    return TinyCall(kind) if trains and is_tiny(rows, inputs, dtype.itemsize) else Call(kind)
+    return TinyCall(kind) if trains and is_tiny(rows, inputs, outputs, dtype.itemsize) else Call(kind)
 
 
 def give_back(call: Call | TinyCall) -> None:

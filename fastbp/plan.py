@@ -17,6 +17,9 @@ from fastbp.kernels.matmul import KEPT_IN_CACHE, LEAST_VECTORS
 from fastbp.kernels.schedule import Plan
 from fastbp.tiles.registers import CACHE_LINE, LINE_VECTORS, REGISTER_BITS, TILE_ROWS, TILE_VECTORS, lanes_of
 
+# Outputs of `fastbp.kernels.tiny`, at most, which goes through them one by one: 2 x 3 -> 64 takes it 7.2 us, of which
+# 0.9 are the step itself, and `few_rows` 8.3 and 0.5; 3 x 1 -> 1007 took it 31 us, and `few_rows` 13.
+MOST_TINY = 64
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
 WIDE_BYTES = 256 * 1024
 # Shards are folded after every step, for which gradients come from the caches of other cores. 1797 x 64 -> 10, 3.3
@@ -79,9 +82,9 @@ def work_of(rows: int, inputs: int, outputs: int) -> int:
     return rows * (2 * inputs * outputs + 30 * outputs + 4 * inputs)
 
 
-def is_tiny(rows: int, inputs: int, itemsize: int) -> bool:
-    """Whether rows and inputs fit one vector each, as `fastbp.kernels.tiny` wants it."""
-    return max(rows, inputs) <= lanes_of(itemsize)
+def is_tiny(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
+    """Whether rows and inputs fit one vector each, as `fastbp.kernels.tiny` wants it, and outputs are not many."""
+    return max(rows, inputs) <= lanes_of(itemsize) and outputs <= MOST_TINY
 
 
 def tiny_size(rows: int, inputs: int, outputs: int, itemsize: int) -> int:

@@ -139,7 +139,7 @@ def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, mon
 
     x, y, w, b = layer(*shape, "float32")
     wanted_w, wanted_b, done = w.copy(), b.copy(), []
-    module, name = (tiny, "train_tiny") if is_tiny(*shape[:2], 4) else (schedule, "run")
+    module, name = (tiny, "train_tiny") if is_tiny(*shape, 4) else (schedule, "run")
     kernel = getattr(module, name).for_dtype(x.dtype)
 
     def interrupted_kernel(*args):
