@@ -52,8 +52,8 @@ class Call:
             self.plan, *shapes, purpose, followed=self._followed, last_cost=self._last_cost
         )
         self.memory = aligned(self.plan.size, dtype)
-        parts, lanes = self.plan.parts, lanes_of(8)
-        self.cost = aligned(parts * lanes, np.dtype(np.float64)).reshape(parts, lanes)
+        tasks, lanes = self.plan.tasks, lanes_of(8)
+        self.cost = aligned(tasks * lanes, np.dtype(np.float64)).reshape(tasks, lanes)
         self._state = np.zeros(FAILED + self.plan.pieces, np.int64)
         self._desk = atomics.board(team.FIRST + self.plan.threads)
         self._unused = np.empty((1, 1), dtype)

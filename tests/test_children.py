@@ -98,7 +98,7 @@ def test_the_jobs_of_joblib_train_to_the_same_bits(backend):
 
 
 BESIDE_A_LAYER = """
-x, y, w, b = workload.layer(1500, 400, 300, "float32")
+x, y, w, b = workload.layer(1500, 900, 300, "float32")
 fastbp.step(x, y, w.copy(), b.copy())
 stop = threading.Event()
 

@@ -28,7 +28,7 @@ def test_these_tests_are_of_few_rows(dtype):
     assert plan.plan_for(3, 1, 1, dtype, 2, forward=False, followed=True).few > 0
     for rows in (5, 30):
         cut = plan.plan_for(rows, 40, 70, dtype, 2, forward=False, followed=True)
-        assert cut.cuts > 1
+        assert cut.parts > 1
         assert cut.groups > 1
         assert cut.columns < cut.width
     assert plan.plan_for(64, 512, 128, dtype, 2, forward=False, followed=True).few < 512 / 4  # more than once for each

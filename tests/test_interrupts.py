@@ -130,7 +130,9 @@ def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_steps(case, rounds):
     assert_soon(delays_of(LAYER.format(case=case, times=times), sum(case[:3]), times))
 
 
-@pytest.mark.parametrize("shape", [(4, 3, 2), (100, 20, 5), (1797, 64, 10), (1500, 400, 300), (40, 300, 400)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(4, 3, 2), (100, 20, 5), (1797, 64, 10), (1500, 400, 300), (1500, 900, 300), (40, 300, 400)], ids=str
+)
 @pytest.mark.parametrize("calls", [1, 2, 3])
 def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, monkeypatch, shape, calls):
     """Python raises KeyboardInterrupt when the kernel has returned, and so before its caller sees what it returned."""

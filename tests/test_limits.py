@@ -53,7 +53,9 @@ def planned(rows, inputs, outputs, dtype):
 
 @pytest.mark.jit_only
 @pytest.mark.parametrize("function", calls(*[None] * 4))
-@pytest.mark.parametrize("shape", [(200_000, 20, 50, "float32"), (20_000, 400, 300, "float32")], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(200_000, 20, 50, "float32"), (20_000, 400, 300, "float32"), (20_000, 900, 300, "float32")], ids=str
+)
 def test_a_call_takes_no_more_memory_than_its_plan(layer, function, shape):
     rows, inputs, outputs, dtype = shape
     peak = peak_of(calls(*layer(*shape))[function])
@@ -91,10 +93,10 @@ def test_a_plan_of_few_rows_holds_y_and_parts_of_outputs_and_a_rectangle_for_eac
     rows, inputs, _ = shape
     plan = plan_for(*shape, np.dtype("float32"), threads, forward=False, followed=True)
     assert plan.few > 0
-    shared = (plan.cuts + 1) * rows * plan.width + plan.parts * 2 * plan.lanes + rows + plan.lanes
+    shared = (plan.parts + 1) * rows * plan.width + plan.tasks * 2 * plan.lanes + rows + plan.lanes
     of_thread = 128 * 1024 // 4 + rows * plan.lanes
     assert plan.size <= shared + plan.threads * of_thread + (4 + 3 * plan.threads) * PAGE // 4
-    assert plan.cuts <= max(4, inputs / (4 * rows))
+    assert plan.parts <= max(4, inputs / (4 * rows))
 
 
 # ------------------------------------------------------------------------------------------------------- compilation
@@ -129,7 +131,7 @@ def read_only(*arrays):
 
 x, y, w, b = layer(300, 40, 7)
 stage("first", lambda: fastbp.step(x, y, w, b), lambda: w, lambda: b)
-wide = layer(600, 400, 300)
+wide = layer(600, 900, 300)
 one = layer(500, 1, 1)
 stage(
     "again",

@@ -15,6 +15,7 @@ from test_training import assert_same_bits
 import fastbp
 from fastbp.bench import cases
 from fastbp.bench.networks import cases as network_cases
+from fastbp.plan import plan_for
 
 pytestmark = pytest.mark.jit_only
 
@@ -27,9 +28,15 @@ FEW_WEIGHTS = [  # each shard of the rows has a gradient of its own
     (20000, 16, 1, "float32"),
     (777, 129, 31, "float64"),  # ragged in all three
 ]
-MANY_WEIGHTS = [  # all threads work on one gradient
+MANY_OUTPUTS = [  # each group of them goes through all rows of a shard
     (1500, 400, 300, "float32"),
     (700, 300, 400, "float64"),
+    (5003, 9, 301, "float32"),  # ragged
+    (300, 4, 3000, "float64"),
+]
+MANY_WEIGHTS = [  # all threads work on one gradient
+    (1500, 900, 300, "float32"),
+    (700, 500, 400, "float64"),
     (1021, 701, 127, "float32"),  # ragged
     (1100, 20000, 4, "float32"),
 ]
@@ -37,10 +44,10 @@ FEW_ROWS = [  # each group of outputs has its own weights
     (30, 784, 128, "float32"),
     (64, 4096, 16, "float32"),
     (1, 300, 301, "float64"),
-    (200, 501, 203, "float64"),
+    (100, 501, 203, "float64"),
 ]
 SMALL = [(7, 3, 2, "float32"), (100, 20, 5, "float64")]  # no work for a second thread
-SHAPES = [*FEW_WEIGHTS, *MANY_WEIGHTS, *FEW_ROWS, *SMALL]
+SHAPES = [*FEW_WEIGHTS, *MANY_OUTPUTS, *MANY_WEIGHTS, *FEW_ROWS, *SMALL]
 THREADS = [1, 2, 3, 7]
 
 
@@ -71,6 +78,19 @@ def assert_same_bits_for_all_threads(results):
     for threads in THREADS[1:]:
         fastbp.set_num_threads(threads)
         assert_all_same_bits(results(), wanted)
+
+
+def test_these_shapes_are_cut_in_every_way():
+    def cut(*shapes):
+        plans = [plan_for(*shape, np.dtype(dtype), 7, forward=False, followed=True) for *shape, dtype in shapes]
+        return [
+            ("few" if plan.few else "stretch" if plan.stretch else plan.shards > 1, plan.groups > 1) for plan in plans
+        ]
+
+    assert cut(*FEW_WEIGHTS) == [(True, False)] * len(FEW_WEIGHTS)
+    assert cut(*MANY_OUTPUTS) == [(True, True)] * 3 + [(False, True)]
+    assert cut(*MANY_WEIGHTS) == [("stretch", False)] * len(MANY_WEIGHTS)
+    assert [way for way, _ in cut(*FEW_ROWS)] == ["few"] * len(FEW_ROWS)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -5,7 +5,7 @@ import numpy as np
 import fastbp
 
 # rows, inputs, outputs, dtype: shards of the rows, one gradient for all threads, and no work for a second thread.
-LAYERS = [(1797, 64, 10, "float32"), (1500, 400, 300, "float32"), (7, 3, 2, "float32")]
+LAYERS = [(1797, 64, 10, "float32"), (1500, 900, 300, "float32"), (7, 3, 2, "float32")]
 # sizes, rows, batch size
 NETWORKS = [((8, 16, 3), 300, 32), ((300, 200, 10), 700, 256)]
 

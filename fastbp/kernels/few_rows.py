@@ -72,7 +72,7 @@ def add_sizes(matrix, sizes):
 @inlined
 def _inputs_of(arrays, plan, task):
     """The first of the inputs that a task of OUTPUTS or GRADIENT has, and the one behind its last."""
-    first, count = share(arrays.x.shape[1], task // plan.groups, plan.cuts, TILE_ROWS)
+    first, count = share(arrays.x.shape[1], task // plan.groups, plan.parts, TILE_ROWS)
     return first, first + count
 
 
@@ -95,7 +95,7 @@ def _padded(count, plan):
 @inlined
 def _parts_of_outputs(arrays, plan):
     """x w of the inputs of each cut, one below the other; the first becomes their sum, y_pred and delta."""
-    return matrix_at(arrays.memory, plan.y_pred_t, plan.cuts * arrays.x.shape[0], plan.width)
+    return matrix_at(arrays.memory, plan.y_pred_t, plan.parts * arrays.x.shape[0], plan.width)
 
 
 @inlined
@@ -114,15 +114,15 @@ def _size(arrays, plan, task, of):
 def _some_of_x(arrays, plan, task):
     """Some inputs of x: every task has others."""
     rows, inputs = arrays.x.shape
-    i = inputs * task // plan.parts
-    return block(arrays.x, 0, i, rows, inputs * (task + 1) // plan.parts - i)
+    i = inputs * task // plan.tasks
+    return block(arrays.x, 0, i, rows, inputs * (task + 1) // plan.tasks - i)
 
 
 @inlined
 def _prepare(arrays, plan, task):
     """Some outputs of y, padded, and the sizes of some inputs of x."""
     rows = arrays.x.shape[0]
-    o, last = _outputs_of(arrays, plan, task, plan.parts)
+    o, last = _outputs_of(arrays, plan, task, plan.tasks)
     y = matrix_at(arrays.memory, plan.y_t, rows, plan.width)
     copy(block(arrays.y, 0, o, rows, last - o), block(y, 0, o, rows, last - o))
     of_x = _size(arrays, plan, task, OF_X)
@@ -168,9 +168,9 @@ def _outputs(purpose, arrays, plan, worker, task):
 def _delta(purpose, arrays, plan, worker, task):
     """Some outputs of y_pred, and but for FORWARD delta in their place."""
     rows = arrays.x.shape[0]
-    o, last = _outputs_of(arrays, plan, task, plan.parts)
+    o, last = _outputs_of(arrays, plan, task, plan.tasks)
     count = last - o
-    parts = block(_parts_of_outputs(arrays, plan), 0, o, plan.cuts * rows, _padded(count, plan))
+    parts = block(_parts_of_outputs(arrays, plan), 0, o, plan.parts * rows, _padded(count, plan))
     y_pred = block(parts, 0, 0, rows, parts.shape[1])
     y = block(matrix_at(arrays.memory, plan.y_t, rows, plan.width), 0, o, rows, parts.shape[1])
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
@@ -178,7 +178,7 @@ def _delta(purpose, arrays, plan, worker, task):
     if purpose == BACKWARD:
         copy(block(arrays.y_pred, 0, o, rows, count), y_pred)
     else:
-        fold(y_pred, parts, plan.cuts, 0, rows)
+        fold(y_pred, parts, plan.parts, 0, rows)
     sums = matrix_at(arrays.memory, plan.bias_gradient + worker * plan.worker, rows, plan.lanes)  # for nobody
     clear(sums)
     to_delta(purpose, y, y_pred, count, cost, sums)
@@ -192,7 +192,7 @@ def surely_finite(arrays, plan, cost):
     """Whether the update after outputs of the sigmoid that cost so much cannot but be finite."""
     of_x = 1.0 * arrays.x.shape[0]  # the input of the bias is 1 in every row
     of_w = 0.0
-    for part in range(plan.parts):
+    for part in range(plan.tasks):
         of_x += sum_lanes(load(_size(arrays, plan, part, OF_X), 0, 0))
         of_w += sum_lanes(load(_size(arrays, plan, part, OF_W), 0, 0))
     # |delta| = y_pred (1 - y_pred) 2 |y_pred - y| <= |y_pred - y| / 2, of whose squares C is the sum.

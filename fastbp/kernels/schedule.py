@@ -4,7 +4,8 @@ A step is a program: a table of phases, written by `fastbp.plan` from the shapes
 
 ROWS, for few weights   Each shard of the rows goes through its panels, and each panel from x to the gradient while it
                         is in the level 2 cache, so that x is read from memory once. Every shard has its own gradient;
-                        they are folded in their order.
+                        they are folded in their order. Of many outputs a task has a group, whose weights, gradient and
+                        y_pred stay in that cache.
 ROWS and STRIPS, many   A thread cannot hold a copy of the weights in its cache, so all threads work on one stretch of
                         rows. First its panels go forward to delta, then each strip of the one gradient takes in the
                         stretch.
@@ -34,8 +35,9 @@ from fastbp.kernels.layer import (
     transpose,
 )
 from fastbp.kernels.matmul import add_product, add_product_with_t
-from fastbp.kernels.program import TASKS, runner
+from fastbp.kernels.program import TASKS, runner, share
 from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
+from fastbp.tiles.registers import TILE_ROWS
 
 # The phases: on many rows, on few rows, and on both.
 LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, PREPARE, OUTPUTS, DELTA, GRADIENT, TOTAL = range(11)
@@ -71,12 +73,12 @@ class Plan(NamedTuple):
     threads: int
     panel: int  # rows that go forward together
     stride: int  # from row to row of x_t: a panel, and what keeps rows out of the same cache sets
-    parts: int  # of the rows: shards, or the panels of a stretch; on few rows, tasks: groups * cuts
-    groups: int  # on few rows, of the outputs
-    cuts: int  # on few rows, of the inputs
+    parts: int  # of the rows: shards, or the panels of a stretch; on few rows, of the inputs
+    groups: int  # of the outputs
+    tasks: int  # parts * groups
     shards: int  # partial gradients: a part has its own, or all have one
     stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
-    pieces: int  # tasks in which weights are loaded, updated and saved; on few rows, parts
+    pieces: int  # tasks in which weights are loaded, updated and saved; on few rows, as many as others
     few: int  # on few rows: inputs whose weights are gone through at a time; else 0
     columns: int  # on few rows: outputs whose weights are gone through at a time
     direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
@@ -91,12 +93,14 @@ class Plan(NamedTuple):
     b: int  # (2, outputs)
     gradient_t: int  # (shards * outputs, width)
     bias_gradient: int  # (parts * outputs, lanes), or on few rows (rows, lanes) for each worker
-    y_pred_t: int  # (outputs, stretch) for all workers, or (outputs, panel) for each; on few rows (cuts * rows, width)
+    y_pred_t: (
+        int  # (outputs, stretch), or of a group (outputs, panel) for each worker; on few rows (parts * rows, width)
+    )
     ones: int  # (1, rows)
     sizes: int  # (parts * few_rows.SIZES, lanes)
     # For each worker.
     x_t: int  # (inputs, stride)
-    y_t: int  # (outputs, panel)
+    y_t: int  # of a group (outputs, panel)
     strip: int  # (stretch, panel), (panel, packed), or on few rows (few, columns)
 
 
@@ -109,17 +113,20 @@ def _weights(arrays, plan, side):
 
 
 @inlined
-def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh, ahead):
-    """One panel, from x to delta^T (FORWARD: to y_pred). A panel that is not fresh lies transposed already."""
-    inputs, outputs = arrays.w.shape
+def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead):
+    """One panel and the outputs from o on, from x to delta^T (FORWARD: to y_pred).
+
+    A panel that is not fresh lies transposed already.
+    """
+    inputs, outputs = arrays.w.shape[0], y_pred_t.shape[0]
     x = block(arrays.x, row, 0, rows, inputs)
     y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker, outputs, plan.panel)
     if purpose == BACKWARD:
-        transpose(block(arrays.y_pred, row, 0, rows, outputs), y_pred_t)
+        transpose(block(arrays.y_pred, row, o, rows, outputs), y_pred_t)
     else:
         w_t, b = _weights(arrays, plan, arrays.state[SIDE])
-        w_t = block(w_t, 0, 0, outputs, inputs)
-        spread(b, y_pred_t, rows)
+        w_t = block(w_t, o, 0, outputs, inputs)
+        spread(block(b, 0, o, 1, outputs), y_pred_t, rows)
         if plan.direct:
             add_product_with_t(y_pred_t, w_t, x, ahead)
         else:
@@ -128,11 +135,12 @@ def _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, co
                 transpose(x, block(x_t, 0, 0, inputs, rows))
             add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), 1, ahead)
     if fresh and purpose != FORWARD:
-        transpose(block(arrays.y, row, 0, rows, outputs), y_t)
+        transpose(block(arrays.y, row, o, rows, outputs), y_t)
     to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient)
     if purpose == FORWARD:
-        probe(x, cost)
-        transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, 0, rows, outputs))
+        if o == 0:
+            probe(x, cost)
+        transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))
 
 
 @inlined
@@ -149,20 +157,23 @@ def _add_packed(gradient_t, delta_t, arrays, plan, worker, row, rows, kept, ahea
 
 
 @inlined
-def _rows(purpose, arrays, plan, part, worker, first_row, last_row, fresh):
-    """A part of the rows, panel by panel: as far as delta^T, or on to the gradient."""
-    inputs, outputs = arrays.w.shape
+def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
+    """A part of the rows, panel by panel, for a group of the outputs: as far as delta^T, or on to the gradient."""
+    inputs, all_outputs = arrays.w.shape
     memory = arrays.memory
+    part = task // plan.groups
+    o, outputs = share(all_outputs, task % plan.groups, plan.groups, TILE_ROWS)
     rows_of_gradient = outputs if purpose > COST and plan.stretch == 0 else 0
-    gradient_t = matrix_at(memory, plan.gradient_t + part * outputs * plan.width, rows_of_gradient, plan.width)
-    bias_gradient = matrix_at(memory, plan.bias_gradient + part * outputs * plan.lanes, outputs, plan.lanes)
-    cost = block(arrays.cost, part, 0, 1, arrays.cost.shape[1])
+    gradients_t = matrix_at(memory, plan.gradient_t, plan.shards * all_outputs, plan.width)
+    gradient_t = block(gradients_t, part * all_outputs + o, 0, rows_of_gradient, plan.width)
+    bias_gradients = matrix_at(memory, plan.bias_gradient, plan.parts * all_outputs, plan.lanes)
+    bias_gradient = block(bias_gradients, part * all_outputs + o, 0, outputs, plan.lanes)
+    cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
     if first_row == 0:
         clear(cost)
         clear(bias_gradient)
-        written = (
-            -(-inputs // plan.lanes) * plan.lanes
-        )  # by the products; the rest is updated too, and must stay finite
+        # By the products; the rest is updated too, and must stay finite.
+        written = -(-inputs // plan.lanes) * plan.lanes
         clear(block(gradient_t, 0, written, rows_of_gradient, plan.width - written))
     x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
     panels = -(-(last_row - first_row) // plan.panel)
@@ -178,7 +189,7 @@ def _rows(purpose, arrays, plan, part, worker, first_row, last_row, fresh):
         else:
             y_pred_t = matrix_at(memory, plan.y_pred_t + worker * plan.worker, outputs, plan.panel)
         y_pred_t = block(y_pred_t, 0, 0, outputs, plan.panel)
-        _delta(purpose, arrays, plan, worker, row, rows, y_pred_t, bias_gradient, cost, fresh, ahead)
+        _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
         if rows_of_gradient > 0:
             ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
             kept = 0 if first_row == 0 and row == first else 1
@@ -258,7 +269,7 @@ def _perform(program, index, task, worker, again, arrays, plan):
     phase, purpose = program[index, PHASE], program[index, PURPOSE]
     if phase == ROWS:
         # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only.
-        fresh = not again or plan.threads > 1 or arrays.x.shape[0] > plan.panel
+        fresh = not again or plan.threads > 1 or plan.groups > 1 or arrays.x.shape[0] > plan.panel
         _rows(purpose, arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW], fresh)
     elif phase == STRIPS:
         _strip(arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW])
@@ -282,8 +293,8 @@ def _close(program, index, arrays, plan):
     failed = 0
     if phase == TOTAL:
         total = 0.0
-        for part in range(plan.parts):
-            total += sum_lanes(load(block(arrays.cost, part, 0, 1, arrays.cost.shape[1]), 0, 0))
+        for task in range(plan.tasks):
+            total += sum_lanes(load(block(arrays.cost, task, 0, 1, arrays.cost.shape[1]), 0, 0))
         arrays.costs[state[STEP]] = total
         failed = 0 if np.isfinite(total) else 1
         if plan.few:
