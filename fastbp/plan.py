@@ -33,8 +33,9 @@ STRETCH_PANELS = 16
 GROUP_BYTES = 128 * 1024
 GROUP_BYTES_OF_WEIGHTS = 512 * 1024
 LEAST_OF_GROUP = 96
-# Few rows: so many panels at most.
-FEW_PANELS = 4
+# Few rows: at most. With more of them the weights are transposed for next to nothing: 128 x 16 -> 1000 in float32 took
+# 151 us on two threads as many rows, and 194 as few.
+FEW_ROWS = 127
 # They are gone through in so many tasks at most, of so many multiply-adds, inputs and bytes of a row of weights at
 # least. Inputs are cut first: 32 x 784 -> 128 on two threads of a Zen 3 took 116 us so, and in groups of outputs, where
 # every page of weights is for both cores, 178 us, or 320 if these share no cache. On many rows there are but four cuts:
@@ -141,7 +142,7 @@ def few_is_faster(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
     That takes 12 cycles for a vector of weights, if all are in the cache; to gather their sizes, and gradients in
     strips, takes 3. A vector without another one beside it takes as long as both. A part of one takes a quarter of a
     cycle more for each row, and where it is all that an input has, 12 for its masks. 790 shapes on a Zen 3 so take
-    0.4 % longer than the faster way, on average, on one thread; 350 of them take 0.7 % longer on two.
+    0.4 % longer than the faster way, on average, on one thread; 350 of them take 1 to 2 % longer on two.
     """
     lanes = lanes_of(itemsize)
     vectors = inputs * -(-outputs // lanes)
@@ -187,8 +188,7 @@ def plan_for(
     """
     work = work_of(rows, inputs, outputs)
     workers = threads if work > PARALLEL_WORK else 1
-    panels = -(-rows // panel_rows(inputs, dtype.itemsize))
-    few = panels <= FEW_PANELS and work <= LINE_WORK
+    few = rows <= FEW_ROWS and work <= LINE_WORK
     if few and few_is_faster(rows, inputs, outputs, dtype.itemsize):
         return _plan_of_few_rows(rows, inputs, outputs, dtype, workers, followed=followed or forward)
     return _plan_of_many_rows(rows, inputs, outputs, dtype, workers, forward=forward)
