@@ -72,8 +72,8 @@ DOTS, SUM, TILE_OF_SUMS = (1.0, 4.0, 30.0) if REGISTER_BITS == 512 else (0.57, 1
 # 160 shapes from 8 to 784 inputs and 1 to 64 outputs on a Zen 3 the faster way is so taken, or one at most 6 % slower.
 TRANSPOSED, TRANSPOSED_BEYOND = (3.0, 5.0) if REGISTER_BITS == 512 else (1.5, 3.0)
 LEVEL_1 = 32 * 1024
-# Multiply-adds of a step below which a second thread does not pay: 200 x 64 -> 10 (370 000) takes 27 us on one and
-# 39 us on two, 512 x 64 -> 10 (940 000) 47 us and 41 us.
+# Multiply-adds of a step below which a second thread does not pay: 200 x 64 -> 10 (370 000) in float32 takes 21 us on
+# one and 20 us on two that share a cache, 512 x 64 -> 10 (940 000) 35 us and 24 us.
 PARALLEL_WORK = 500_000
 # Weights of a task that loads, updates or saves them.
 PIECE = 16384
