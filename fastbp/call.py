@@ -34,6 +34,8 @@ LARGEST_KEPT = 16 * 1024 * 1024
 
 Progress = Callable[[int, FloatArray], None]
 
+A_FLOAT64 = np.empty((1, 1))  # for kernels that ask for its type alone
+
 
 # What calls have in common that can share a program and memory: the purpose, whether gradients are followed by an
 # update of the weights, whether one more cost is wanted after the last step, rows, inputs, outputs, dtype, threads.
@@ -142,7 +144,7 @@ class TinyCall:
     ) -> FloatArray:
         """As that of `Call`."""
         costs = np.empty(steps + 1 if self._last_cost else steps)
-        arrays, step = (x, y, w, b[np.newaxis], self.memory, _FLOAT64), 0
+        arrays, step = (x, y, w, b[np.newaxis], self.memory, A_FLOAT64), 0
         while step < costs.size:
             last = min(costs.size, step + self._steps_at_once)
             step = self._kernel(*arrays, learning_rate, bias_rate, step, last, steps, costs)
@@ -153,18 +155,15 @@ class TinyCall:
         return costs
 
 
-_FLOAT64 = np.empty((1, 1))
-
-
 class _Kept(threading.local):
     def __init__(self) -> None:
-        self.calls: OrderedDict[Kind, Any] = OrderedDict()
+        self.calls: OrderedDict[Kind, Call | TinyCall] = OrderedDict()
 
 
 _kept = _Kept()
 
 
-def take(kind: Kind) -> Any:
+def take(kind: Kind) -> Call | TinyCall:
     """A call of the kind, to be given back when its memory is no longer needed."""
     return _kept.calls.pop(kind, None) or _new(kind)
 

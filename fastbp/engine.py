@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from fastbp import call, contract
-from fastbp.call import Progress
+from fastbp.call import A_FLOAT64, Call, Progress, TinyCall
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, layer
 from fastbp.threads import get_num_threads
 
-_FLOAT64 = np.empty((1, 1))
+
+def _take(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool, last_cost: bool = False) -> Call | TinyCall:
+    rows, inputs = x.shape
+    return call.take((purpose, followed, last_cost, rows, inputs, w.shape[1], w.dtype, get_num_threads()))
 
 
-def _call(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool, last_cost: bool = False) -> Any:
-    return call.take((purpose, followed, last_cost, *x.shape, w.shape[1], w.dtype, get_num_threads()))
+def _call(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool) -> Call:
+    """One that is not tiny: these are for training alone."""
+    return cast(Call, _take(purpose, x, w, followed=followed))
 
 
 def _bias_rate(learning_rate: float, x: FloatArray, mean: bool) -> float:
@@ -78,10 +82,8 @@ def train(
     if steps == 0:
         contract.finite("x", x)  # no gradient will tell
     bias_rate = _bias_rate(learning_rate, x, mean)
-    mine = _call(layer.GRADIENTS, x, w, followed=True, last_cost=last_cost)
-    costs: FloatArray = mine.carry_out(
-        x, y, w, b, learning_rate=learning_rate, bias_rate=bias_rate, steps=steps, progress=progress
-    )
+    mine = _take(layer.GRADIENTS, x, w, followed=True, last_cost=last_cost)
+    costs = mine.carry_out(x, y, w, b, learning_rate=learning_rate, bias_rate=bias_rate, steps=steps, progress=progress)
     call.give_back(mine)
     return costs
 
@@ -96,4 +98,4 @@ def sigmoid(x: FloatArray, *, gradient: bool) -> FloatArray:
 
 def sum_of_squares(y_pred: FloatArray, y: FloatArray) -> float:
     flat = (np.require(array, requirements=["C", "A"]).reshape(1, -1) for array in (y_pred, y))
-    return float(elementwise.sum_of_squares.for_dtype(y.dtype)(*flat, _FLOAT64))
+    return float(elementwise.sum_of_squares.for_dtype(y.dtype)(*flat, A_FLOAT64))

@@ -84,12 +84,12 @@ def backward(
 ) -> None:
     """Update w and b in place by one step of gradient descent from the outputs y_pred of `forward`."""
     mean = contract.mean_of_bias(bias_reduction)
-    contract.weights(w, b, updated=True)
+    w, b = contract.weights(w, b, updated=True)
     contract.apart(w, b, x=x, y_pred=y_pred, y=y)
-    rate = contract.rate(learning_rate, w.dtype)
     x = contract.rows_of_x(x, w)
     y_pred = contract.finite("y_pred", contract.rows_of_y("y_pred", y_pred, x, w))
     y = contract.rows_of_y("y", y, x, w)
+    rate = contract.rate(learning_rate, w.dtype)
     _engine().backward(x, y_pred, y, w, b, rate, mean)
 
 

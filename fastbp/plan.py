@@ -20,7 +20,8 @@ from fastbp.tiles.registers import CACHE_LINE, LINE_VECTORS, REGISTER_BITS, TILE
 # Outputs of `fastbp.kernels.tiny`, at most, which goes through them one by one: 2 x 3 -> 64 takes it 7.2 us, of which
 # 0.9 are the step itself, and `few_rows` 8.3 and 0.5; 3 x 1 -> 1007 took it 31 us, and `few_rows` 13.
 MOST_TINY = 64
-# Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard.
+# Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard. If
+# they do so in groups of outputs, these are gone through instead.
 WIDE_BYTES = 256 * 1024
 # Shards are folded after every step, for which gradients come from the caches of other cores. 1797 x 64 -> 10, 3.3
 # million multiply-adds, on two threads beside the thread pools of other libraries: 87 us with 14 shards, 70 with 8.
@@ -36,10 +37,11 @@ LEAST_OF_GROUP = 96
 # Few rows: at most. With more of them the weights are transposed for next to nothing: 128 x 16 -> 1000 in float32 took
 # 151 us on two threads as many rows, and 194 as few.
 FEW_ROWS = 127
-# They are gone through in so many tasks at most, of so many multiply-adds, inputs and bytes of a row of weights at
-# least. Inputs are cut first: 32 x 784 -> 128 on two threads of a Zen 3 took 116 us so, and in groups of outputs, where
-# every page of weights is for both cores, 178 us, or 320 if these share no cache. On many rows there are but four cuts:
-# eight, or groups half as wide, serve more threads than four, and cost two 5 %.
+# They are gone through in so many tasks at most, as groups of outputs of many rows are, and of so many multiply-adds,
+# inputs and bytes of a row of weights at least. Inputs are cut first: 32 x 784 -> 128 on two threads of a Zen 3 took
+# 116 us so, and in groups of outputs, where every page of weights is for both cores, 178 us, or 320 if these share no
+# cache. On many rows there are but four cuts: eight, or groups half as wide, serve more threads than four, and cost two
+# 5 %.
 MOST_TASKS = 16
 WORK_OF_TASK = 60_000
 INPUTS_OF_CUT = 32
@@ -151,7 +153,7 @@ def few_is_faster(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
     few = (2 * OUTER * rows + 3) * inputs * 2 * -(-outputs // (2 * lanes))
     few += 0.25 * rows * inputs if outputs % lanes else 0
     few += 12 * inputs if outputs < lanes else 0
-    return 0.95 * few < many
+    return 0.95 * few < many  # fitted to those of two threads, which few rows serve better
 
 
 def power_of_two_below(number: int) -> int:
@@ -198,10 +200,10 @@ def _plan_of_few_rows(
     rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, followed: bool
 ) -> Plan:
     lanes = lanes_of(dtype.itemsize)
-    tasks = min(MOST_TASKS, work_of(rows, inputs, outputs) // WORK_OF_TASK)
+    most = min(MOST_TASKS, work_of(rows, inputs, outputs) // WORK_OF_TASK)
     # What each cut adds to y_pred is written and read: few cuts where rows are many.
-    cuts = power_of_two_below(max(1, min(tasks, inputs // INPUTS_OF_CUT, max(inputs // (4 * rows), LEAST_CUTS))))
-    groups = power_of_two_below(max(1, min(tasks // cuts, outputs * dtype.itemsize // BYTES_OF_GROUP)))
+    cuts = power_of_two_below(max(1, min(most, inputs // INPUTS_OF_CUT, max(inputs // (4 * rows), LEAST_CUTS))))
+    groups = power_of_two_below(max(1, min(most // cuts, outputs * dtype.itemsize // BYTES_OF_GROUP)))
     width = padded(outputs, LINE_VECTORS * lanes, dtype)
     columns = min(width, (STRIP_VECTORS if rows > TILE_ROWS else STREAM_VECTORS) * lanes)
     of_cut = -(-inputs // cuts)

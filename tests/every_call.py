@@ -1,13 +1,12 @@
 """Every function of the package on arrays of a given shape, and all bits that it returns or leaves."""
 
 import itertools
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
 from conftest import LAYOUTS
 from hypothesis import strategies as st
-from planning import as_few_rows
+from planning import WAYS, gone_through
 from test_network import HIDDEN, OPTIMIZERS, TARGETS, made, parameters, problem
 from test_network_training import CASES
 from test_threads import SHAPES
@@ -39,10 +38,10 @@ class LayerCalls(NamedTuple):
     dtype: str
     layout: str = "C"
     bias_reduction: str = "mean"
-    as_few_rows: bool = False
+    way: str = "as it comes"
 
     def bits(self):
-        with as_few_rows() if self.as_few_rows else nullcontext():
+        with gone_through(self.way):
             return self._bits()
 
     def _bits(self):
@@ -115,7 +114,7 @@ DRAWN_LAYERS = st.builds(
     _dtypes,
     layout=_layouts,
     bias_reduction=st.sampled_from(["mean", "sum"]),
-    as_few_rows=st.booleans(),
+    way=st.sampled_from([*WAYS]),
 )
 DRAWN_NETWORKS = st.builds(
     NetworkCalls,
@@ -158,8 +157,8 @@ def layers_of_every_residue(dtype, rounds):
     """Of up to two vectors and one in each direction."""
     most = 2 * lanes_of(np.dtype(dtype).itemsize) + 1
     for rows, inputs, outputs, *_ in every_pair_of_sizes(most, min(rounds, most)):
-        for few in (False, True):
-            yield LayerCalls(rows, inputs, outputs, dtype, as_few_rows=few)
+        for way in WAYS:
+            yield LayerCalls(rows, inputs, outputs, dtype, way=way)
 
 
 def networks_of_every_residue(dtype, rounds):

@@ -1,4 +1,4 @@
-"""Layers gone through as few rows are, whatever their shape: small ones, which are quick to test, never are else."""
+"""Layers gone through in a chosen way, whatever their shape: small ones, which are quick to test, do not take all."""
 
 from contextlib import contextmanager
 
@@ -6,27 +6,42 @@ import pytest
 
 from fastbp import call, plan
 
+_NOT_TINY = {"PARALLEL_WORK": 0}
+_FEW_ROWS = {
+    "few_is_faster": lambda *_: True,
+    "FEW_ROWS": 10**9,
+    "WEIGHT_BYTES": 1,
+    "WORK_OF_TASK": 1,
+    "INPUTS_OF_CUT": 6,
+    "BYTES_OF_GROUP": 64,
+    "STRIP_VECTORS": 2,
+    "STREAM_VECTORS": 4,
+}
+_MANY_ROWS = {"few_is_faster": lambda *_: False, "WORK_OF_SHARD": 1}
+_GROUPS = {"LEAST_OF_GROUP": 6, "GROUP_BYTES": 1}
+
+# Few inputs at a time, or small shards of the rows, or small groups of the outputs: in as many tasks as there can be,
+# and for all threads.
+WAYS = {
+    "as it comes": {},
+    "few rows": _FEW_ROWS | _NOT_TINY,
+    "many rows": _MANY_ROWS | _NOT_TINY,
+    "groups": _MANY_ROWS | _GROUPS | _NOT_TINY,
+}
+
 
 @contextmanager
-def as_few_rows():
-    """Few inputs at a time, in as many tasks as there can be, and for all threads."""
-    settings = {
-        "few_is_faster": lambda *_: True,
-        "FEW_ROWS": 10**9,
-        "WEIGHT_BYTES": 1,
-        "WORK_OF_TASK": 1,
-        "INPUTS_OF_CUT": 6,
-        "BYTES_OF_GROUP": 64,
-        "STRIP_VECTORS": 2,
-        "STREAM_VECTORS": 4,
-    }
+def gone_through(way):
+    """All layers, in one of the WAYS."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, setting in {**settings, "PARALLEL_WORK": 0}.items():
+        for name, setting in WAYS[way].items():
             patch.setattr(plan, name, setting)
-        patch.setattr(call, "is_tiny", lambda *_: False)
-        _forget()
+        if WAYS[way]:
+            patch.setattr(call, "is_tiny", lambda *_: False)
+            _forget()
         yield
-    _forget()
+    if WAYS[way]:
+        _forget()
 
 
 def _forget():

@@ -378,7 +378,7 @@ def test_the_callers_numpy_error_state_does_not_matter(network_class, dtype):
 # -------------------------------------------------------------------------------------------- the functions of a layer
 
 # Shapes that take every way through the kernels: one that is tiny, one thread, shards, strips and groups.
-SHAPES = [(4, 3, 2), (100, 20, 5), (2000, 64, 10), (1500, 400, 300), (1500, 900, 300), (32, 784, 128)]
+SHAPES = [(4, 3, 2), (100, 20, 5), (2000, 64, 10), (1500, 400, 300), (1500, 900, 300), (32, 784, 128), (16, 784, 10)]
 
 
 def waking(shape, dtype, bias_reduction):

@@ -15,7 +15,9 @@ from conftest import COMPILED, LAYOUTS
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from planning import gone_through
 
+import fastbp
 from fastbp import reference
 
 # The sigmoid is within 4 units in the last place, 8 u, of the truth: NumPy's exp in float32 is within 2.5 units, the
@@ -302,6 +304,15 @@ def test_small_shapes_leave_no_residue_out(engine, dtype, layer, rows):
 def test_no_shape_leaves_a_residue_out(engine, dtype, layer, rows):
     for shape in residues(SIZES, rows):
         assert_exact(engine, *layer(*shape, dtype))
+
+
+@pytest.mark.jit_only
+@pytest.mark.parametrize("rows", SIZES)
+@pytest.mark.parametrize("way", ["many rows", "groups"])
+def test_no_shape_leaves_a_residue_out_where_rows_are_many(dtype, layer, way, rows):
+    with gone_through(way):
+        for shape in residues(SIZES, rows):
+            assert_exact(fastbp, *layer(*shape, dtype))
 
 
 @pytest.mark.jit_only

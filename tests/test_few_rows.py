@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import test_training
 from conftest import COMPILED
-from planning import as_few_rows
+from planning import gone_through
 from test_exactness import SIZES, SMALL, assert_exact, residues
 from test_threads import THREADS, all_results, assert_all_same_bits
 from test_training import RULES, assert_same_bits
@@ -19,7 +19,7 @@ from fastbp import plan, reference
 @pytest.fixture(autouse=True)
 def _few_rows():
     threads = fastbp.get_num_threads()
-    with as_few_rows():
+    with gone_through("few rows"):
         yield
     fastbp.set_num_threads(threads)
 

@@ -1,4 +1,4 @@
-"""Steps on few rows and many weights: the weights stay where the caller has them, and nothing is transposed.
+"""Steps on few rows: the weights stay where the caller has them, and nothing is transposed.
 
 To bring weights into a layout of our own and back takes longer than a step on few rows. Here the outputs lie along the
 lanes; weights are read for y_pred, and read and written once more for the update:
@@ -45,7 +45,7 @@ PREPARE, OUTPUTS, DELTA, GRADIENT = range(4)
 # What becomes of a gradient: it is kept, followed to new weights that are dropped, or followed to those of the caller.
 KEEP, REHEARSE, FOLLOW = range(3)
 
-# The rows of each part in `sizes`: sums of the absolute values of some inputs of x, and of some weights and biases.
+# The rows of each task in `sizes`: sums of the absolute values of some inputs of x, and of some weights and biases.
 OF_X, OF_W = range(2)
 SIZES = 2
 
@@ -106,7 +106,7 @@ def _ones(arrays, plan):
 
 @inlined
 def _size(arrays, plan, task, of):
-    """The sums OF_X or OF_W of a part."""
+    """The sums OF_X or OF_W of a task."""
     return matrix_at(arrays.memory, plan.sizes + (SIZES * task + of) * plan.lanes, 1, plan.lanes)
 
 
@@ -192,9 +192,9 @@ def surely_finite(arrays, plan, cost):
     """Whether the update after outputs of the sigmoid that cost so much cannot but be finite."""
     of_x = 1.0 * arrays.x.shape[0]  # the input of the bias is 1 in every row
     of_w = 0.0
-    for part in range(plan.tasks):
-        of_x += sum_lanes(load(_size(arrays, plan, part, OF_X), 0, 0))
-        of_w += sum_lanes(load(_size(arrays, plan, part, OF_W), 0, 0))
+    for task in range(plan.tasks):
+        of_x += sum_lanes(load(_size(arrays, plan, task, OF_X), 0, 0))
+        of_w += sum_lanes(load(_size(arrays, plan, task, OF_W), 0, 0))
     # |delta| = y_pred (1 - y_pred) 2 |y_pred - y| <= |y_pred - y| / 2, of whose squares C is the sum.
     of_delta = 0.5 * np.sqrt(cost * arrays.x.shape[0] * arrays.w.shape[1])
     largest = of_w + max(1.0, arrays.learning_rate, arrays.bias_rate) * of_x * of_delta

@@ -152,7 +152,7 @@ def copy_row(source, row, target, at):
 
 @kernel
 def copy(source, target):
-    """target = source, as far as that goes; neither is padded."""
+    """target = source, as far as that goes; neither is padded, and they lie apart."""
     for row in range(source.shape[0]):
         copy_row(source, row, target, row)
 
@@ -183,9 +183,10 @@ def follow(w, gradient, learning_rate, new_w):
     """
     columns = w.shape[1]
     left = columns % lanes(w)
+    alone = columns if left == 0 else columns - left - lanes(w)
     zero = other = fill(w, 0.0)  # while every number is finite: 0 * inf and 0 * nan are nan
     for row in range(w.shape[0]):
-        for column in range(0, columns - left if left == 0 else columns - left - lanes(w), lanes(w)):
+        for column in range(0, alone, lanes(w)):
             new = _followed(w, gradient, learning_rate, row, column)
             store(new_w, row, column, new)
             zero, other = multiply_add(new, 0.0, other), zero  # in turn: each waits for the one before it
@@ -195,9 +196,9 @@ def follow(w, gradient, learning_rate, new_w):
             store_some(new_w, row, 0, new, left)
             zero, other = multiply_add(new, 0.0, other), zero
         elif left > 0:
-            new = _followed(w, gradient, learning_rate, row, columns - left - lanes(w))
+            new = _followed(w, gradient, learning_rate, row, alone)
             last = _followed(w, gradient, learning_rate, row, columns - lanes(w))  # before any is written: they overlap
-            store(new_w, row, columns - left - lanes(w), new)
+            store(new_w, row, alone, new)
             store(new_w, row, columns - lanes(w), last)
             zero, other = multiply_add(new, 0.0, zero), multiply_add(last, 0.0, other)
     return sum_lanes(zero + other) == 0.0

@@ -2,14 +2,13 @@
 
 A step is a program: a table of phases, written by `fastbp.plan` from the shapes and carried out by `program`.
 
-ROWS, for few weights   Each shard of the rows goes through its panels, and each panel from x to the gradient while it
+ROWS                    Each shard of the rows goes through its panels, and each panel from x to the gradient while it
                         is in the level 2 cache, so that x is read from memory once. Every shard has its own gradient;
                         they are folded in their order. Of many outputs a task has a group, whose weights, gradient and
                         y_pred stay in that cache.
-ROWS and STRIPS, many   A thread cannot hold a copy of the weights in its cache, so all threads work on one stretch of
-                        rows. First its panels go forward to delta, then each strip of the one gradient takes in the
-                        stretch.
-OUTPUTS to GRADIENT     Few rows on many weights, as `few_rows` tells.
+ROWS and STRIPS         Where the weights of a group would not, all threads work on one stretch of rows. First its
+                        panels go forward to delta, then each strip of the one gradient takes in the stretch.
+OUTPUTS to GRADIENT     Few rows, as `few_rows` tells.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ class Arrays(NamedTuple):
     w: Any  # (inputs, outputs)
     b: Any  # (1, outputs)
     memory: Any  # (size,): the matrices of the plan
-    cost: Any  # (parts, lanes) float64
+    cost: Any  # (tasks, lanes) float64
     state: Any  # (FAILED + pieces,) int64
     desk: Any  # (team.FIRST + threads, 8) int64: where the tasks are given out
     costs: Any  # (steps,) or, with the last one, (steps + 1,) float64: costs[i] is the cost after i updates
@@ -93,11 +92,9 @@ class Plan(NamedTuple):
     b: int  # (2, outputs)
     gradient_t: int  # (shards * outputs, width)
     bias_gradient: int  # (parts * outputs, lanes), or on few rows (rows, lanes) for each worker
-    y_pred_t: (
-        int  # (outputs, stretch), or of a group (outputs, panel) for each worker; on few rows (parts * rows, width)
-    )
+    y_pred_t: int  # (outputs, stretch), or a group's (outputs, panel) by worker; on few rows (parts * rows, width)
     ones: int  # (1, rows)
-    sizes: int  # (parts * few_rows.SIZES, lanes)
+    sizes: int  # (tasks * few_rows.SIZES, lanes)
     # For each worker.
     x_t: int  # (inputs, stride)
     y_t: int  # of a group (outputs, panel)
@@ -164,10 +161,9 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
     part = task // plan.groups
     o, outputs = share(all_outputs, task % plan.groups, plan.groups, TILE_ROWS)
     rows_of_gradient = outputs if purpose > COST and plan.stretch == 0 else 0
-    gradients_t = matrix_at(memory, plan.gradient_t, plan.shards * all_outputs, plan.width)
-    gradient_t = block(gradients_t, part * all_outputs + o, 0, rows_of_gradient, plan.width)
-    bias_gradients = matrix_at(memory, plan.bias_gradient, plan.parts * all_outputs, plan.lanes)
-    bias_gradient = block(bias_gradients, part * all_outputs + o, 0, outputs, plan.lanes)
+    row_of_part = part * all_outputs + o
+    gradient_t = matrix_at(memory, plan.gradient_t + row_of_part * plan.width, rows_of_gradient, plan.width)
+    bias_gradient = matrix_at(memory, plan.bias_gradient + row_of_part * plan.lanes, outputs, plan.lanes)
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
     if first_row == 0:
         clear(cost)
@@ -268,7 +264,8 @@ def _follow(phase, arrays, plan, task):
 def _perform(program, index, task, worker, again, arrays, plan):
     phase, purpose = program[index, PHASE], program[index, PURPOSE]
     if phase == ROWS:
-        # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only.
+        # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only, and
+        # y of one group takes the place of another's.
         fresh = not again or plan.threads > 1 or plan.groups > 1 or arrays.x.shape[0] > plan.panel
         _rows(purpose, arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW], fresh)
     elif phase == STRIPS:

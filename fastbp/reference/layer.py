@@ -100,10 +100,10 @@ def backward(
     mean = contract.mean_of_bias(bias_reduction)
     w, b = contract.weights(w, b, updated=True)
     contract.apart(w, b, x=x, y_pred=y_pred, y=y)
-    rate = contract.rate(learning_rate, w.dtype)
     x = contract.rows_of_x(x, w)
     y_pred = contract.finite("y_pred", contract.rows_of_y("y_pred", y_pred, x, w))
     y = contract.rows_of_y("y", y, x, w)
+    rate = contract.rate(learning_rate, w.dtype)
     if not (np.isfinite(_cost(y_pred, y)) and _update(w, b, *_gradients(x, y_pred, y, mean), rate)):
         contract.diverged(0, x, y)
 
