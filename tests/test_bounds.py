@@ -87,9 +87,9 @@ with protected({side!r}) as memory:
 """
 READ = "print(sum_of_squares(short, long, total))"
 WRITE = "apply_sigmoid(long, result, False)"
-# Of 5 rows, 3 inputs and 2 outputs: what lies in the workspace behind or before the weights.
+# Of 500 rows, 3 inputs and 2 outputs: what lies in the workspace behind or before the weights.
 WORKSPACE = """
-    mine = call.take((layer.GRADIENTS, False, False, 5, 3, 2, np.dtype("float64"), 1))
+    mine = call.take((layer.GRADIENTS, False, False, 500, 3, 2, np.dtype("float64"), 1))
     {beside}
 """
 BEHIND = WORKSPACE.format(beside="mine.memory[mine.plan.w_t + 2 * 2 * mine.plan.width] = 1")
