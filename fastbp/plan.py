@@ -72,6 +72,7 @@ OUTER = 1.0 if REGISTER_BITS == 512 else 0.5
 DOTS, SUM, TILE_OF_SUMS = (1.0, 4.0, 30.0) if REGISTER_BITS == 512 else (0.57, 1.5, 13.0)
 # Cycles of a vector that is transposed: while a panel and its transpose lie in the level 1 cache, and beyond that. Of
 # 160 shapes from 8 to 784 inputs and 1 to 64 outputs on a Zen 3 the faster way is so taken, or one at most 6 % slower.
+# Those of 512 bits are a guess between these and what was measured there with a transposition that took thrice as long.
 TRANSPOSED, TRANSPOSED_BEYOND = (3.0, 5.0) if REGISTER_BITS == 512 else (1.5, 3.0)
 LEVEL_1 = 32 * 1024
 # Multiply-adds of a step below which a second thread does not pay: 200 x 64 -> 10 (370 000) in float32 takes 21 us on
