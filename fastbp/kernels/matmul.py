@@ -12,7 +12,7 @@ c is cut into tiles. A tile stays in registers while k runs over the columns of 
 
 from __future__ import annotations
 
-from fastbp.kernels.jit import kernel, pasted
+from fastbp.kernels.jit import inlined, kernel, pasted
 from fastbp.tiles.operations import (
     add_dots,
     add_dots_some,
@@ -29,7 +29,7 @@ from fastbp.tiles.operations import (
     store_tile,
     zero_tile,
 )
-from fastbp.tiles.registers import TILE_ROWS, TILE_VECTORS
+from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS, TILE_VECTORS
 
 # Vectors of a that `add_product_with_t` goes through at a time: with 512 bits 32 KiB, as the level 1 cache has.
 # 64 x 784 -> 10 in float64: 67000 cycles, and 75000 with all of a at a time.
@@ -42,11 +42,9 @@ def _outer_tile(height, vectors, take_in):
     """One tile of c += a b, for all k. `height` and `vectors` are known while compiling."""
 
     @pasted
-    def multiply(c, a, b, kept, row, column, ahead, at, pace):
+    def multiply(c, a, b, kept, row, column):
         tile = load_tile(c, row, column, height, vectors, kept)
         for k in range(b.shape[0]):
-            prefetch(ahead, at)
-            at += pace
             tile = take_in(tile, a, row, b, column, k)
         store_tile(c, row, column, tile)
 
@@ -58,15 +56,12 @@ def _dots_tile(height):
     vectors = max(TILE_VECTORS, LEAST_VECTORS // height)
 
     @pasted
-    def multiply(c, a, b, kept, row, column, ahead, at, pace):
+    def multiply(c, a, b, kept, row, column):
         tile = zero_tile(c, row, column, height, vectors)
         whole = b.shape[1] - b.shape[1] % lanes(b)
         for k in range(0, whole, lanes(b)):
-            prefetch(ahead, at)
-            at += pace
             tile = add_dots(tile, a, row, b, column, k)
         if whole < b.shape[1]:
-            prefetch(ahead, at)
             tile = add_dots_some(tile, a, row, b, column, whole)
         add_sums(c, row, column, tile)
 
@@ -78,19 +73,19 @@ def _tiles(tile_of):
     one, two, three, four, five, six = (tile_of(height) for height in range(1, 7))
 
     @pasted
-    def multiply(rows, c, a, b, kept, row, column, ahead, at, pace):
+    def multiply(rows, c, a, b, kept, row, column):
         if rows == 6:
-            six(c, a, b, kept, row, column, ahead, at, pace)
+            six(c, a, b, kept, row, column)
         elif rows == 5:
-            five(c, a, b, kept, row, column, ahead, at, pace)
+            five(c, a, b, kept, row, column)
         elif rows == 4:
-            four(c, a, b, kept, row, column, ahead, at, pace)
+            four(c, a, b, kept, row, column)
         elif rows == 3:
-            three(c, a, b, kept, row, column, ahead, at, pace)
+            three(c, a, b, kept, row, column)
         elif rows == 2:
-            two(c, a, b, kept, row, column, ahead, at, pace)
+            two(c, a, b, kept, row, column)
         else:
-            one(c, a, b, kept, row, column, ahead, at, pace)
+            one(c, a, b, kept, row, column)
 
     return multiply
 
@@ -106,6 +101,16 @@ _four_by_some = _outer_tile(4, 1, add_outer_some)
 # One row or two, as long as there are columns for it.
 _one_by_eight = _outer_tile(1, LEAST_VECTORS, add_outer)
 _two_by_four = _outer_tile(2, LEAST_VECTORS // 2, add_outer)
+
+
+@inlined
+def _ask(ahead, at, pace):
+    """Ask for what is needed next up to at + pace, in whole lines; where the next tile begins to ask."""
+    end = at + pace
+    while at < end:
+        prefetch(ahead, at)
+        at += 2 * LINE_VECTORS * lanes(ahead)  # as far as one `prefetch` goes
+    return at
 
 
 @pasted
@@ -125,42 +130,41 @@ def add_product_of_t(c, a, b, kept, ahead):
 
 @kernel
 def _add_product(c, a, b, kept, ahead):
-    height = c.shape[0]
-    depth, columns = b.shape
+    height, columns = c.shape[0], b.shape[1]
     width = TILE_VECTORS * lanes(b)
     wide = max(TILE_VECTORS, LEAST_VECTORS // height) * lanes(b)
     strips = -(-height // TILE_ROWS)
-    turns = strips * depth * (columns // wide + columns % wide // width + -(-(columns % width) // lanes(b)))
-    pace = -(-ahead.shape[1] // (turns * lanes(b))) * lanes(b)
+    tiles = strips * (columns // wide + columns % wide // width + -(-(columns % width) // lanes(b)))
+    pace = -(-ahead.shape[1] // tiles)
     at = 0
     column = 0
     while wide > width and column + wide <= columns:
+        at = _ask(ahead, at, pace)
         if height == 1:
-            _one_by_eight(c, a, b, kept, 0, column, ahead, at, pace)
+            _one_by_eight(c, a, b, kept, 0, column)
         elif TILE_VECTORS < 4:  # not compiled where it is as wide as any
-            _two_by_four(c, a, b, kept, 0, column, ahead, at, pace)
+            _two_by_four(c, a, b, kept, 0, column)
         column += wide
-        at += depth * pace
     while column + width <= columns:
         row = 0
         for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
             rows = -(-(height - row) // strip)
-            _outer(rows, c, a, b, kept, row, column, ahead, at, pace)
+            at = _ask(ahead, at, pace)
+            _outer(rows, c, a, b, kept, row, column)
             row += rows
-            at += depth * pace
         column += width
     while column < columns:
         left = columns - column
         for row in range(0, height, 6):
+            at = _ask(ahead, at, pace)
             if TILE_VECTORS > 2 and left >= 2 * lanes(b):  # not compiled where a tile is no wider
-                _six_by_two(c, a, b, kept, row, column, ahead, at, pace)
+                _six_by_two(c, a, b, kept, row, column)
             elif left >= lanes(b):
-                _six_by_one(c, a, b, kept, row, column, ahead, at, pace)
+                _six_by_one(c, a, b, kept, row, column)
             elif height - row > 4:
-                _six_by_some(c, a, b, kept, row, column, ahead, at, pace)
+                _six_by_some(c, a, b, kept, row, column)
             else:
-                _four_by_some(c, a, b, kept, row, column, ahead, at, pace)
-            at += depth * pace
+                _four_by_some(c, a, b, kept, row, column)
         column += 2 * lanes(b) if TILE_VECTORS > 2 and left >= 2 * lanes(b) else lanes(b)
 
 
@@ -175,8 +179,7 @@ def add_product_with_t(c, a, b, ahead):
     columns, depth = b.shape
     strips = -(-height // TILE_ROWS)
     span = max(KEPT_IN_CACHE // height, 1) * lanes(b)
-    turns = strips * -(-columns // width) * -(-depth // lanes(b))
-    pace = -(-ahead.shape[1] // (turns * lanes(b))) * lanes(b)
+    pace = -(-ahead.shape[1] // (strips * -(-columns // width) * -(-depth // span)))
     at = 0
     for k in range(0, depth, span):
         some = min(span, depth - k)
@@ -185,6 +188,6 @@ def add_product_with_t(c, a, b, ahead):
             row = 0
             for strip in range(strips, 0, -1):
                 rows = -(-(height - row) // strip)
-                _dots(rows, c, some_of_a, some_of_b, 1, row, column, ahead, at, pace)
+                at = _ask(ahead, at, pace)
+                _dots(rows, c, some_of_a, some_of_b, 1, row, column)
                 row += rows
-                at += -(-some // lanes(b)) * pace
