@@ -15,7 +15,6 @@ import fastbp
 from fastbp.kernels import elementwise, network, schedule, tiny
 from fastbp.kernels.jit import Entry
 from fastbp.plan import PAGE, plan_for
-from fastbp.tiles.registers import CACHE_LINE
 
 PACKAGE = Path(fastbp.__file__).parent
 
@@ -78,8 +77,8 @@ def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
         for threads in (1, 2, 16):
             plan = plan_for(10_000_000, inputs, outputs, np.dtype("float32"), threads, forward=False, followed=True)
             weights = outputs * plan.width
-            of_thread = inputs * plan.stride + (2 * outputs + plan.packed) * plan.panel + 6 * PAGE // 4
-            assert plan.stride <= plan.panel + CACHE_LINE // 4
+            of_thread = (inputs + 2 * outputs + plan.packed) * plan.panel + 6 * PAGE // 4
+            assert plan.tile <= plan.panel
             assert plan.packed * 4 in (0, 256)
             shared = (2 + plan.shards) * weights + plan.parts * outputs * plan.lanes + 2 * outputs + 6 * PAGE // 4
             assert plan.size <= shared + plan.threads * of_thread

@@ -71,7 +71,7 @@ class Plan(NamedTuple):
 
     threads: int
     panel: int  # rows that go forward together
-    stride: int  # from row to row of x_t: a panel, and what keeps rows out of the same cache sets
+    tile: int  # rows in a strip of x_t
     parts: int  # of the rows: shards, or the panels of a stretch; on few rows, of the inputs
     groups: int  # of the outputs
     tasks: int  # parts * groups
@@ -96,7 +96,7 @@ class Plan(NamedTuple):
     ones: int  # (1, rows)
     sizes: int  # (tasks * few_rows.SIZES, lanes)
     # For each worker.
-    x_t: int  # (inputs, stride)
+    x_t: int  # (inputs, tile), for each strip of a panel
     y_t: int  # of a group (outputs, panel)
     strip: int  # (stretch, panel), (panel, packed), or on few rows (few, columns)
 
@@ -127,10 +127,15 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
         if plan.direct:
             add_product_with_t(y_pred_t, w_t, x, ahead)
         else:
-            x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.stride)
-            if fresh:
-                transpose(x, block(x_t, 0, 0, inputs, rows))
-            add_product(y_pred_t, w_t, block(x_t, 0, 0, inputs, rows), 1, ahead)
+            of_row = ahead.shape[1] // rows
+            for at in range(0, rows, plan.tile):
+                some = min(plan.tile, rows - at)
+                x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker + at * inputs, inputs, plan.tile)
+                x_t = block(x_t, 0, 0, inputs, some)
+                if fresh:
+                    transpose(block(x, at, 0, some, inputs), x_t)
+                some_ahead = block(ahead, 0, at * of_row, 1, some * of_row)
+                add_product(block(y_pred_t, 0, at, outputs, some), w_t, x_t, 1, some_ahead)
     if fresh and purpose != FORWARD:
         transpose(block(arrays.y, row, o, rows, outputs), y_t)
     to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient)
@@ -201,17 +206,17 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
     inputs, outputs = arrays.w.shape
     memory = arrays.memory
     rows = last_row - first_row
-    column = task * plan.panel
-    strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.panel)
-    strip = block(strip, 0, 0, rows, min(plan.panel, inputs - column))
-    copy(block(arrays.x, first_row, column, strip.shape[0], strip.shape[1]), strip)
-    columns = plan.panel if column + plan.panel < inputs else plan.width - column  # the last one has the padding too
+    delta_t = block(matrix_at(memory, plan.y_pred_t, outputs, plan.stretch), 0, 0, outputs, rows)
     gradient_t = matrix_at(memory, plan.gradient_t, outputs, plan.width)
-    gradient_t = block(gradient_t, 0, column, outputs, columns)
+    strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.tile)
+    last = task * plan.panel + plan.panel if (task + 1) * plan.panel < inputs else plan.width  # with the padding
     if first_row == 0:
-        clear(gradient_t)
-    delta_t = matrix_at(memory, plan.y_pred_t, outputs, plan.stretch)
-    add_product(gradient_t, block(delta_t, 0, 0, outputs, rows), strip, 1, block(strip, 0, 0, 1, 0))
+        clear(block(gradient_t, 0, task * plan.panel, outputs, last - task * plan.panel))
+    for column in range(task * plan.panel, min(last, inputs), plan.tile):
+        columns = min(plan.tile, inputs - column)
+        some = block(strip, 0, 0, rows, columns)
+        copy(block(arrays.x, first_row, column, rows, columns), some)
+        add_product(block(gradient_t, 0, column, outputs, columns), delta_t, some, 1, block(some, 0, 0, 1, 0))
 
 
 @inlined
