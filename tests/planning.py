@@ -18,14 +18,16 @@ _FEW_ROWS = {
     "STREAM_VECTORS": 4,
 }
 _MANY_ROWS = {"few_is_faster": lambda *_: False, "WORK_OF_SHARD": 1}
+_STRIPS = {"LEVEL_1": 0, "direct_cycles": lambda *_: float("inf")}
 _GROUPS = {"LEAST_OF_GROUP": 6, "GROUP_BYTES": 1}
 
-# Few inputs at a time, or small shards of the rows, or small groups of the outputs: in as many tasks as there can be,
-# and for all threads.
+# Few inputs at a time, or small shards of the rows, and these transposed in strips, or small groups of the outputs: in
+# as many tasks as there can be, and for all threads.
 WAYS = {
     "as it comes": {},
     "few rows": _FEW_ROWS | _NOT_TINY,
     "many rows": _MANY_ROWS | _NOT_TINY,
+    "strips": _MANY_ROWS | _STRIPS | _NOT_TINY,
     "groups": _MANY_ROWS | _GROUPS | _NOT_TINY,
 }
 

@@ -308,7 +308,7 @@ def test_no_shape_leaves_a_residue_out(engine, dtype, layer, rows):
 
 @pytest.mark.jit_only
 @pytest.mark.parametrize("rows", SIZES)
-@pytest.mark.parametrize("way", ["many rows", "groups"])
+@pytest.mark.parametrize("way", ["many rows", "strips", "groups"])
 def test_no_shape_leaves_a_residue_out_where_rows_are_many(dtype, layer, way, rows):
     with gone_through(way):
         for shape in residues(SIZES, rows):

@@ -18,6 +18,7 @@ from fastbp.kernels.network import GROUPS
 from fastbp.kernels.program import TASKS
 from fastbp.networks.plan import TRAIN, work_for
 from fastbp.plan import MOST_TASKS
+from fastbp.tiles.registers import REGISTER_BITS, TILE_VECTORS, lanes_of
 
 matplotlib.use("Agg")
 
@@ -31,6 +32,8 @@ CASES = {
     "layer by layer": ([300, 128, 10], 500, 32, {"loss": "cross_entropy"}, fastbp.SGD(learning_rate=0.1)),
     "ragged layers": ([301, 129, 65, 11], 203, 67, {"activation": "relu"}, fastbp.AdamW()),
     "clipped layers": ([300, 128, 10], 500, 64, {"loss": "cross_entropy"}, fastbp.Adam(clip_norm=0.5)),
+    "strips": ([305, 140, 31, 3], 310, 150, {"activation": "tanh"}, fastbp.Adam()),
+    "strips of shards": ([403, 20, 9], 1530, None, {"loss": "binary_cross_entropy"}, fastbp.SGD(clip_norm=0.5)),
     "stretches": (
         [200, 300, 20],
         3000,
@@ -105,8 +108,21 @@ def test_the_cases_take_every_way_through_the_kernels():
         "layer by layer": (True, True, False, False, False),
         "ragged layers": (True, True, False, False, True),
         "clipped layers": (True, False, False, False, True),
+        "strips": (True, True, False, False, True),
+        "strips of shards": (False, False, True, False, False),
         "stretches": (True, False, False, True, True),
     }
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["strips", "strips of shards"])
+def test_large_panels_lie_in_strips(name, dtype):
+    sizes, rows, batch, _, _ = CASES[name]
+    plan = work_for(made(sizes, dtype).architecture, batch or rows, sizes[-1], 2, TRAIN).plan
+    tile = TILE_VECTORS * lanes_of(np.dtype(dtype).itemsize)
+    assert (plan.tile == tile) == (plan.panel > 2 * tile)
+    assert plan.tile == tile or REGISTER_BITS == 512
+    assert sizes[0] % tile > 0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -13,6 +13,8 @@ through these operations; all that they hold, they hold transposed, the rows of 
 The bias is the weight of an input that is always 1: parameters of a layer are (outputs, width), where column `inputs`
 is the bias, and the columns behind it, up to whole vectors, stay 0.
 
+What a tile of a product takes in lies in `strips`. Only delta^T, whose numbers are taken one by one, does not.
+
 Before, the rows of the batch are gathered: by every worker for itself, when it needs them first. They would come slower
 from another core: 784-128-10 in batches of 32 took 101 us on two threads, and 83 so.
 
@@ -29,7 +31,7 @@ import numpy as np
 
 from fastbp.kernels.activations import activate, times_slope
 from fastbp.kernels.jit import example_matrices, inlined, kernel
-from fastbp.kernels.layer import clear, copy_row, fold, transpose
+from fastbp.kernels.layer import clear, fold, transpose
 from fastbp.kernels.losses import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -39,6 +41,7 @@ from fastbp.kernels.losses import (
 )
 from fastbp.kernels.matmul import add_product, add_product_of_t
 from fastbp.kernels.program import TASKS, runner, share
+from fastbp.kernels.strips import Strips, gather_rows, strip_at, transpose_into, transpose_strips
 from fastbp.kernels.updates import SCALE, update
 from fastbp.tiles.operations import (
     add_products,
@@ -48,15 +51,10 @@ from fastbp.tiles.operations import (
     lanes,
     load,
     matrix_at,
-    prefetch,
     store,
     sum_lanes,
 )
-from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS
-
-# Of each row that is gathered next, at most: 512 bytes. The processor foresees the rest. An epoch of 8-16-16-1 in
-# batches of 32 took 1.05 times as long without, one of 784-128-10 1.03 times.
-PREFETCHES = 4
+from fastbp.tiles.registers import TILE_ROWS
 
 # The operations.
 FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(8)
@@ -113,6 +111,7 @@ class Plan(NamedTuple):
     batch: int  # rows of a batch; the last one of a call may have less
     panel: int  # rows that go through the operations together
     stride: int  # from row to row of what is held transposed: a panel, and what keeps rows out of the same cache sets
+    tile: int  # columns of a strip
     parts: int  # shards of a batch, each with a gradient of its own
     fused: int  # columns of the gradient that are computed and at once followed; 0 if all are computed before
     strip: int  # elements of such columns, for each worker
@@ -124,7 +123,7 @@ class Plan(NamedTuple):
     size: int  # of the parameters
     worker: int  # elements from the memory of one worker to that of the next
     shared: int  # 1 if workers share all of a panel but what they have gathered
-    # Where matrices of what is gathered start in memory.
+    # Where matrices of what is gathered start in memory, these too in strips.
     y: int  # (panel, targets)
     y_t: int  # (targets, stride)
     weight: int  # (1, panel)
@@ -141,48 +140,55 @@ def add_square_of(matrix, total):
     store(total, 0, 0, squares)
 
 
-@kernel
-def gather_rows(source, order, at, target, distance):
-    """target = the rows order[at], order[at + 1] ... of the source; at, at + 1 ... where there is no order.
+@inlined
+def _input_t(arrays, plan, layer, base):
+    """INPUT_T of a layer, (inputs + 1, stride). `base` is where the worker's own matrices begin, as in the following.
 
-    Rows that stand `distance` later in the order are asked for meanwhile: the processor cannot foresee them.
+    Its last row are ones: the input that has the bias as its weight.
     """
-    step = 2 * LINE_VECTORS * lanes(source)  # as far as one `prefetch` goes
-    for row in range(target.shape[0]):
-        copy_row(source, order[at + row] if order.shape[0] > 0 else at + row, target, row)
-        later = at + row + distance
-        if later < order.shape[0]:
-            row_ahead = block(source, order[later], 0, 1, source.shape[1])
-            for column in range(0, min(PREFETCHES * step, source.shape[1]), step):
-                prefetch(row_ahead, column)
+    start = base + arrays.layers[layer, INPUT_T]
+    return Strips(arrays.memory, start, arrays.layers[layer, INPUTS] + 1, plan.stride, plan.tile)
 
 
-@kernel
-def output_of(memory, layers, layer, field, base, stride, columns):
-    """OUTPUT_T or DELTA_T of a layer, (outputs, columns); `base` is where the worker's own matrices begin."""
-    outputs = layers[layer, OUTPUTS]
-    return block(matrix_at(memory, base + layers[layer, field], outputs, stride), 0, 0, outputs, columns)
+@inlined
+def _input(arrays, plan, layer, base):
+    """INPUT of a layer, (panel, width)."""
+    return Strips(arrays.memory, base + arrays.layers[layer, INPUT], plan.panel, arrays.layers[layer, WIDTH], plan.tile)
+
+
+@inlined
+def _output_t(arrays, plan, layer, base, column, columns):
+    """Some columns of OUTPUT_T of a layer, (outputs, columns), the INPUT_T of the next one: they are in one strip."""
+    outputs = arrays.layers[layer, OUTPUTS]
+    output_t = Strips(arrays.memory, base + arrays.layers[layer, OUTPUT_T], outputs + 1, plan.stride, plan.tile)
+    return block(strip_at(output_t, column), 0, 0, outputs, columns)
+
+
+@inlined
+def _delta_t(arrays, plan, layer, base, column, columns):
+    """Some columns of DELTA_T of a layer, (outputs, columns)."""
+    outputs = arrays.layers[layer, OUTPUTS]
+    delta_t = matrix_at(arrays.memory, base + arrays.layers[layer, DELTA_T], outputs, plan.stride)
+    return block(delta_t, 0, column, outputs, columns)
 
 
 @inlined
 def _gather(arrays, plan, base, at, rows, of_batch):
     """The rows of a panel: x, y and what a row counts for. `at` is where the panel begins in the rows of the call."""
-    inputs, width, targets = arrays.layers[0, INPUTS], arrays.layers[0, WIDTH], arrays.y.shape[1]
-    x = block(matrix_at(arrays.memory, base + arrays.layers[0, INPUT], plan.panel, width), 0, 0, rows, inputs)
-    y = matrix_at(arrays.memory, base + plan.y, rows, targets)
-    gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), arrays.order, at, x, plan.batch)
-    gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), arrays.order, at, y, plan.batch)
-    x_t = matrix_at(arrays.memory, base + arrays.layers[0, INPUT_T], inputs, plan.stride)
-    y_t = matrix_at(arrays.memory, base + plan.y_t, targets, plan.stride)
-    transpose(x, block(x_t, 0, 0, inputs, rows))
-    transpose(y, block(y_t, 0, 0, targets, rows))
-    weight = matrix_at(arrays.memory, base + plan.weight, 1, plan.panel)
-    for row in range(0, rows, lanes(x)):
-        store(weight, 0, row, keep(fill(x, 1.0 / of_batch), rows - row))
+    memory, order = arrays.memory, arrays.order
+    inputs, targets = arrays.layers[0, INPUTS], arrays.y.shape[1]
+    input_, y = _input(arrays, plan, 0, base), Strips(memory, base + plan.y, plan.panel, targets, plan.tile)
+    gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), order, at, rows, input_, plan.batch)
+    gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), order, at, rows, y, plan.batch)
+    transpose_strips(input_, rows, inputs, _input_t(arrays, plan, 0, base))
+    transpose_strips(y, rows, targets, Strips(memory, base + plan.y_t, targets, plan.stride, plan.tile))
+    weight = matrix_at(memory, base + plan.weight, 1, plan.panel)
+    for row in range(0, rows, lanes(weight)):
+        store(weight, 0, row, keep(fill(weight, 1.0 / of_batch), rows - row))
     if arrays.sample_weight.shape[0] > 0:
         for row in range(rows):
-            source = arrays.order[at + row] if arrays.order.shape[0] > 0 else at + row
-            arrays.memory[base + plan.weight + row] *= arrays.sample_weight[source]
+            source = order[at + row] if order.shape[0] > 0 else at + row
+            memory[base + plan.weight + row] *= arrays.sample_weight[source]
 
 
 @inlined
@@ -191,17 +197,23 @@ def _loss(arrays, plan, layer, own, base, part, columns, fresh):
     cost = block(arrays.cost, part, 0, 1, arrays.cost.shape[1])
     if fresh:
         clear(cost)
-    output_t = output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.stride, columns)
-    delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.stride, columns)
-    y_t = matrix_at(arrays.memory, own + plan.y_t, arrays.y.shape[1], plan.stride)
-    weight = matrix_at(arrays.memory, own + plan.weight, 1, plan.panel)
-    if plan.loss == CROSS_ENTROPY:
-        cross_entropy(output_t, y_t, plan.labels, weight, delta_t, cost)
-    elif plan.loss == BINARY_CROSS_ENTROPY:
-        binary_cross_entropy(output_t, y_t, weight, delta_t, cost)
-    else:
-        squared_error(output_t, y_t, weight, delta_t, cost)
-        times_slope(arrays.layers[layer, ACTIVATION], output_t, delta_t)
+    targets = arrays.y.shape[1]
+    column = 0
+    while column < columns:
+        some = min(plan.tile, columns - column)
+        output_t = _output_t(arrays, plan, layer, base, column, some)
+        delta_t = _delta_t(arrays, plan, layer, base, column, some)
+        y_t = Strips(arrays.memory, own + plan.y_t, targets, plan.stride, plan.tile)
+        y_t = block(strip_at(y_t, column), 0, 0, targets, some)
+        weight = block(matrix_at(arrays.memory, own + plan.weight, 1, plan.panel), 0, column, 1, some)
+        if plan.loss == CROSS_ENTROPY:
+            cross_entropy(output_t, y_t, plan.labels, weight, delta_t, cost)
+        elif plan.loss == BINARY_CROSS_ENTROPY:
+            binary_cross_entropy(output_t, y_t, weight, delta_t, cost)
+        else:
+            squared_error(output_t, y_t, weight, delta_t, cost)
+            times_slope(arrays.layers[layer, ACTIVATION], output_t, delta_t)
+        column += some
 
 
 @inlined
@@ -209,19 +221,32 @@ def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
     """Some outputs of a layer, and once more as the next one's input."""
     inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
-    start = arrays.layers[layer, INPUT_T] + (own if layer == 0 else base)
-    input_t = matrix_at(arrays.memory, start, inputs + 1, plan.stride)
-    output_t = block(
-        output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.stride, columns), o, 0, count, columns
-    )
-    nothing = block(output_t, 0, 0, 1, 0)
-    add_product(output_t, block(w_t, 0, 0, count, inputs + 1), block(input_t, 0, 0, inputs + 1, columns), 0, nothing)
-    activate(arrays.layers[layer, ACTIVATION], output_t)
-    if plan.training and layer + 1 < arrays.layers.shape[0]:
-        output = matrix_at(
-            arrays.memory, base + arrays.layers[layer + 1, INPUT], plan.panel, arrays.layers[layer + 1, WIDTH]
-        )
-        transpose(block(output_t, 0, 0, count, rows), block(output, 0, o, rows, count))
+    w_t = block(w_t, 0, 0, count, inputs + 1)
+    input_t = _input_t(arrays, plan, layer, own if layer == 0 else base)
+    column = 0
+    while column < columns:
+        some = min(plan.tile, columns - column)
+        strip_t = block(strip_at(input_t, column), 0, 0, inputs + 1, some)
+        output_t = block(_output_t(arrays, plan, layer, base, column, some), o, 0, count, some)
+        add_product(output_t, w_t, strip_t, 0, block(output_t, 0, 0, 1, 0))
+        activate(arrays.layers[layer, ACTIVATION], output_t)
+        if plan.training and layer + 1 < arrays.layers.shape[0]:
+            output_t = block(output_t, 0, 0, count, min(some, rows - column))
+            transpose_into(output_t, _input(arrays, plan, layer + 1, base), column, o)
+        column += some
+
+
+@inlined
+def _output(arrays, plan, layer, base, o, count, at, rows, columns):
+    """The outputs of the last layer, as the caller wants them."""
+    row = 0
+    while row < columns:
+        some = min(plan.tile, columns - row)
+        output_t = block(_output_t(arrays, plan, layer, base, row, some), o, 0, count, some)
+        activate(arrays.layers[layer, LAST_ACTIVATION], output_t)
+        some_rows = min(some, rows - row)
+        transpose(block(output_t, 0, 0, count, some_rows), block(arrays.y_pred, at + row, o, some_rows, count))
+        row += some
 
 
 @inlined
@@ -229,15 +254,16 @@ def _back(arrays, plan, layer, base, k, count, columns):
     """delta^T of some inputs of a layer, which are outputs of the one before."""
     outputs, width = arrays.layers[layer, OUTPUTS], arrays.layers[layer, WIDTH]
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS], outputs, width)
-    delta_t = output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.stride, columns)
-    target = block(
-        output_of(arrays.memory, arrays.layers, layer - 1, DELTA_T, base, plan.stride, columns), k, 0, count, columns
-    )
-    output_t = block(
-        output_of(arrays.memory, arrays.layers, layer - 1, OUTPUT_T, base, plan.stride, columns), k, 0, count, columns
-    )
-    add_product_of_t(target, block(w_t, 0, k, outputs, count), delta_t, 0, block(delta_t, 0, 0, 1, 0))
-    times_slope(arrays.layers[layer - 1, ACTIVATION], output_t, target)
+    w_t = block(w_t, 0, k, outputs, count)
+    column = 0
+    while column < columns:
+        some = min(plan.tile, columns - column)
+        delta_t = _delta_t(arrays, plan, layer, base, column, some)
+        target = block(_delta_t(arrays, plan, layer - 1, base, column, some), k, 0, count, some)
+        output_t = block(_output_t(arrays, plan, layer - 1, base, column, some), k, 0, count, some)
+        add_product_of_t(target, w_t, delta_t, 0, block(delta_t, 0, 0, 1, 0))
+        times_slope(arrays.layers[layer - 1, ACTIVATION], output_t, target)
+        column += some
 
 
 @inlined
@@ -258,20 +284,23 @@ def _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fres
     """dC/dw^T of some outputs; where that is all of the batch, strip by strip of it, which is followed at once."""
     width = arrays.layers[layer, WIDTH]
     start = arrays.layers[layer, PARAMETERS] + o * width
-    delta_t = block(output_of(arrays.memory, arrays.layers, layer, DELTA_T, base, plan.stride, rows), o, 0, count, rows)
-    first = arrays.layers[layer, INPUT] + (own if layer == 0 else base)
-    input_ = matrix_at(arrays.memory, first, plan.panel, width)
-    step = plan.fused if plan.fused > 0 else width
-    for column in range(0, width, step):
+    delta_t = block(_delta_t(arrays, plan, layer, base, 0, rows), o, 0, count, rows)
+    input_ = _input(arrays, plan, layer, own if layer == 0 else base)
+    step = plan.fused if plan.fused > 0 else plan.tile
+    column = 0
+    while column < width:
         columns = min(step, width - column)
         if plan.fused > 0:
             target = matrix_at(arrays.gradient, worker * plan.strip, count, columns)
         else:
             target = matrix_at(arrays.gradient, part * plan.size + start, count, width)
-        some = block(input_, 0, column, rows, columns)
+            target = block(target, 0, column, count, columns)
+        start_of_strip = column if plan.tile < width else 0
+        some = block(strip_at(input_, start_of_strip), 0, column - start_of_strip, rows, columns)
         add_product(target, delta_t, some, 0 if fresh else 1, block(target, 0, 0, 1, 0))
         if plan.fused > 0:
             _follow(arrays, plan, start, count, width, column, columns, target)
+        column += columns
 
 
 @inlined
@@ -316,11 +345,7 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
     elif kind == FORWARD:
         _forward(arrays, plan, layer, own, base, o, count, rows, columns)
     elif kind == OUTPUT:
-        output_t = block(
-            output_of(arrays.memory, arrays.layers, layer, OUTPUT_T, base, plan.stride, columns), o, 0, count, columns
-        )
-        activate(arrays.layers[layer, LAST_ACTIVATION], output_t)
-        transpose(block(output_t, 0, 0, count, rows), block(arrays.y_pred, at + row, o, rows, count))
+        _output(arrays, plan, layer, base, o, count, at + row, rows, columns)
     elif kind == GRADIENT:
         _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fresh)
     elif kind in (FOLD, FOLD_WITH_NORM):

@@ -35,6 +35,7 @@ from fastbp.kernels.layer import (
 )
 from fastbp.kernels.matmul import add_product, add_product_with_t
 from fastbp.kernels.program import TASKS, runner, share
+from fastbp.kernels.strips import Strips, strip_at
 from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
 from fastbp.tiles.registers import TILE_ROWS
 
@@ -96,7 +97,7 @@ class Plan(NamedTuple):
     ones: int  # (1, rows)
     sizes: int  # (tasks * few_rows.SIZES, lanes)
     # For each worker.
-    x_t: int  # (inputs, tile), for each strip of a panel
+    x_t: int  # (inputs, panel), in strips
     y_t: int  # of a group (outputs, panel)
     strip: int  # (stretch, panel), (panel, packed), or on few rows (few, columns)
 
@@ -127,15 +128,15 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
         if plan.direct:
             add_product_with_t(y_pred_t, w_t, x, ahead)
         else:
+            x_t = Strips(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel, plan.tile)
             of_row = ahead.shape[1] // rows
             for at in range(0, rows, plan.tile):
                 some = min(plan.tile, rows - at)
-                x_t = matrix_at(arrays.memory, plan.x_t + worker * plan.worker + at * inputs, inputs, plan.tile)
-                x_t = block(x_t, 0, 0, inputs, some)
+                strip_t = block(strip_at(x_t, at), 0, 0, inputs, some)
                 if fresh:
-                    transpose(block(x, at, 0, some, inputs), x_t)
+                    transpose(block(x, at, 0, some, inputs), strip_t)
                 some_ahead = block(ahead, 0, at * of_row, 1, some * of_row)
-                add_product(block(y_pred_t, 0, at, outputs, some), w_t, x_t, 1, some_ahead)
+                add_product(block(y_pred_t, 0, at, outputs, some), w_t, strip_t, 1, some_ahead)
     if fresh and purpose != FORWARD:
         transpose(block(arrays.y, row, o, rows, outputs), y_t)
     to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient)

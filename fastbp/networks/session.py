@@ -75,12 +75,11 @@ class Session:
         for worker in range(plan.threads):  # the bias is the weight of an input that is always 1
             for number, layer in enumerate(work.layers):
                 base = 0 if plan.shared and number > 0 else worker * plan.worker
-                start = base + layer[INPUT_T] + layer[INPUTS] * plan.stride
-                self._memory[start : start + plan.panel] = 1
+                inputs = layer[INPUTS]
+                self._strips(base + layer[INPUT_T], inputs + 1, plan.stride)[:, inputs] = 1
                 if layer[INPUT] >= 0:
-                    start = base + layer[INPUT]
-                    rows = self._memory[start : start + plan.panel * layer[WIDTH]].reshape(plan.panel, layer[WIDTH])
-                    rows[:, layer[INPUTS]] = 1
+                    rows = self._strips(base + layer[INPUT], plan.panel, layer[WIDTH])
+                    rows[inputs // rows.shape[2], :, inputs % rows.shape[2]] = 1
         lanes = lanes_of(8)
         self._gradient = aligned(work.gradient, dtype)
         self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
@@ -93,6 +92,12 @@ class Session:
         self._none = np.empty(0, dtype)
         self._numbers = np.zeros((1, updates.NUMBERS), dtype)
         self._lines_at_once = max(1, int(CALL_SECONDS * SLOWEST * work.body / (work.cost + 1)))
+
+    def _strips(self, start: int, rows: int, columns: int) -> FloatArray:
+        """A matrix (rows, columns) in the memory, as its strips (strips, rows, tile)."""
+        tile = min(self._work.plan.tile, columns)
+        strips = -(-columns // tile)
+        return self._memory[start : start + strips * rows * tile].reshape(strips, rows, tile)
 
     @property
     def gradient(self) -> FloatArray:
