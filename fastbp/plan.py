@@ -28,6 +28,10 @@ WIDE_BYTES = 256 * 1024
 WORK_OF_SHARD = 250_000
 MOST_SHARDS = 32
 STRETCH_PANELS = 16
+# An x of more bytes comes from memory, panel by panel: the next one is asked for while one is worked on, or 60000 x 784
+# -> 10 would take 1.4 times as long. Less stays in a level 3 cache, whose lines come as fast unasked: to ask for them
+# cost 78125 x 64 -> 2, 20 MB, a fifth.
+FAR_BYTES = 20 * 1024 * 1024
 # Many outputs are gone through in groups, so that these bytes of y_pred and y of a panel, and of weights and gradients,
 # stay in the level 2 cache. x is transposed for each group again, which so many outputs outweigh. 1442 x 68 -> 1565 in
 # float64 took 19.3 ms on two threads of a Zen 3, all outputs of a stretch at a time, and 11.0 in groups.
@@ -278,7 +282,8 @@ def _plan_of_many_rows(
     (shared if wide else own)["y_pred_t"] = of_group * (stretch or panel)
     cut = {"panel": panel, "tile": tile, "stretch": stretch, "parts": parts, "groups": groups, "shards": shards}
     cut |= {"pieces": pieces, "direct": int(direct), "packed": packed, "width": width, "lanes": lanes}
-    return _plan(shared, own, dtype, threads=workers, **cut)
+    far = rows * inputs * dtype.itemsize > FAR_BYTES
+    return _plan(shared, own, dtype, threads=workers, far=int(far), **cut)
 
 
 def _plan(shared: dict[str, int], own: dict[str, int], dtype: np.dtype[Any], **cut: int) -> Plan:

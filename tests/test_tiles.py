@@ -120,9 +120,9 @@ def _exponents(a, out, count):
 
 
 def _prefetches(a, out, count):
-    op.prefetch(a, 0)
-    op.prefetch(a, 1 << 30)
-    op.prefetch(a, -(1 << 40))
+    op.prefetch(a, 0, 1)
+    op.prefetch(a, 1 << 30, 2)
+    op.prefetch(a, -(1 << 40), 4)
 
 
 CASES = {

@@ -12,7 +12,7 @@ c is cut into tiles. A tile stays in registers while k runs over the columns of 
 
 from __future__ import annotations
 
-from fastbp.kernels.jit import inlined, kernel, pasted
+from fastbp.kernels.jit import kernel, pasted
 from fastbp.tiles.operations import (
     add_dots,
     add_dots_some,
@@ -40,11 +40,15 @@ LEAST_VECTORS = 8
 
 def _outer_tile(height, vectors, take_in):
     """One tile of c += a b, for all k. `height` and `vectors` are known while compiling."""
+    lines = _lines_of(vectors)
 
     @pasted
-    def multiply(c, a, b, kept, row, column):
+    def multiply(c, a, b, kept, row, column, ahead, at, pace):
         tile = load_tile(c, row, column, height, vectors, kept)
+        step = -(-pace // b.shape[0])
         for k in range(b.shape[0]):
+            prefetch(ahead, at, lines)
+            at += step
             tile = take_in(tile, a, row, b, column, k)
         store_tile(c, row, column, tile)
 
@@ -54,12 +58,16 @@ def _outer_tile(height, vectors, take_in):
 def _dots_tile(height):
     """One tile of c += a b^T, for all k: the rest of the rows, less than a vector, has masks and is by itself."""
     vectors = max(TILE_VECTORS, LEAST_VECTORS // height)
+    lines = _lines_of(vectors)
 
     @pasted
-    def multiply(c, a, b, kept, row, column):
+    def multiply(c, a, b, kept, row, column, ahead, at, pace):
         tile = zero_tile(c, row, column, height, vectors)
         whole = b.shape[1] - b.shape[1] % lanes(b)
+        step = -(-pace * lanes(b) // b.shape[1])
         for k in range(0, whole, lanes(b)):
+            prefetch(ahead, at, lines)
+            at += step
             tile = add_dots(tile, a, row, b, column, k)
         if whole < b.shape[1]:
             tile = add_dots_some(tile, a, row, b, column, whole)
@@ -68,24 +76,29 @@ def _dots_tile(height):
     return multiply
 
 
+def _lines_of(vectors):
+    """Lines that a tile asks for in each turn of its loop: half as much as it takes in, since two products ask."""
+    return max(1, vectors // (2 * LINE_VECTORS))
+
+
 def _tiles(tile_of):
     """multiply(rows, ...): one tile of 1 ... 6 rows. Tiles live in registers, so each height has code."""
     one, two, three, four, five, six = (tile_of(height) for height in range(1, 7))
 
     @pasted
-    def multiply(rows, c, a, b, kept, row, column):
+    def multiply(rows, c, a, b, kept, row, column, ahead, at, pace):
         if rows == 6:
-            six(c, a, b, kept, row, column)
+            six(c, a, b, kept, row, column, ahead, at, pace)
         elif rows == 5:
-            five(c, a, b, kept, row, column)
+            five(c, a, b, kept, row, column, ahead, at, pace)
         elif rows == 4:
-            four(c, a, b, kept, row, column)
+            four(c, a, b, kept, row, column, ahead, at, pace)
         elif rows == 3:
-            three(c, a, b, kept, row, column)
+            three(c, a, b, kept, row, column, ahead, at, pace)
         elif rows == 2:
-            two(c, a, b, kept, row, column)
+            two(c, a, b, kept, row, column, ahead, at, pace)
         else:
-            one(c, a, b, kept, row, column)
+            one(c, a, b, kept, row, column, ahead, at, pace)
 
     return multiply
 
@@ -101,16 +114,6 @@ _four_by_some = _outer_tile(4, 1, add_outer_some)
 # One row or two, as long as there are columns for it.
 _one_by_eight = _outer_tile(1, LEAST_VECTORS, add_outer)
 _two_by_four = _outer_tile(2, LEAST_VECTORS // 2, add_outer)
-
-
-@inlined
-def _ask(ahead, at, pace):
-    """Ask for what is needed next up to at + pace, in whole lines; where the next tile begins to ask."""
-    end = at + pace
-    while at < end:
-        prefetch(ahead, at)
-        at += 2 * LINE_VECTORS * lanes(ahead)  # as far as one `prefetch` goes
-    return at
 
 
 @pasted
@@ -139,32 +142,32 @@ def _add_product(c, a, b, kept, ahead):
     at = 0
     column = 0
     while wide > width and column + wide <= columns:
-        at = _ask(ahead, at, pace)
         if height == 1:
-            _one_by_eight(c, a, b, kept, 0, column)
+            _one_by_eight(c, a, b, kept, 0, column, ahead, at, pace)
         elif TILE_VECTORS < 4:  # not compiled where it is as wide as any
-            _two_by_four(c, a, b, kept, 0, column)
+            _two_by_four(c, a, b, kept, 0, column, ahead, at, pace)
         column += wide
+        at += pace
     while column + width <= columns:
         row = 0
         for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
             rows = -(-(height - row) // strip)
-            at = _ask(ahead, at, pace)
-            _outer(rows, c, a, b, kept, row, column)
+            _outer(rows, c, a, b, kept, row, column, ahead, at, pace)
             row += rows
+            at += pace
         column += width
     while column < columns:
         left = columns - column
         for row in range(0, height, 6):
-            at = _ask(ahead, at, pace)
             if TILE_VECTORS > 2 and left >= 2 * lanes(b):  # not compiled where a tile is no wider
-                _six_by_two(c, a, b, kept, row, column)
+                _six_by_two(c, a, b, kept, row, column, ahead, at, pace)
             elif left >= lanes(b):
-                _six_by_one(c, a, b, kept, row, column)
+                _six_by_one(c, a, b, kept, row, column, ahead, at, pace)
             elif height - row > 4:
-                _six_by_some(c, a, b, kept, row, column)
+                _six_by_some(c, a, b, kept, row, column, ahead, at, pace)
             else:
-                _four_by_some(c, a, b, kept, row, column)
+                _four_by_some(c, a, b, kept, row, column, ahead, at, pace)
+            at += pace
         column += 2 * lanes(b) if TILE_VECTORS > 2 and left >= 2 * lanes(b) else lanes(b)
 
 
@@ -188,6 +191,6 @@ def add_product_with_t(c, a, b, ahead):
             row = 0
             for strip in range(strips, 0, -1):
                 rows = -(-(height - row) // strip)
-                at = _ask(ahead, at, pace)
-                _dots(rows, c, some_of_a, some_of_b, 1, row, column)
+                _dots(rows, c, some_of_a, some_of_b, 1, row, column, ahead, at, pace)
                 row += rows
+                at += pace

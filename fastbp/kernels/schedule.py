@@ -82,6 +82,7 @@ class Plan(NamedTuple):
     few: int  # on few rows: inputs whose weights are gone through at a time; else 0
     columns: int  # on few rows: outputs whose weights are gone through at a time
     direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
+    far: int  # 1 if x comes from memory, and is asked for ahead
     packed: int  # columns of x that are packed at a time for the gradient, or weights on few rows; 0 if as they lie
     width: int  # columns of w_t and gradient_t: inputs, padded; on few rows, outputs, padded
     lanes: int
@@ -184,7 +185,7 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
     for row in range(first, last, plan.panel):
         rows = min(plan.panel, last - row)
         # The next panel comes from memory while this one is worked on: half of it during each product.
-        half = inputs * (min(plan.panel, last - row - rows) // 2)
+        half = inputs * (min(plan.panel, last - row - rows) // 2) if plan.far else 0
         ahead = block(x_row, 0, (row + rows) * inputs, 1, half)
         if plan.stretch:
             y_pred_t = matrix_at(memory, plan.y_pred_t + row - first_row, outputs, plan.stretch)

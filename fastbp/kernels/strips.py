@@ -42,7 +42,7 @@ def gather_rows(source, order, at, rows, target, distance):
     Rows that stand `distance` later in the order are asked for meanwhile: the processor cannot foresee them.
     """
     columns, tile = source.shape[1], target.tile
-    step = 2 * LINE_VECTORS * lanes(source)  # as far as one `prefetch` goes
+    step = 2 * LINE_VECTORS * lanes(source)
     for row in range(rows):
         number = order[at + row] if order.shape[0] > 0 else at + row
         column = 0
@@ -53,7 +53,7 @@ def gather_rows(source, order, at, rows, target, distance):
         if later < order.shape[0]:
             row_ahead = block(source, order[later], 0, 1, columns)
             for column_ahead in range(0, min(PREFETCHES * step, columns), step):
-                prefetch(row_ahead, column_ahead)
+                prefetch(row_ahead, column_ahead, 2)
 
 
 @inlined

@@ -12,7 +12,7 @@ import operator
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 
 from fastbp.tiles.lowering import INT64, is_block, lowers
 from fastbp.tiles.registers import CACHE_LINE, lanes_of
@@ -110,18 +110,16 @@ def _(emitter, matrix):
     return emitter.number(matrix.kind.vector.lanes)
 
 
-def prefetch(row, column):
-    """Ask for two cache lines from row[0, column] on, ahead of their use, if that exists."""
+def prefetch(row, column, count):
+    """Ask for so many cache lines from row[0, column] on, ahead of their use; none need be there."""
 
 
-@lowers(prefetch, lambda row, *_: types.none if is_block(row) else None)
-def _(emitter, row, column):
-    exists = emitter.builder.icmp_unsigned("<", column.index, row.members.columns)
-    with cgutils.if_likely(emitter.builder, exists):
-        for line in range(2):
-            elements = emitter.number(line * CACHE_LINE * 8 // row.kind.dtype.bitwidth)
-            at = emitter.builder.add(column.index, elements)
-            emitter.prefetch(emitter.offset(row.members.data, at))
+@lowers(prefetch, lambda row, column, count: types.none if isinstance(count, types.IntegerLiteral) else None)
+def _(emitter, row, column, count):
+    # Of what is not there nothing comes: to look costs a tile's loop more than to ask in vain.
+    for line in range(count.literal):
+        elements = emitter.number(line * CACHE_LINE * 8 // row.kind.dtype.bitwidth)
+        emitter.prefetch(emitter.offset(row.members.data, emitter.builder.add(column.index, elements)))
 
 
 # ---- vectors
