@@ -45,10 +45,9 @@ def _outer_tile(height, vectors, take_in):
     @pasted
     def multiply(c, a, b, kept, row, column, ahead, at, pace):
         tile = load_tile(c, row, column, height, vectors, kept)
-        step = -(-pace // b.shape[0])
         for k in range(b.shape[0]):
             prefetch(ahead, at, lines)
-            at += step
+            at += pace
             tile = take_in(tile, a, row, b, column, k)
         store_tile(c, row, column, tile)
 
@@ -64,10 +63,9 @@ def _dots_tile(height):
     def multiply(c, a, b, kept, row, column, ahead, at, pace):
         tile = zero_tile(c, row, column, height, vectors)
         whole = b.shape[1] - b.shape[1] % lanes(b)
-        step = -(-pace * lanes(b) // b.shape[1])
         for k in range(0, whole, lanes(b)):
             prefetch(ahead, at, lines)
-            at += step
+            at += pace
             tile = add_dots(tile, a, row, b, column, k)
         if whole < b.shape[1]:
             tile = add_dots_some(tile, a, row, b, column, whole)
@@ -138,7 +136,8 @@ def _add_product(c, a, b, kept, ahead):
     wide = max(TILE_VECTORS, LEAST_VECTORS // height) * lanes(b)
     strips = -(-height // TILE_ROWS)
     tiles = strips * (columns // wide + columns % wide // width + -(-(columns % width) // lanes(b)))
-    pace = -(-ahead.shape[1] // tiles)
+    pace = -(-ahead.shape[1] // (tiles * b.shape[0]))
+    of_tile = pace * b.shape[0]
     at = 0
     column = 0
     while wide > width and column + wide <= columns:
@@ -147,14 +146,14 @@ def _add_product(c, a, b, kept, ahead):
         elif TILE_VECTORS < 4:  # not compiled where it is as wide as any
             _two_by_four(c, a, b, kept, 0, column, ahead, at, pace)
         column += wide
-        at += pace
+        at += of_tile
     while column + width <= columns:
         row = 0
         for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
             rows = -(-(height - row) // strip)
             _outer(rows, c, a, b, kept, row, column, ahead, at, pace)
             row += rows
-            at += pace
+            at += of_tile
         column += width
     while column < columns:
         left = columns - column
@@ -167,7 +166,7 @@ def _add_product(c, a, b, kept, ahead):
                 _six_by_some(c, a, b, kept, row, column, ahead, at, pace)
             else:
                 _four_by_some(c, a, b, kept, row, column, ahead, at, pace)
-            at += pace
+            at += of_tile
         column += 2 * lanes(b) if TILE_VECTORS > 2 and left >= 2 * lanes(b) else lanes(b)
 
 
@@ -182,7 +181,8 @@ def add_product_with_t(c, a, b, ahead):
     columns, depth = b.shape
     strips = -(-height // TILE_ROWS)
     span = max(KEPT_IN_CACHE // height, 1) * lanes(b)
-    pace = -(-ahead.shape[1] // (strips * -(-columns // width) * -(-depth // span)))
+    turns = strips * -(-columns // width) * -(-depth // lanes(b))
+    pace = -(-ahead.shape[1] // turns)
     at = 0
     for k in range(0, depth, span):
         some = min(span, depth - k)
@@ -193,4 +193,4 @@ def add_product_with_t(c, a, b, ahead):
                 rows = -(-(height - row) // strip)
                 _dots(rows, c, some_of_a, some_of_b, 1, row, column, ahead, at, pace)
                 row += rows
-                at += pace
+                at += -(-some // lanes(b)) * pace

@@ -41,7 +41,7 @@ from fastbp.kernels.losses import (
 )
 from fastbp.kernels.matmul import add_product, add_product_of_t
 from fastbp.kernels.program import TASKS, runner, share
-from fastbp.kernels.strips import Strips, gather_rows, strip_at, transpose_into, transpose_strips
+from fastbp.kernels.strips import Strips, gather_rows, strip_at, strip_count, transpose_into, transpose_strips
 from fastbp.kernels.updates import SCALE, update
 from fastbp.tiles.operations import (
     add_products,
@@ -198,8 +198,8 @@ def _loss(arrays, plan, layer, own, base, part, columns, fresh):
     if fresh:
         clear(cost)
     targets = arrays.y.shape[1]
-    column = 0
-    while column < columns:
+    for strip in range(strip_count(columns, plan.tile)):
+        column = strip * plan.tile
         some = min(plan.tile, columns - column)
         output_t = _output_t(arrays, plan, layer, base, column, some)
         delta_t = _delta_t(arrays, plan, layer, base, column, some)
@@ -213,7 +213,6 @@ def _loss(arrays, plan, layer, own, base, part, columns, fresh):
         else:
             squared_error(output_t, y_t, weight, delta_t, cost)
             times_slope(arrays.layers[layer, ACTIVATION], output_t, delta_t)
-        column += some
 
 
 @inlined
@@ -223,8 +222,8 @@ def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
     w_t = block(w_t, 0, 0, count, inputs + 1)
     input_t = _input_t(arrays, plan, layer, own if layer == 0 else base)
-    column = 0
-    while column < columns:
+    for strip in range(strip_count(columns, plan.tile)):
+        column = strip * plan.tile
         some = min(plan.tile, columns - column)
         strip_t = block(strip_at(input_t, column), 0, 0, inputs + 1, some)
         output_t = block(_output_t(arrays, plan, layer, base, column, some), o, 0, count, some)
@@ -233,20 +232,18 @@ def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
         if plan.training and layer + 1 < arrays.layers.shape[0]:
             output_t = block(output_t, 0, 0, count, min(some, rows - column))
             transpose_into(output_t, _input(arrays, plan, layer + 1, base), column, o)
-        column += some
 
 
 @inlined
 def _output(arrays, plan, layer, base, o, count, at, rows, columns):
     """The outputs of the last layer, as the caller wants them."""
-    row = 0
-    while row < columns:
+    for strip in range(strip_count(columns, plan.tile)):
+        row = strip * plan.tile
         some = min(plan.tile, columns - row)
         output_t = block(_output_t(arrays, plan, layer, base, row, some), o, 0, count, some)
         activate(arrays.layers[layer, LAST_ACTIVATION], output_t)
         some_rows = min(some, rows - row)
         transpose(block(output_t, 0, 0, count, some_rows), block(arrays.y_pred, at + row, o, some_rows, count))
-        row += some
 
 
 @inlined
@@ -255,15 +252,14 @@ def _back(arrays, plan, layer, base, k, count, columns):
     outputs, width = arrays.layers[layer, OUTPUTS], arrays.layers[layer, WIDTH]
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS], outputs, width)
     w_t = block(w_t, 0, k, outputs, count)
-    column = 0
-    while column < columns:
+    for strip in range(strip_count(columns, plan.tile)):
+        column = strip * plan.tile
         some = min(plan.tile, columns - column)
         delta_t = _delta_t(arrays, plan, layer, base, column, some)
         target = block(_delta_t(arrays, plan, layer - 1, base, column, some), k, 0, count, some)
         output_t = block(_output_t(arrays, plan, layer - 1, base, column, some), k, 0, count, some)
         add_product_of_t(target, w_t, delta_t, 0, block(delta_t, 0, 0, 1, 0))
         times_slope(arrays.layers[layer - 1, ACTIVATION], output_t, target)
-        column += some
 
 
 @inlined
@@ -287,8 +283,8 @@ def _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fres
     delta_t = block(_delta_t(arrays, plan, layer, base, 0, rows), o, 0, count, rows)
     input_ = _input(arrays, plan, layer, own if layer == 0 else base)
     step = plan.fused if plan.fused > 0 else plan.tile
-    column = 0
-    while column < width:
+    for turn in range(strip_count(width, step)):
+        column = turn * step
         columns = min(step, width - column)
         if plan.fused > 0:
             target = matrix_at(arrays.gradient, worker * plan.strip, count, columns)
@@ -300,7 +296,6 @@ def _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fres
         add_product(target, delta_t, some, 0 if fresh else 1, block(target, 0, 0, 1, 0))
         if plan.fused > 0:
             _follow(arrays, plan, start, count, width, column, columns, target)
-        column += columns
 
 
 @inlined
