@@ -3,6 +3,7 @@
 jit          how the kernels are compiled; `linking` is how they are put together, `cache` where machine code is kept
 matmul       c = a b and c += a b
 layer        the sigmoid layer on one panel of rows
+strips       matrices that lie as the tiles of a product read them
 activations, losses, updates  of a network, on one panel of rows
 team         how threads share the tasks of a call
 program      how a call goes from line to line of its tasks
