@@ -263,7 +263,7 @@ def _plan_of_many_rows(
     of_group = min(outputs, -(-outputs // (groups * TILE_ROWS)) * TILE_ROWS)
     shape = rows, inputs, of_group, dtype.itemsize
     direct = direct_cycles(*shape) < outer_cycles(*shape)
-    packed = 0 if forward or wide or inputs * dtype.itemsize % SAME_SETS else PACKED_BYTES // dtype.itemsize
+    packed = tile if wide else 0 if forward or inputs * dtype.itemsize % SAME_SETS else PACKED_BYTES // dtype.itemsize
     width = padded(inputs, panel if wide else lanes, dtype)
     pieces = min(width // lanes, outputs, -(-weights // PIECE))
     workers = min(workers, max(parts * groups, pieces, -(-inputs // panel) if wide else 1))  # no more than tasks
@@ -277,7 +277,7 @@ def _plan_of_many_rows(
     own = {
         "x_t": 0 if direct else inputs * panel,
         "y_t": of_group * panel,
-        "strip": stretch * tile if wide else panel * packed,
+        "strip": (stretch or panel) * packed,
     }
     (shared if wide else own)["y_pred_t"] = of_group * (stretch or panel)
     cut = {"panel": panel, "tile": tile, "stretch": stretch, "parts": parts, "groups": groups, "shards": shards}

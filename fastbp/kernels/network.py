@@ -110,7 +110,7 @@ class Plan(NamedTuple):
     threads: int
     batch: int  # rows of a batch; the last one of a call may have less
     panel: int  # rows that go through the operations together
-    stride: int  # from row to row of what is held transposed: a panel, and what keeps rows out of the same cache sets
+    stride: int  # columns of what is held transposed: a panel, and what keeps its rows out of the same cache sets
     tile: int  # columns of a strip
     parts: int  # shards of a batch, each with a gradient of its own
     fused: int  # columns of the gradient that are computed and at once followed; 0 if all are computed before
@@ -173,6 +173,12 @@ def _delta_t(arrays, plan, layer, base, column, columns):
 
 
 @inlined
+def _y_t(arrays, plan, base):
+    """The targets, transposed, or labels: (targets, stride)."""
+    return Strips(arrays.memory, base + plan.y_t, arrays.y.shape[1], plan.stride, plan.tile)
+
+
+@inlined
 def _gather(arrays, plan, base, at, rows, of_batch):
     """The rows of a panel: x, y and what a row counts for. `at` is where the panel begins in the rows of the call."""
     memory, order = arrays.memory, arrays.order
@@ -181,7 +187,7 @@ def _gather(arrays, plan, base, at, rows, of_batch):
     gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), order, at, rows, input_, plan.batch)
     gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), order, at, rows, y, plan.batch)
     transpose_strips(input_, rows, inputs, _input_t(arrays, plan, 0, base))
-    transpose_strips(y, rows, targets, Strips(memory, base + plan.y_t, targets, plan.stride, plan.tile))
+    transpose_strips(y, rows, targets, _y_t(arrays, plan, base))
     weight = matrix_at(memory, base + plan.weight, 1, plan.panel)
     for row in range(0, rows, lanes(weight)):
         store(weight, 0, row, keep(fill(weight, 1.0 / of_batch), rows - row))
@@ -197,14 +203,12 @@ def _loss(arrays, plan, layer, own, base, part, columns, fresh):
     cost = block(arrays.cost, part, 0, 1, arrays.cost.shape[1])
     if fresh:
         clear(cost)
-    targets = arrays.y.shape[1]
     for strip in range(strip_count(columns, plan.tile)):
         column = strip * plan.tile
         some = min(plan.tile, columns - column)
         output_t = _output_t(arrays, plan, layer, base, column, some)
         delta_t = _delta_t(arrays, plan, layer, base, column, some)
-        y_t = Strips(arrays.memory, own + plan.y_t, targets, plan.stride, plan.tile)
-        y_t = block(strip_at(y_t, column), 0, 0, targets, some)
+        y_t = block(strip_at(_y_t(arrays, plan, own), column), 0, 0, arrays.y.shape[1], some)
         weight = block(matrix_at(arrays.memory, own + plan.weight, 1, plan.panel), 0, column, 1, some)
         if plan.loss == CROSS_ENTROPY:
             cross_entropy(output_t, y_t, plan.labels, weight, delta_t, cost)

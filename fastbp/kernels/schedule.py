@@ -100,7 +100,7 @@ class Plan(NamedTuple):
     # For each worker.
     x_t: int  # (inputs, panel), in strips
     y_t: int  # of a group (outputs, panel)
-    strip: int  # (stretch, panel), (panel, packed), or on few rows (few, columns)
+    strip: int  # (stretch or panel, packed), or on few rows (few, columns)
 
 
 @inlined
@@ -148,15 +148,15 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
 
 
 @inlined
-def _add_packed(gradient_t, delta_t, arrays, plan, worker, row, rows, kept, ahead):
-    """The gradient takes in the rows of a panel, some columns after the others, which are packed before."""
-    inputs = arrays.x.shape[1]
-    strip = matrix_at(arrays.memory, plan.strip + worker * plan.worker, rows, plan.packed)
-    for column in range(0, inputs, plan.packed):
-        columns = min(plan.packed, inputs - column)
+def _add_packed(gradient_t, delta_t, x, strip, kept, ahead):
+    """The gradient takes in some rows of x, some columns after the others, which are packed before: as `strip` has."""
+    rows, inputs = x.shape
+    of_column = ahead.shape[1] // inputs
+    for column in range(0, inputs, strip.shape[1]):
+        columns = min(strip.shape[1], inputs - column)
         some = block(strip, 0, 0, rows, columns)
-        copy(block(arrays.x, row, column, rows, columns), some)
-        some_ahead = block(ahead, 0, ahead.shape[1] // inputs * column, 1, ahead.shape[1] // inputs * columns)
+        copy(block(x, 0, column, rows, columns), some)
+        some_ahead = block(ahead, 0, of_column * column, 1, of_column * columns)
         add_product(block(gradient_t, 0, column, gradient_t.shape[0], columns), delta_t, some, kept, some_ahead)
 
 
@@ -196,10 +196,12 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         if rows_of_gradient > 0:
             ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
             kept = 0 if first_row == 0 and row == first else 1
+            x = block(arrays.x, row, 0, rows, inputs)
             if plan.packed == 0:
-                add_product(gradient_t, y_pred_t, block(arrays.x, row, 0, rows, inputs), kept, ahead)
+                add_product(gradient_t, y_pred_t, x, kept, ahead)
             else:
-                _add_packed(gradient_t, y_pred_t, arrays, plan, worker, row, rows, kept, ahead)
+                strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.packed)
+                _add_packed(gradient_t, y_pred_t, x, strip, kept, ahead)
 
 
 @inlined
@@ -208,17 +210,17 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
     inputs, outputs = arrays.w.shape
     memory = arrays.memory
     rows = last_row - first_row
-    delta_t = block(matrix_at(memory, plan.y_pred_t, outputs, plan.stretch), 0, 0, outputs, rows)
-    gradient_t = matrix_at(memory, plan.gradient_t, outputs, plan.width)
-    strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.tile)
-    last = task * plan.panel + plan.panel if (task + 1) * plan.panel < inputs else plan.width  # with the padding
+    first = task * plan.panel
+    columns = min(plan.panel, inputs - first)
+    with_padding = columns if first + columns < inputs else plan.width - first
+    gradient_t = block(matrix_at(memory, plan.gradient_t, outputs, plan.width), 0, first, outputs, with_padding)
     if first_row == 0:
-        clear(block(gradient_t, 0, task * plan.panel, outputs, last - task * plan.panel))
-    for column in range(task * plan.panel, min(last, inputs), plan.tile):
-        columns = min(plan.tile, inputs - column)
-        some = block(strip, 0, 0, rows, columns)
-        copy(block(arrays.x, first_row, column, rows, columns), some)
-        add_product(block(gradient_t, 0, column, outputs, columns), delta_t, some, 1, block(some, 0, 0, 1, 0))
+        clear(gradient_t)
+    delta_t = block(matrix_at(memory, plan.y_pred_t, outputs, plan.stretch), 0, 0, outputs, rows)
+    strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.packed)
+    _add_packed(
+        gradient_t, delta_t, block(arrays.x, first_row, first, rows, columns), strip, 1, block(strip, 0, 0, 1, 0)
+    )
 
 
 @inlined
