@@ -99,20 +99,34 @@ def _activate(y_pred_t, outputs, rows):
 def _cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient):
     """C += sum((y_pred - y)^2), eq. 13, and y_pred becomes delta = y_pred (1 - y_pred) 2 (y_pred - y), eqs. 1 and 14.
 
-    The sum of delta over the rows is dC/db, eq. 27.
+    The sum of delta over the rows is dC/db, eq. 27. Only the last vector of a row may hold padding, which counts
+    nothing: to keep it out of all of them cost 10000 x 32 -> 10 in float64 7 %.
     """
     total = load(cost, 0, 0)
+    whole = rows - rows % lanes(y_t)
     for o in range(bias_gradient.shape[0]):
         delta_sum = load(bias_gradient, o, 0)
-        for row in range(0, rows, lanes(y_t)):
+        for row in range(0, whole, lanes(y_t)):
             y_pred = load(y_pred_t, o, row)
-            error = keep(y_pred - load(y_t, o, row), rows - row)
-            total = add_products(total, error, error)
-            delta = keep(y_pred * (1.0 - y_pred) * (2.0 * error), rows - row)
-            delta_sum = delta_sum + delta
+            error = y_pred - load(y_t, o, row)
+            delta = _delta_of(y_pred, error)
             store(y_pred_t, o, row, delta)
+            delta_sum = delta_sum + delta
+            total = add_products(total, error, error)
+        if whole < rows:
+            y_pred = load(y_pred_t, o, whole)
+            error = keep(y_pred - load(y_t, o, whole), rows - whole)
+            delta = keep(_delta_of(y_pred, error), rows - whole)
+            store(y_pred_t, o, whole, delta)
+            delta_sum = delta_sum + delta
+            total = add_products(total, error, error)
         store(bias_gradient, o, 0, delta_sum)
     store(cost, 0, 0, total)
+
+
+@inlined
+def _delta_of(y_pred, error):
+    return y_pred * (1.0 - y_pred) * (error + error)
 
 
 @kernel
