@@ -84,8 +84,11 @@ LEVEL_1 = 32 * 1024
 PARALLEL_WORK = 500_000
 # Weights of a task that loads, updates or saves them.
 PIECE = 16384
-# Multiply-adds of one line of a program: some 50 ms on a slow core. Between lines, Ctrl-C is heard.
+# Multiply-adds of one line of a program: some 50 ms on a slow core. Between lines, Ctrl-C is heard. All threads have
+# their part of one that all weights of a wide layer are gone through for: it may have more, or these would be as many
+# times written and read.
 LINE_WORK = 500_000_000
+LONG_LINE_WORK = 32 * LINE_WORK
 # What one core writes lies a page away from what another does: its prefetchers run on to the end of a page, and would
 # take the lines behind the end away from the other core. A step of 1797 x 64 -> 10 on two threads: 52 us, now 39.
 PAGE = 4096
@@ -195,6 +198,11 @@ def spaced(columns: int, dtype: np.dtype[Any]) -> int:
     return (lines + 1) * line if lines >= 4 and lines % 2 == 0 and wider_than_tile else columns
 
 
+def in_strips(rows: int, columns: int, tile: int) -> int:
+    """Elements of a matrix in strips, as `fastbp.kernels.strips` has them: all but a single one are whole."""
+    return rows * (columns if columns <= tile else -(-columns // tile) * tile)
+
+
 @functools.lru_cache(maxsize=256)
 def plan_for(
     rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads: int, *, forward: bool, followed: bool
@@ -207,12 +215,12 @@ def plan_for(
     workers = threads if work > PARALLEL_WORK else 1
     few = rows <= FEW_ROWS and work <= LINE_WORK
     if few and few_is_faster(rows, inputs, outputs, dtype.itemsize):
-        return _plan_of_few_rows(rows, inputs, outputs, dtype, workers, followed=followed or forward)
+        return _plan_of_few_rows(rows, inputs, outputs, dtype, workers, kept=not (followed or forward))
     return _plan_of_many_rows(rows, inputs, outputs, dtype, workers, forward=forward)
 
 
 def _plan_of_few_rows(
-    rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, followed: bool
+    rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, kept: bool
 ) -> Plan:
     lanes = lanes_of(dtype.itemsize)
     most = min(MOST_TASKS, work_of(rows, inputs, outputs) // WORK_OF_TASK)
@@ -226,7 +234,7 @@ def _plan_of_few_rows(
     few = -(-of_cut // (times * TILE_ROWS)) * TILE_ROWS
     tasks = cuts * groups
     shared = {
-        "gradient_t": 0 if followed else (inputs + 1) * width,
+        "gradient_t": (inputs + 1) * width if kept else 0,
         "y_pred_t": cuts * rows * width,
         "y_t": rows * width,
         "ones": -(-rows // lanes) * lanes,
@@ -256,9 +264,10 @@ def _plan_of_many_rows(
         shards = min(shards, power_of_two_below(max(1, MOST_TASKS // groups)))
     elif wide:
         shards = 1
-    parts = min(STRETCH_PANELS, panels) if wide else shards
+    in_line = LONG_LINE_WORK // work_of(panel, inputs, outputs)  # panels
+    parts = min(STRETCH_PANELS, panels, max(LEAST_CUTS, in_line)) if wide else shards
     if forward:
-        parts = min(panels, 4 * workers)  # rows do not meet: any cut gives the same bits
+        parts = min(panels, max(workers, min(4 * workers, in_line)))  # rows do not meet: any cut gives the same bits
     stretch = parts * panel if wide else 0
     of_group = min(outputs, -(-outputs // (groups * TILE_ROWS)) * TILE_ROWS)
     shape = rows, inputs, of_group, dtype.itemsize
@@ -275,7 +284,7 @@ def _plan_of_many_rows(
         "bias_gradient": parts * outputs * lanes,
     }
     own = {
-        "x_t": 0 if direct else inputs * panel,
+        "x_t": 0 if direct else in_strips(inputs, panel, tile),
         "y_t": of_group * panel,
         "strip": (stretch or panel) * packed,
     }
@@ -317,7 +326,7 @@ def program_for(
     def passing(purpose: int) -> list[tuple[int, int, int, int, int]]:
         """All rows, as far as the purpose wants."""
         if plan.few:
-            phases = [schedule.DELTA] if purpose == layer.BACKWARD else [schedule.OUTPUTS, schedule.DELTA]
+            phases = [few_rows.DELTA] if purpose == layer.BACKWARD else [few_rows.OUTPUTS, few_rows.DELTA]
             return [(plan.tasks, phase, purpose, 0, rows) for phase in phases]
         unit = plan.stretch or plan.panel * plan.parts
         per_line = plan.stretch or max(unit, LINE_WORK // work_of(1, inputs, outputs) // unit * unit)
@@ -332,9 +341,9 @@ def program_for(
     body = passing(purpose)
     if plan.few:
         # A program begins with one line and ends, if weights are followed, with one: here they need no saving.
-        lines = [(0 if purpose == layer.FORWARD else plan.tasks, schedule.PREPARE, 0, 0, 0)]
+        lines = [(0 if purpose == layer.FORWARD else plan.tasks, few_rows.PREPARE, 0, 0, 0)]
         ends = [few_rows.REHEARSE, few_rows.FOLLOW] if followed else [few_rows.KEEP]
-        closing = [(plan.pieces, schedule.GRADIENT, end, 0, 0) for end in ends]
+        closing = [(plan.pieces, few_rows.GRADIENT, end, 0, 0) for end in ends]
         saving = (0, schedule.SAVE, 0, 0, 0)
     else:
         lines = [(plan.pieces, schedule.LOAD, 0, 0, 0)]

@@ -144,6 +144,7 @@ def layers_of_every_plan():
     """Layers that are large enough for each way to cut the work."""
     for shape in SHAPES:
         yield LayerCalls(*shape)
+    yield LayerCalls(100, 600, 2, "float32", way="strips")  # panels of one strip and a half
 
 
 def networks_of_every_plan():

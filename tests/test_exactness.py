@@ -15,7 +15,7 @@ from conftest import COMPILED, LAYOUTS
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from planning import gone_through
+from planning import WAYS, gone_through
 
 import fastbp
 from fastbp import reference
@@ -306,9 +306,17 @@ def test_no_shape_leaves_a_residue_out(engine, dtype, layer, rows):
         assert_exact(engine, *layer(*shape, dtype))
 
 
+@pytest.mark.parametrize("rows", SMALL)
+@pytest.mark.parametrize("way", [*WAYS])
+def test_small_shapes_leave_no_residue_out_however_the_work_is_cut(dtype, layer, way, rows):
+    with gone_through(way):
+        for shape in residues(SMALL, rows):
+            assert_exact(fastbp, *layer(*shape, dtype))
+
+
 @pytest.mark.jit_only
 @pytest.mark.parametrize("rows", SIZES)
-@pytest.mark.parametrize("way", ["many rows", "strips", "groups"])
+@pytest.mark.parametrize("way", ["many rows", "strips", "groups", "stretches"])
 def test_no_shape_leaves_a_residue_out_where_rows_are_many(dtype, layer, way, rows):
     with gone_through(way):
         for shape in residues(SIZES, rows):

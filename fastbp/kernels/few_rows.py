@@ -39,8 +39,9 @@ from fastbp.tiles.operations import (
 )
 from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS
 
-# What a task is.
+# The phases, before those of many rows (`schedule`).
 PREPARE, OUTPUTS, DELTA, GRADIENT = range(4)
+PHASES = 4
 
 # What becomes of a gradient: it is kept, followed to new weights that are dropped, or followed to those of the caller.
 KEEP, REHEARSE, FOLLOW = range(3)
@@ -239,14 +240,14 @@ def _gradient(purpose, arrays, plan, worker, task):
 
 
 @kernel
-def perform(what, purpose, arrays, plan, worker, task):
+def perform(phase, purpose, arrays, plan, worker, task):
     """One task. False if it is an update, or a rehearsal of one, that is not finite."""
     good = True
-    if what == PREPARE:
+    if phase == PREPARE:
         _prepare(arrays, plan, task)
-    elif what == OUTPUTS:
+    elif phase == OUTPUTS:
         _outputs(purpose, arrays, plan, worker, task)
-    elif what == DELTA:
+    elif phase == DELTA:
         _delta(purpose, arrays, plan, worker, task)
     else:
         good = _gradient(purpose, arrays, plan, worker, task)

@@ -91,8 +91,8 @@ def runner(name, perform, close, examples):
             while turn < workers:
                 # A worker's own tasks are the same in every step, so that their rows lie in its core's cache already.
                 owner = (worker + turn) % workers
-                first = tasks * min(owner, workers) // workers
-                count = tasks * min(owner + 1, workers) // workers - first
+                first = tasks * owner // workers
+                count = tasks * (owner + 1) // workers - first
                 if turn > 0:
                     spare(desk, owner, line, count)
                 task = claim(desk, owner, line, count)

@@ -39,8 +39,8 @@ from fastbp.kernels.strips import Strips, strip_at
 from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
 from fastbp.tiles.registers import TILE_ROWS
 
-# The phases: on many rows, on few rows, and on both.
-LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, PREPARE, OUTPUTS, DELTA, GRADIENT, TOTAL = range(11)
+# The phases on many rows, and one on both; those on few rows come before.
+LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, TOTAL = range(few_rows.PHASES, few_rows.PHASES + 7)
 
 # The columns of a program. The purpose is that of rows (`layer`), or what becomes of a GRADIENT (`few_rows`).
 PHASE, PURPOSE, FIRST_ROW, LAST_ROW = range(TASKS + 1, TASKS + 5)
@@ -230,7 +230,7 @@ def _move(phase, arrays, plan, task):
     vectors = plan.width // plan.lanes
     k = vectors * task // plan.pieces * plan.lanes
     count = vectors * (task + 1) // plan.pieces * plan.lanes - k
-    inside = min(count, inputs - k)
+    inside = max(0, min(count, inputs - k))  # the last piece may be padding alone
     w = block(arrays.w, k, 0, inside, outputs)
     w_t, b = _weights(arrays, plan, arrays.state[SIDE])
     w_t = block(w_t, 0, k, outputs, count)
@@ -281,11 +281,11 @@ def _perform(program, index, task, worker, again, arrays, plan):
         _strip(arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW])
     elif phase in (FOLD, UPDATE):
         _follow(phase, arrays, plan, task)
-    elif PREPARE <= phase <= GRADIENT:
-        rehearsal = phase == GRADIENT and purpose == few_rows.REHEARSE
+    elif phase < few_rows.PHASES:
+        rehearsal = phase == few_rows.GRADIENT and purpose == few_rows.REHEARSE
         if not (rehearsal and arrays.state[SURE]):
-            good = few_rows.perform(phase - PREPARE, purpose, arrays, plan, worker, task)
-            if phase == GRADIENT:
+            good = few_rows.perform(phase, purpose, arrays, plan, worker, task)
+            if phase == few_rows.GRADIENT:
                 arrays.state[FAILED + task] = 0 if good else 1
     else:
         _move(phase, arrays, plan, task)
@@ -305,7 +305,7 @@ def _close(program, index, arrays, plan):
         failed = 0 if np.isfinite(total) else 1
         if plan.few:
             state[SURE] = 1 if purpose == GRADIENTS and few_rows.surely_finite(arrays, plan, total) else 0
-    elif phase in (UPDATE, GRADIENT):
+    elif phase in (UPDATE, few_rows.GRADIENT):
         for piece in range(tasks):
             failed += state[FAILED + piece]
         if not failed and (phase == UPDATE or purpose == few_rows.FOLLOW):

@@ -1,6 +1,6 @@
 """How threads work together on one call: a leader, whose call it is, and helpers that come as they can.
 
-Nobody waits for a helper that has not come. The leader goes from line to line of its program (`schedule`); a line has
+Nobody waits for a helper that has not come. The leader goes from line to line of its program (`program`); a line has
 tasks, which the leader and whoever has come take one by one; it is over when every task that was taken is done. So a
 thread that the system has put aside, or has not woken yet, costs its help and nothing more.
 

@@ -16,7 +16,17 @@ from fastbp.architecture import Architecture
 from fastbp.kernels import activations, losses, network
 from fastbp.kernels.network import FIELDS, Plan
 from fastbp.kernels.program import TASKS
-from fastbp.plan import LEVEL_1, MOST_SHARDS, MOST_TASKS, PAGE, padded, power_of_two_below, spaced
+from fastbp.plan import (
+    LEVEL_1,
+    LINE_WORK,
+    MOST_SHARDS,
+    MOST_TASKS,
+    PAGE,
+    in_strips,
+    padded,
+    power_of_two_below,
+    spaced,
+)
 from fastbp.tiles.registers import CACHE_LINE, TILE_ROWS, TILE_VECTORS, lanes_of
 
 # Parameters beyond this size are not copied for every shard of a batch: all threads work on one layer after the other.
@@ -146,11 +156,6 @@ def _laid(architecture: Architecture, panel: int) -> tuple[int, int]:
     return stride, tile if large and panel > 2 * tile else max(largest, stride)
 
 
-def _in_strips(rows: int, columns: int, tile: int) -> int:
-    """Elements of a matrix in strips, as `fastbp.kernels.strips` has them."""
-    return rows * (columns if columns <= tile else -(-columns // tile) * tile)
-
-
 def work_for(
     architecture: Architecture,
     batch: int,
@@ -170,8 +175,8 @@ def work_for(
 
     memory = _Memory(architecture.dtype)
     layers = _layers(architecture, purpose, cut, memory)
-    y = memory.take(_in_strips(cut.panel, targets, cut.tile))
-    y_t = memory.take(_in_strips(targets, cut.stride, cut.tile))
+    y = memory.take(in_strips(cut.panel, targets, cut.tile))
+    y_t = memory.take(in_strips(targets, cut.stride, cut.tile))
     weight = memory.take(cut.panel)
     own = memory.end_page() - memory.shared
     size = layout_of(architecture).size
@@ -238,7 +243,11 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
         on_parameters = power_of_two_below(max(1, tasks))
     lines.add(0, 1, (0, 0), [])  # what comes before the first batch: nothing
     if not cut.by_layer:
-        lines.add(1, cut.shards, (0, batch), [*forward, *loss, *output, *back, *gradient])
+        panels = cut.panel * cut.shards
+        of_line = max(1, LINE_WORK // (max(1, cut.cost // batch) * panels)) * panels
+        for first in range(0, batch, of_line):
+            rows = (first, min(first + of_line, batch))
+            lines.add(1, cut.shards, rows, [*forward, *loss, *output, *back, *gradient])
     else:
         for first in range(0, batch, cut.panel):
             rows = (first, min(first + cut.panel, batch))
@@ -307,8 +316,8 @@ def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory)
         """Of what a layer takes, and in training of its delta."""
         row = table[layer]
         if layer == 0 or training:
-            row[network.INPUT] = memory.take(_in_strips(cut.panel, layout.widths[layer], cut.tile))
-        row[network.INPUT_T] = memory.take(_in_strips(sizes[layer] + 1, cut.stride, cut.tile))
+            row[network.INPUT] = memory.take(in_strips(cut.panel, layout.widths[layer], cut.tile))
+        row[network.INPUT_T] = memory.take(in_strips(sizes[layer] + 1, cut.stride, cut.tile))
 
     for layer, row in enumerate(table):
         row[network.WIDTH], row[network.PARAMETERS] = layout.widths[layer], layout.starts[layer]
@@ -322,7 +331,7 @@ def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory)
         if layer == last or training:
             row[network.DELTA_T] = memory.take(sizes[layer + 1] * cut.stride)
     table[:-1, network.OUTPUT_T] = table[1:, network.INPUT_T]
-    table[-1, network.OUTPUT_T] = memory.take(_in_strips(sizes[-1] + 1, cut.stride, cut.tile))
+    table[-1, network.OUTPUT_T] = memory.take(in_strips(sizes[-1] + 1, cut.stride, cut.tile))
     if cut.by_layer:
         memory.shared = memory.end_page()
     places(0)

@@ -23,6 +23,7 @@ from fastbp.tiles.values import Block, Scalars, Tile, Vector
 
 def block(matrix, row, column, rows, columns):
     """The rectangle of `rows` x `columns` elements of a C-contiguous matrix, or of a block, from [row, column] on."""
+    assert min(row, column, rows, columns) >= 0  # a slice would make do with less
     return matrix[row : row + rows, column : column + columns]
 
 
