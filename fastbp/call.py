@@ -37,6 +37,18 @@ Progress = Callable[[int, FloatArray], None]
 A_FLOAT64 = np.empty((1, 1))  # for kernels that ask for its type alone
 
 
+class Pace:
+    """How many lines of a program a kernel call takes, for which it should last CALL_SECONDS."""
+
+    def __init__(self, lines: int, work: int) -> None:
+        """For a program in which so many lines are so many multiply-adds."""
+        self.lines = max(1, int(CALL_SECONDS * SLOWEST * lines / (work + 1)))
+
+    def adapt(self, seconds: float) -> None:
+        """After a call that took so long."""
+        self.lines = max(1, int(self.lines * min(max(CALL_SECONDS / max(seconds, 1e-9), 0.5), 2.0)))
+
+
 # What calls have in common that can share a program and memory: the purpose, whether gradients are followed by an
 # update of the weights, whether one more cost is wanted after the last step, rows, inputs, outputs, dtype, threads.
 Kind = tuple[int, bool, bool, int, int, int, np.dtype[Any], int]
@@ -60,7 +72,7 @@ class Call:
         self._desk = atomics.board(team.FIRST + self.plan.threads)
         self._unused = np.empty((1, 1), dtype)
         self._kernel = schedule.run.for_dtype(dtype)
-        self._lines_at_once = max(1, int(CALL_SECONDS * SLOWEST * self._body / work_of(*shapes)))
+        self._pace = Pace(self._body, work_of(*shapes))
 
     def carry_out(
         self,
@@ -98,15 +110,14 @@ class Call:
         try:
             while line < lines:
                 start = time.perf_counter()
-                last = min(lines, line + self._lines_at_once)
+                last = min(lines, line + self._pace.lines)
                 line = self._run(line, last, steps, arrays)
                 if progress is not None:
                     progress(int(state[STEP]), costs)
                 if line < last:
                     contract.diverged(int(state[STEP]), x, y)
                 if line < lines:  # there is more to do: at the pace of the lines so far
-                    pace = CALL_SECONDS / max(time.perf_counter() - start, 1e-9)
-                    self._lines_at_once = max(1, int(self._lines_at_once * min(max(pace, 0.5), 2.0)))
+                    self._pace.adapt(time.perf_counter() - start)
         finally:
             # Ctrl-C may come after a kernel call and before its line is known: the state tells what was done.
             if line < lines and self._followed and state[STEP] > 0:
@@ -128,7 +139,7 @@ class TinyCall:
         _, _, self._last_cost, rows, inputs, outputs, dtype, _ = kind
         self.memory = aligned(tiny_size(rows, inputs, outputs, dtype.itemsize), dtype)
         self._kernel = tiny.train_tiny.for_dtype(dtype)
-        self._steps_at_once = max(1, int(CALL_SECONDS * SLOWEST / (100 + work_of(rows, inputs, outputs))))
+        self._pace = Pace(1, 100 + work_of(rows, inputs, outputs))
 
     def carry_out(
         self,
@@ -146,7 +157,7 @@ class TinyCall:
         costs = np.empty(steps + 1 if self._last_cost else steps)
         arrays, step = (x, y, w, b[np.newaxis], self.memory, A_FLOAT64), 0
         while step < costs.size:
-            last = min(costs.size, step + self._steps_at_once)
+            last = min(costs.size, step + self._pace.lines)
             step = self._kernel(*arrays, learning_rate, bias_rate, step, last, steps, costs)
             if progress is not None:
                 progress(min(step, steps), costs)

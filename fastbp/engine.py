@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
@@ -11,6 +12,9 @@ from fastbp.call import A_FLOAT64, Call, Progress, TinyCall
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, layer
 from fastbp.threads import get_num_threads
+
+# Numbers whose sigmoid, or square, one kernel call takes: 10 ms here.
+ELEMENTS_OF_CALL = 1 << 24
 
 
 def _take(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool, last_cost: bool = False) -> Call | TinyCall:
@@ -89,13 +93,20 @@ def train(
 
 
 def sigmoid(x: FloatArray, *, gradient: bool) -> FloatArray:
-    source = np.require(x, requirements=["C", "A"])
-    result = np.empty_like(source)
-    apply_sigmoid = elementwise.apply_sigmoid.for_dtype(source.dtype)
-    apply_sigmoid(source.reshape(1, -1), result.reshape(1, -1), gradient)
-    return result.reshape(x.shape)[()]
+    result = np.empty_like(x)
+    apply_sigmoid = elementwise.apply_sigmoid.for_dtype(x.dtype)
+    for some, some_of_result in zip(_in_calls(x), _in_calls(result), strict=True):
+        apply_sigmoid(some, some_of_result, gradient)
+    return result[()]
 
 
 def sum_of_squares(y_pred: FloatArray, y: FloatArray) -> float:
-    flat = (np.require(array, requirements=["C", "A"]).reshape(1, -1) for array in (y_pred, y))
-    return float(elementwise.sum_of_squares.for_dtype(y.dtype)(*flat, A_FLOAT64))
+    of_call = elementwise.sum_of_squares.for_dtype(y.dtype)
+    return float(sum(of_call(*some, A_FLOAT64) for some in zip(_in_calls(y_pred), _in_calls(y), strict=True)))
+
+
+def _in_calls(array: FloatArray) -> Iterator[FloatArray]:
+    """The numbers of an array, as many at a time as a kernel call is to have: Ctrl-C waits for its end."""
+    row = array.reshape(1, -1)
+    for first in range(0, row.shape[1], ELEMENTS_OF_CALL):
+        yield row[:, first : first + ELEMENTS_OF_CALL]

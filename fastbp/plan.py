@@ -219,9 +219,7 @@ def plan_for(
     return _plan_of_many_rows(rows, inputs, outputs, dtype, workers, forward=forward)
 
 
-def _plan_of_few_rows(
-    rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, kept: bool
-) -> Plan:
+def _plan_of_few_rows(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, kept: bool) -> Plan:
     lanes = lanes_of(dtype.itemsize)
     most = min(MOST_TASKS, work_of(rows, inputs, outputs) // WORK_OF_TASK)
     # What each cut adds to y_pred is written and read: few cuts where rows are many.

@@ -62,13 +62,14 @@ def engage(workers: int) -> Any:
     global _current
     if config.DISABLE_JIT:
         return _NOBODY
-    if _current is None:  # also for one worker: the first call compiles all that later ones need
+    pool = _current  # a signal handler may fork: the child's is another
+    if pool is None:  # also for one worker: the first call compiles all that later ones need
         with _opening:
-            _current = _current or Pool()
+            _current = pool = _current or Pool()
     if workers == 1:
         return _NOBODY
-    _current.hire(workers - 1)
-    return _current.door
+    pool.hire(workers - 1)
+    return pool.door
 
 
 def _after_fork() -> None:

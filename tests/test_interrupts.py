@@ -209,14 +209,15 @@ NETWORKS = [
     ([4, 32, 16, 4], 30_000, 30_000),
     ([300, 400, 10], 70_000, 128),  # several kernel calls an epoch
     ([500, 900, 9], 30_000, 30_000),  # several kernel calls a batch
+    ([20, 64, 64, 1], 500_000, 500_000),  # so too, and all layers in each
 ]
 
 
 @pytest.mark.parametrize("calls", range(1, 10))
 def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, calls):
     """Each line of a program is a kernel call here, but for those that update parameters."""
+    from fastbp import call
     from fastbp.kernels import network as kernels
-    from fastbp.networks import session
 
     sizes, rows, batch = [300, 400, 10], 384, 128
     optimizer = fastbp.Adam(learning_rate=1e-3)
@@ -231,7 +232,7 @@ def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, c
             raise KeyboardInterrupt
         return line
 
-    monkeypatch.setattr(session, "CALL_SECONDS", 0)
+    monkeypatch.setattr(call, "CALL_SECONDS", 0)
     monkeypatch.setattr(kernels.run, "for_dtype", lambda _: interrupted_kernel)
     with pytest.raises(KeyboardInterrupt):
         network.fit(x, y, epochs=9, batch_size=batch, optimizer=optimizer)

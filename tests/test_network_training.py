@@ -14,8 +14,9 @@ from test_training import assert_same_bits
 
 import fastbp
 from fastbp import reference
-from fastbp.kernels.network import GROUPS
+from fastbp.kernels.network import FIRST_ROW, GROUPS, LAST_ROW
 from fastbp.kernels.program import TASKS
+from fastbp.networks import plan
 from fastbp.networks.plan import TRAIN, work_for
 from fastbp.plan import MOST_TASKS
 from fastbp.tiles.registers import REGISTER_BITS, TILE_VECTORS, lanes_of
@@ -165,6 +166,35 @@ def test_every_residue_of_every_size_gives_what_the_reference_gives(sizes, rows,
     np.testing.assert_allclose(ours.fit(x, y, **options)["loss"], theirs.fit(x, y, **options)["loss"], **tolerance)
     for one, other in zip(parameters(ours), parameters(theirs), strict=True):
         np.testing.assert_allclose(one, other, **tolerance)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_a_batch_in_several_lines_gives_what_the_reference_gives(monkeypatch, threads, clip_norm):
+    sizes, batch, optimizer = [4, 32, 16, 4], 16_000, fastbp.SGD(clip_norm=clip_norm)
+    monkeypatch.setattr(plan, "LINE_WORK", 1)
+    fastbp.set_num_threads(threads)
+    ours, theirs = made(sizes), made(sizes, engine=reference)
+    work = work_for(ours.architecture, batch, sizes[-1], threads, TRAIN)
+    assert work.body > 3
+    assert work.plan.parts > 1
+    line = work.program[1, LAST_ROW]
+    for rows in (line - 1, line + 1):  # of the last batch: less than a line takes, and a line and the first shard
+        x, y = problem(sizes, batch + rows)
+        for network in (ours, theirs):
+            network.fit(x, y, batch_size=batch, epochs=2, optimizer=optimizer)
+        for one, other in zip(parameters(ours), parameters(theirs), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+        assert ours.evaluate(x, y)["loss"] == pytest.approx(theirs.evaluate(x, y)["loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [[20, 64, 64, 1], [4, 32, 16, 4], [784, 128, 10]], ids=str)
+def test_no_line_of_a_batch_is_long(sizes):
+    """Ctrl-C waits for the end of a line."""
+    rows = 10_000_000
+    work = work_for(made(sizes).architecture, rows, sizes[-1], 2, TRAIN)
+    lines = work.program[1 : 1 + work.body, LAST_ROW] - work.program[1 : 1 + work.body, FIRST_ROW]
+    assert lines.max() * (work.cost / rows) <= plan.LINE_WORK
 
 
 def test_back_propagation_goes_through_the_weights_that_were_written():

@@ -134,7 +134,7 @@ def _update(state: State, session: Session, rows: Rows, order: Order, numbers: F
         state.parameters, *rows.arrays, order, slots=state.slots, numbers=numbers, good=lambda: state.is_good(session)
     )
     if all_good:
-        state.updates = before.updates + session.batches
+        state.updated(session.batches)
         state.end()
     else:
         state.return_to(before)

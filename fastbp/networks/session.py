@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from fastbp import schedules
 from fastbp.architecture import Architecture
-from fastbp.call import CALL_SECONDS, SLOWEST, aligned
+from fastbp.call import Pace, aligned
 from fastbp.contract import FloatArray
 from fastbp.kernels import network, team, updates
 from fastbp.kernels.network import BATCH, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
@@ -91,7 +91,7 @@ class Session:
         self._nothing = np.empty((1, 0), dtype)
         self._none = np.empty(0, dtype)
         self._numbers = np.zeros((1, updates.NUMBERS), dtype)
-        self._lines_at_once = max(1, int(CALL_SECONDS * SLOWEST * work.body / (work.cost + 1)))
+        self._pace = Pace(work.body, work.cost)
 
     def _strips(self, start: int, rows: int, columns: int) -> FloatArray:
         """A matrix (rows, columns) in the memory, as its strips (strips, rows, tile)."""
@@ -163,7 +163,7 @@ class Session:
         lines, line = 1 + body * batches, 0
         while line < lines:
             start = time.perf_counter()
-            last = min(lines, line + self._lines_at_once)
+            last = min(lines, line + self._pace.lines)
             left = -(last - 1) % body  # lines of the batch in which this call ends
             if left < self._work.updating:
                 last += left
@@ -172,6 +172,5 @@ class Session:
             if not good():
                 return losses, False
             if line < lines:
-                pace = CALL_SECONDS / max(time.perf_counter() - start, 1e-9)
-                self._lines_at_once = max(1, int(self._lines_at_once * min(max(pace, 0.5), 2.0)))
+                self._pace.adapt(time.perf_counter() - start)
         return losses, True

@@ -40,6 +40,15 @@ class Change(NamedTuple):
     session: Session | None
 
 
+class Beginning(NamedTuple):
+    """What training replaces before its first update, and the state of the random numbers."""
+
+    optimizer: Optimizer
+    slots: tuple[FloatArray, ...]
+    updates: int
+    random: Any
+
+
 class State(Turns):
     """All parameters lie in one vector, and so does each of the optimizer's slots.
 
@@ -63,6 +72,7 @@ class State(Turns):
     def _at_rest(self) -> None:
         """Nobody has used it yet."""
         super().__init__()
+        self._beginning: Beginning | None = None  # of the training under way, as long as it has not updated anything
         self._sessions: OrderedDict[tuple[Any, ...], Session] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -115,15 +125,22 @@ class State(Turns):
     @contextmanager
     def using(self, optimizer: Any) -> Iterator[None]:
         """Use another optimizer for training that may fail: if it does so before its first update, nothing changes."""
-        before, random = (self.optimizer, self.slots, self.updates), self.generator.bit_generator.state
-        self.use(optimizer)
-        begun = self.updates
+        random = self.generator.bit_generator.state
+        beginning = Beginning(self.optimizer, self.slots, self.updates, random)
         try:
+            self._beginning = beginning
+            self.use(optimizer)
             yield
         except BaseException:
-            if self.updates == begun:
-                (self.optimizer, self.slots, self.updates), self.generator.bit_generator.state = before, random
+            if self._beginning is not None:
+                self._return_to_beginning(beginning)
+                self.generator.bit_generator.state = random
             raise
+        finally:
+            self._beginning = None
+
+    def _return_to_beginning(self, beginning: Beginning) -> None:
+        self.optimizer, self.slots, self.updates, _ = beginning
 
     def moment(self) -> Moment:
         return Moment(self.parameters.copy(), tuple(slot.copy() for slot in self.slots), self.updates)
@@ -136,14 +153,28 @@ class State(Turns):
         finally:  # if Ctrl-C came in the middle of it
             self.settle()
 
+    def updated(self, batches: int) -> None:
+        """So many batches more have been followed."""
+        self.updates += batches
+        if batches:
+            self._beginning = None
+
     def _settle(self, change: Change) -> None:
         if change.session is not None and self.is_good(change.session):
-            self.updates = change.before.updates + change.session.batches
+            self.updates = change.before.updates
+            self.updated(change.session.batches)
         else:
-            self._undo(change)
+            self._set(change.before)
 
-    def _undo(self, change: Change) -> None:
-        self._set(change.before)
+    def _abandon(self, change: Change | None) -> None:
+        if change is not None:
+            self._set(change.before)
+        if self._beginning is not None:
+            self._return_to_beginning(self._beginning)
+            # The thread may have had the lock of the random numbers too: others, in the same state.
+            self.generator = np.random.default_rng(0)
+            self.generator.bit_generator.state = self._beginning.random
+            self._beginning = None
 
     def _set(self, moment: Moment) -> None:
         self.parameters[...] = moment.parameters

@@ -88,10 +88,18 @@ def _opened(path: Path) -> Iterator[Any]:
         raise ValueError(f"{path} is not a file; one that holds a network is wanted")
     path.open("rb").close()  # a file that cannot be opened says so itself
     try:
-        with safe_open(path, framework="numpy") as file:
-            yield file
+        opened = safe_open(path, framework="numpy")
     except (SafetensorError, OSError) as error:  # the latter of what opens but cannot be mapped, and it names no file
-        raise ValueError(f"{path} is not a whole safetensors file: {_short(error)}") from None
+        raise _not_whole(path, error) from None
+    try:
+        with opened as file:
+            yield file
+    except SafetensorError as error:
+        raise _not_whole(path, error) from None
+
+
+def _not_whole(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path} is not a whole safetensors file: {_short(error)}")
 
 
 def _short(found: object) -> str:

@@ -28,7 +28,8 @@ class Turns:
         """Finish a change or undo it; once more, if this is cut off as well."""
         raise NotImplementedError
 
-    def _undo(self, change: Any) -> None:
+    def _abandon(self, change: Any) -> None:
+        """In the child of a fork: undo what a thread that is not there had begun, and the change under way, if any."""
         raise NotImplementedError
 
     def turn(self) -> AbstractContextManager[Any]:
@@ -77,9 +78,8 @@ class Turns:
             self._lock.release()
             return
         self._lock = threading.RLock()
-        if self._change is not None:
-            self._undo(self._change)
-            self.end()
+        self._abandon(self._change)
+        self.end()
 
 
 _all: weakref.WeakSet[Turns] = weakref.WeakSet()
