@@ -115,7 +115,7 @@ class Call:
                 if progress is not None:
                     progress(int(state[STEP]), costs)
                 if line < last:
-                    contract.diverged(int(state[STEP]), x, y)
+                    contract.diverged(int(state[STEP]) if self._followed else None, x, y)
                 if line < lines:  # there is more to do: at the pace of the lines so far
                     self._pace.adapt(time.perf_counter() - start)
         finally:

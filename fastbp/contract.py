@@ -245,13 +245,14 @@ def samples(x: Any, inputs: int, dtype: np.dtype[Any]) -> FloatArray:
     return _in_place("x", array, dtype)
 
 
-def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], *, labels: bool) -> tuple[npt.NDArray[Any], bool]:
+def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], loss: str) -> tuple[npt.NDArray[Any], bool]:
     """y of a network: numbers (rows, outputs) in its dtype, or labels (rows,) of dtype intp; and whether it is labels.
 
-    Where `labels` are allowed, one dimension of integers or bools is labels, which must be in 0 ... outputs - 1.
+    For the loss "cross_entropy" one dimension of integers or bools is labels, which must be in 0 ... outputs - 1, and
+    numbers must be 0 or more; for "binary_cross_entropy" they must be in 0 ... 1: beyond, a loss has no lower bound.
     For one output, numbers may also be (rows,).
     """
-    array = _real("y", y)
+    array, labels = _real("y", y), loss == "cross_entropy"
     is_labels = labels and array.ndim == 1 and array.dtype.kind in "iub" and array.size > 0
     if not is_labels and outputs == 1 and array.ndim == 1:
         array = array[:, np.newaxis]
@@ -266,12 +267,24 @@ def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], *, labels: bo
             f"as x has {rows} rows and the network {outputs} outputs"
         )
     if not is_labels:
-        return _in_place("y", array, dtype), False
+        array = _in_place("y", array, dtype)
+        if loss != "squared_error":
+            _between("y", array, 1.0 if loss == "binary_cross_entropy" else math.inf, loss)
+        return array, False
     wrong = (array < 0) | (array >= outputs)
     if wrong.any():
         first = int(wrong.argmax())
         raise ValueError(f"y[{first}] is {array[first]}; a label in 0 ... {outputs - 1} is wanted")
     return np.ascontiguousarray(array, np.intp), True
+
+
+def _between(name: str, array: FloatArray, most: float, loss: str) -> None:
+    """Refuse targets below 0 or above `most`."""
+    if array.min() < 0 or array.max() > most:
+        finite(name, array)
+        row, output = (int(i) for i in np.argwhere((array < 0) | (array > most))[0])
+        wanted = f"a number in 0 ... {most:g}" if most < math.inf else "0 or more"
+        raise ValueError(f"{name}[{row}, {output}] is {array[row, output]}; {wanted} is wanted for the loss {loss!r}")
 
 
 def row_weights(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> FloatArray | None:
@@ -407,24 +420,35 @@ def path(name: str, value: Any) -> Path:
     return known
 
 
-def diverged(step: int, x: FloatArray, y: FloatArray) -> NoReturn:
+def diverged(step: int | None, x: FloatArray, y: FloatArray) -> NoReturn:
     """Say why the cost or the update of `step` is not finite: a nan or inf in x or y, or else divergence.
+
+    None is no step: gradients alone were asked for.
 
     A number that is not finite always reaches the cost or a gradient (0 * inf is nan), so the inputs need no look
     before: training reads x once a step, and this is only called when something went wrong.
     """
     finite("x", x)
     finite("y", y)
+    if step is None:
+        raise FloatingPointError(
+            f"the cost or a gradient is not finite in dtype {x.dtype}; smaller numbers in x, y, w or b are wanted"
+        )
     raise FloatingPointError(
         f"training diverged in step {step}: its cost or its update is not finite; w and b hold the last finite "
         f"state (a smaller learning_rate may help)"
     )
 
 
-def network_diverged(x: FloatArray, y: npt.NDArray[Any], step: int, epoch: int | None = None) -> NoReturn:
+def network_diverged(x: FloatArray, y: npt.NDArray[Any], step: int | None, epoch: int | None = None) -> NoReturn:
     """Say why the loss or the update of `step` is not finite, as `diverged` does: all of x and y, and where it was."""
     finite("x", x)
     finite("y", y)
+    if step is None:
+        raise FloatingPointError(
+            f"the loss or a gradient is not finite in dtype {x.dtype}; smaller numbers in x, y, weights or biases are "
+            f"wanted"
+        )
     where = f"step {step}" if epoch is None else f"step {step}, in epoch {epoch}"
     raise FloatingPointError(
         f"training diverged in {where}: its loss or its update is not finite; weights and biases hold the last finite "

@@ -70,14 +70,19 @@ class History(Mapping[str, FloatArray]):
         return f"History({len(self._values['loss'])} epochs: {', '.join(self)})"
 
     def plot(self, ax: Any = None) -> Any:
-        """Draw the losses into a Matplotlib Axes, or one of a new figure, and return it; wants fastbp[plot]."""
-        from matplotlib.axes import Axes
-        from matplotlib.ticker import MaxNLocator
+        """Draw the losses into a Matplotlib Axes, or one of a new figure of pyplot, and return it.
+
+        ImportError without Matplotlib, which fastbp[plot] installs.
+        """
+        try:
+            from matplotlib import pyplot
+            from matplotlib.axes import Axes
+            from matplotlib.ticker import MaxNLocator
+        except ImportError:
+            raise ImportError("plot needs Matplotlib: pip install 'fastbp[plot]'") from None
 
         if ax is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure(layout="constrained").subplots()
+            _, ax = pyplot.subplots(layout="constrained")
         elif not isinstance(ax, Axes):
             raise TypeError(f"ax is {contract.shown(ax)}; a Matplotlib Axes or None is wanted")
         for name, label in (("loss", "training"), ("val_loss", "validation")):

@@ -1,8 +1,10 @@
 """The sigmoid layer, fused: the functions of `fastbp.reference`, checked here and carried out by the kernels.
 
 Shapes: x (rows, inputs), y and y_pred (rows, outputs), w (inputs, outputs), b (outputs,); float32 or float64. x and y
-may be anything that NumPy makes a matrix of real numbers of; they are converted once, to the dtype of w. What is
-wrong with an argument is a TypeError or ValueError that names it, before anything is changed.
+may be anything that NumPy makes a matrix of real numbers of; they are converted once, to the dtype of w. An array x of
+the other float dtype is refused: w and b are wanted in the dtype of the data. What is wrong with an argument is a
+TypeError or ValueError that names it, before anything is changed. A learning rate is positive and finite. A cost,
+gradient or update that is not finite is a FloatingPointError, and w and b are as they were before it.
 
 Measured beside NumPy, PyTorch and JAX by `fastbp bench`; equations as in `fastbp.reference`.
 """

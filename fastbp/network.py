@@ -35,16 +35,19 @@ def _engine() -> ModuleType:
 class Network:
     """A dense network.
 
-    sizes: inputs, hidden layers, outputs. activation: of the hidden layers, one name or one for each: "sigmoid",
-    "tanh", "relu", "leaky_relu" (slope 0.01) or "identity". output_activation: one of these or "softmax"; None is
-    "softmax" for the loss "cross_entropy", else "sigmoid". loss: "squared_error", "binary_cross_entropy" (of a
+    sizes: inputs, hidden layers, outputs. Weights begin uniform within Glorot's limits or, of a relu, He's; biases at
+    0. activation: of the hidden layers, one name or one for each: "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01)
+    or "identity". output_activation: one of these or "softmax"; None is "softmax" for the loss "cross_entropy", else
+    "sigmoid": for values of any size "identity" is wanted. loss: "squared_error", "binary_cross_entropy" (of a
     sigmoid) or "cross_entropy" (of a softmax), each summed over the outputs and averaged over the rows. dtype: float32
     or float64. seed: of all random numbers, 0 or more: the same seed makes the same network, and the same training.
 
     x and y may be anything that NumPy makes real numbers of; a C-contiguous x of the network's dtype is used in place.
     y (rows, outputs), or (rows,) for one output; for "cross_entropy" also labels (rows,), integers in 0 ... outputs -
-    1. sample_weight (rows,): 0 or more. Whatever cannot be used is a TypeError or ValueError that names it, before
-    anything changes. Results are the same, bit for bit, for any number of threads.
+    1. Other y must be in 0 ... 1 for "binary_cross_entropy", and 0 or more for "cross_entropy". sample_weight (rows,):
+    0 or more; the loss of a row is multiplied by it, and the mean is over the number of rows all the same. Whatever
+    cannot be used is a TypeError or ValueError that names it, before anything changes. Results are the same, bit for
+    bit, for any number of threads.
 
     Several Python threads may use one network. Those that change it take turns, a step or an epoch each; what is
     predicted, evaluated or saved is the network before or after such a turn.
@@ -86,6 +89,11 @@ class Network:
         """The one that was used last, at first SGD()."""
         return self._state.optimizer
 
+    @property
+    def updates(self) -> int:
+        """How many updates the optimizer has made: a schedule is asked for the rate of the next one by it."""
+        return self._state.updates
+
     def __repr__(self) -> str:
         made = self.architecture
         return f"Network({list(made.sizes)}, {', '.join(made.activations)}, {made.loss}, {made.dtype})"
@@ -120,8 +128,8 @@ class Network:
     def step(self, x: Any, y: Any, *, optimizer: Optimizer | None = None, sample_weight: Any = None) -> float:
         """One update from all rows; the loss before it.
 
-        optimizer: None is the one before, at first SGD(). One of another class, or that remembers more or less than
-        the one before, starts anew; else the step count and what was remembered are kept.
+        optimizer: None is the one before, at first SGD(learning_rate=0.01). One of another class, or that remembers
+        more or less than the one before, starts anew; else the count of updates and what was remembered are kept.
         FloatingPointError if the loss or the update is not finite: all is left as it was before this update, the
         optimizer too.
         """
@@ -156,7 +164,9 @@ class Network:
         validation_data: (x, y) or (x, y, sample_weight) to judge each epoch by; validation_fraction: hold out so much
         of the rows instead, 0 to below 1; which ones follows from the seed and their number. early_stopping: see
         `EarlyStopping`. callback(epoch, metrics): called after each epoch; training ends if it returns True.
-        progress: show a bar. Ctrl-C ends training within 0.2 s, after a whole batch.
+        progress: show a bar. Ctrl-C ends training within 0.2 s with a KeyboardInterrupt, after a whole batch: the
+        network keeps what it has learned, and what `early_stopping` or the history would have held is gone; `callback`
+        sees each epoch in time to keep it.
         """
         from fastbp.networks import fitting
 
@@ -203,7 +213,11 @@ class Network:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
-        """The network that `save` wrote; training goes on with the same bits. ValueError if the file is none."""
+        """The network that `save` wrote; training goes on with the same bits. ValueError if the file is none.
+
+        Of a model that `fastbp train --save` wrote it is the network alone, which wants inputs that are standardised as
+        those of its training were; `fastbp predict` knows how.
+        """
         from fastbp.networks import storage
 
         return cls._of(storage.load(contract.path("path", path)))
@@ -217,7 +231,7 @@ class Network:
     def _rows(self, x: Any, y: Any, sample_weight: Any) -> Rows:
         made = self.architecture
         x = contract.samples(x, made.inputs, made.dtype)
-        y, labels = contract.targets(y, len(x), made.outputs, made.dtype, labels=made.loss == "cross_entropy")
+        y, labels = contract.targets(y, len(x), made.outputs, made.dtype, made.loss)
         if labels:
             y = y.astype(made.dtype)[:, np.newaxis]
         rows: Rows = _engine().Rows(x, y, labels, contract.row_weights(sample_weight, len(x), made.dtype))

@@ -1,4 +1,9 @@
-"""Learning rates that change from update to update: schedule(step), where step updates were done before."""
+"""Learning rates that change from update to update: schedule(step), where step updates were done before.
+
+A network counts the updates of its optimizer (`Network.updates`), of which an epoch has one for each batch: epochs x
+ceil(rows / batch_size) in a call of `fit`. The next call goes on counting, and is at the end of a schedule where the
+one before has come to it.
+"""
 
 from __future__ import annotations
 

@@ -238,8 +238,11 @@ def test_a_forward_pass_that_overflows_is_divergence_and_told_as_it_is(dtype, hi
         network.weights[1][...] = [[1, 1], [-1, -1]]
         x[0] = 4
         before = everything(network)
-        messages.append({said(method, x, y) for method in (network.step, network.gradients)})
-        messages[-1].add(said(network.fit, x, y).replace(", in epoch 0", ""))
+        messages.append({said(network.step, x, y), said(network.fit, x, y).replace(", in epoch 0", "")})
+        assert said(network.gradients, x, y) == (
+            f"the loss or a gradient is not finite in dtype {dtype}; "
+            f"smaller numbers in x, y, weights or biases are wanted"
+        )
         assert everything(network) == before
         predictions.append(network.predict(x))
         scores.append(network.evaluate(x, y)["loss"])
@@ -416,7 +419,9 @@ def test_a_layer_of_any_shape_keeps_the_steps_before_the_one_that_diverges(dtype
         assert_same_bits((w, b), by_steps)
         said(engine.step, x, y, w, b, **options)
         said(engine.backward, x, engine.forward(x, w, b), y, w, b, **options)
-        said(engine.gradients, x, y, w, b)
+        assert said(engine.gradients, x, y, w, b) == (
+            f"the cost or a gradient is not finite in dtype {dtype}; smaller numbers in x, y, w or b are wanted"
+        )
         assert_same_bits((w, b), by_steps)
         ends.append((message, w, b))
         x[-1], y[-1] = 0, 0.5  # without the row that woke

@@ -7,6 +7,7 @@ import tracemalloc
 import hypothesis
 import hypothesis.strategies as st
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from processes import in_a_process
@@ -505,6 +506,19 @@ def test_small_changes_are_no_progress_where_more_is_wanted():
     assert len(made([3, 1]).fit(x, y, epochs=9, early_stopping=stopping)["loss"]) == 3
 
 
+def test_an_epoch_after_the_end_of_a_schedule_is_warned_of():
+    x, y = problem([3, 1], 30)
+    network = made([3, 1])
+    adam = fastbp.Adam(learning_rate=fastbp.CosineDecay(0.1, steps=4))
+    network.fit(x, y, epochs=2, batch_size=16, optimizer=adam)
+    assert network.updates == 4
+    before = parameters(network)
+    with pytest.warns(UserWarning, match=r"learning rate of 0.*CosineDecay\(initial=0.1, steps=4.*at update 4"):
+        network.fit(x, y, epochs=1, batch_size=16, optimizer=adam)
+    for one, other in zip(parameters(network), before, strict=True):
+        assert_same_bits(one, other)
+
+
 def test_a_callback_sees_each_epoch_and_may_end_training():
     x, y = problem([3, 1], 30)
     seen = []
@@ -562,6 +576,8 @@ def test_a_history_is_drawn_with_what_it_has():
     stopping = fastbp.EarlyStopping(monitor="loss", patience=1)
     history = made([3, 1]).fit(x, y, epochs=3, validation_fraction=0.5, early_stopping=stopping)
     ax = history.plot()
+    assert plt.gcf() is ax.figure
+    plt.close()
     assert [line.get_label() for line in ax.get_lines()] == ["training", "validation", "best"]
     assert_same_bits(np.asarray(ax.get_lines()[1].get_ydata()), history["val_loss"])
     assert history.plot(ax) is ax

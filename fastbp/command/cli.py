@@ -286,7 +286,11 @@ def example(steps: int | None) -> None:
 @click.option("--rows", metavar="N", type=COUNT, help="Rows of a batch of your own, with --inputs and --outputs.")
 @click.option("--inputs", metavar="N", type=COUNT, help="Its inputs.")
 @click.option("--outputs", metavar="N", type=COUNT, help="Its outputs.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float64"]),
+    help="Of a shape of your own.  [default: float32]",
+)
 @click.option("--case", "names", metavar="NAME", multiple=True, help="A case of the table; may be given again.")
 @click.option("--odd", is_flag=True, help="Twenty odd shapes and not those of the table.")
 @click.option("--networks", is_flag=True, help="Epochs of networks, beside scikit-learn's too.")
@@ -304,7 +308,7 @@ def bench(
     rows: int | None,
     inputs: int | None,
     outputs: int | None,
-    dtype: str,
+    dtype: str | None,
     names: tuple[str, ...],
     odd: bool,
     networks: bool,
@@ -324,6 +328,8 @@ def bench(
     shape = (rows, inputs, outputs)
     if any(shape) and not all(shape):
         raise click.UsageError("--rows, --inputs and --outputs make a shape together; all three are wanted.")
+    if dtype and not any(shape):
+        raise click.UsageError("--dtype is of a shape of your own: --rows, --inputs and --outputs are wanted.")
     if sum(map(bool, (any(shape), names, odd, networks))) > 1:
         raise click.UsageError("A shape, --case, --odd and --networks exclude each other; one of them is wanted.")
     if networks:
@@ -336,7 +342,7 @@ def bench(
         raise click.UsageError(f"--case is {min(unknown)}; one of {', '.join(sorted(known))} is wanted.")
     cases = [case for case in CASES if case.name in names or case.key in names] if names else ODD if odd else CASES
     if rows and inputs and outputs:
-        cases = [Case("own", rows, inputs, outputs, dtype)]
+        cases = [Case("own", rows, inputs, outputs, dtype or "float32")]
 
     from fastbp.bench.comparison import compare
     from fastbp.bench.report import footer, listing, table
@@ -358,7 +364,7 @@ def bench(
 
 @main.command()
 def info() -> None:
-    """Print versions, the CPU, vector width, threading layer and cache folder."""
+    """Print versions, the processor, the vector width, threads and the cache folder."""
     import fastbp
 
     click.echo(fastbp.show_config())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from fastbp.networks.engine import Order, Rows
 from fastbp.networks.session import AS_THEY_LIE
 from fastbp.networks.state import Moment, State
 from fastbp.optimizers import Optimizer
+
+_ENDED = "an epoch begins with a learning rate of 0, by which nothing is learned: {} has ended, at update {}"
 
 Callback = Callable[[int, dict[str, float]], Any]
 
@@ -59,6 +62,8 @@ def fit(
         for epoch in range(epochs):
             with state.turn(), state.using(optimizer if epoch == 0 else None):
                 rate = state.optimizer.rate(state.updates)
+                if rate == 0:
+                    warnings.warn(_ENDED.format(state.optimizer.learning_rate, state.updates), stacklevel=3)
                 losses = engine.train(state, rows, _order(state, trained, count, batch, shuffle), batch, epoch)
                 shares = np.full(losses.size, batch / count)
                 shares[-1] = (count - batch * (losses.size - 1)) / count  # the last batch may have fewer rows
@@ -76,9 +81,8 @@ def fit(
                 told = {name: f"{value:.4g}" for name, value in metrics.items() if name != "learning_rate"}
                 bar.set_postfix(told, refresh=False)
                 bar.update()
-            if (callback is not None and callback(epoch, dict(metrics)) is True) or (
-                stopping is not None and waited >= stopping.patience
-            ):
+            wish = None if callback is None else callback(epoch, dict(metrics))
+            if (isinstance(wish, (bool, np.bool_)) and wish) or (stopping is not None and waited >= stopping.patience):
                 break
     if best is not None:
         with state.turn():

@@ -82,7 +82,7 @@ def gradients(x: Any, y: Any, w: Any, b: Any, *, bias_reduction: BiasReduction =
     y_pred = _predict(x, w, b)
     result = Gradients(*_gradients(x, y_pred, y, mean), _cost(y_pred, y))
     if not all(np.isfinite(part).all() for part in result):
-        contract.diverged(0, x, y)
+        contract.diverged(None, x, y)
     return result
 
 

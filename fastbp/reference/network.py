@@ -97,7 +97,7 @@ class Network:
         x, y, weight = self._checked(x, y, sample_weight)
         loss, gradients = self._gradients(x, y, weight)
         if not (math.isfinite(loss) and _finite(gradients)):
-            contract.network_diverged(x, y, self._step)
+            contract.network_diverged(x, y, None)
         return loss, list(zip(gradients[::2], gradients[1::2], strict=True))
 
     def step(self, x: Any, y: Any, *, optimizer: Optimizer | None = None, sample_weight: Any = None) -> float:
@@ -161,7 +161,7 @@ class Network:
         """x, y (rows, outputs), where labels are rows of 0 with one 1, and sample_weight, where None is 1 for all."""
         made = self.architecture
         x = contract.samples(x, made.inputs, made.dtype)
-        y, labels = contract.targets(y, len(x), made.outputs, made.dtype, labels=made.loss == "cross_entropy")
+        y, labels = contract.targets(y, len(x), made.outputs, made.dtype, made.loss)
         weight = contract.row_weights(sample_weight, len(x), made.dtype)
         contract.finite("x", x)
         contract.finite("y", y)

@@ -41,7 +41,7 @@ def run(seconds: float, as_json: bool, keys: tuple[str, ...] = ()) -> None:
     report = (lambda measured, limits: None) if as_json else show
     comparison = compare(cases, seconds, report=report)
     if as_json:
-        click.echo(json.dumps([each.record(comparison.limits) for each in comparison.measured], indent=1))
+        click.echo(json.dumps(comparison.record(), indent=1))
     else:
         click.echo(footer(comparison))
     for error in comparison.errors:

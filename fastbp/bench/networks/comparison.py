@@ -7,6 +7,7 @@ from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
 
+from ..host import blas, machine, versions
 from ..implementations import Configuration, configurations, missing, packages
 from ..limits import THREADS, Limits, measure_limits
 from ..timing import Candidate, settle, timed
@@ -57,6 +58,19 @@ class Comparison(NamedTuple):
     def packages(self) -> set[str]:
         """What took part."""
         return packages((label for each in self.measured for label in each.times), IMPLEMENTATIONS)
+
+    def record(self) -> dict[str, Any]:
+        """Everything, for a JSON file; times in seconds of an epoch."""
+        return {
+            "format": 1,
+            "machine": machine(),
+            "limits": self.limits._asdict(),
+            "versions": versions(self.packages),
+            "blas": blas(self.packages),
+            "missing": self.missing,
+            "errors": self.errors,
+            "networks": [each.record(self.limits) for each in self.measured],
+        }
 
 
 def measure(case: Case, candidates: Iterable[Configuration], seconds: float) -> Measured:
