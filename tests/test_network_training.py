@@ -169,6 +169,7 @@ def test_every_residue_of_every_size_gives_what_the_reference_gives(sizes, rows,
         np.testing.assert_allclose(one, other, **tolerance)
 
 
+@pytest.mark.jit_only
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("clip_norm", [None, 0.5])
 def test_a_batch_in_several_lines_gives_what_the_reference_gives(monkeypatch, threads, clip_norm):
