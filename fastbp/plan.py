@@ -271,9 +271,10 @@ def _plan_of_many_rows(
     shape = rows, inputs, of_group, dtype.itemsize
     direct = direct_cycles(*shape) < outer_cycles(*shape)
     packed = tile if wide else 0 if forward or inputs * dtype.itemsize % SAME_SETS else PACKED_BYTES // dtype.itemsize
-    width = padded(inputs, panel if wide else lanes, dtype)
+    columns = panel if wide else 0
+    width = padded(inputs, columns or lanes, dtype)
     pieces = min(width // lanes, outputs, -(-weights // PIECE))
-    workers = min(workers, max(parts * groups, pieces, -(-inputs // panel) if wide else 1))  # no more than tasks
+    workers = min(workers, max(parts * groups, pieces, -(-inputs // columns) if wide else 1))  # no more than tasks
 
     shared = {
         "w_t": 2 * outputs * width,
@@ -288,9 +289,9 @@ def _plan_of_many_rows(
     }
     (shared if wide else own)["y_pred_t"] = of_group * (stretch or panel)
     cut = {"panel": panel, "tile": tile, "stretch": stretch, "parts": parts, "groups": groups, "shards": shards}
-    cut |= {"pieces": pieces, "direct": int(direct), "packed": packed, "width": width, "lanes": lanes}
+    cut |= {"columns": columns, "pieces": pieces, "packed": packed, "width": width, "lanes": lanes}
     far = rows * inputs * dtype.itemsize > FAR_BYTES
-    return _plan(shared, own, dtype, threads=workers, far=int(far), **cut)
+    return _plan(shared, own, dtype, threads=workers, direct=int(direct), far=int(far), **cut)
 
 
 def _plan(shared: dict[str, int], own: dict[str, int], dtype: np.dtype[Any], **cut: int) -> Plan:
@@ -333,7 +334,7 @@ def program_for(
             last = min(rows, first + per_line)
             lines.append((plan.tasks, schedule.ROWS, purpose, first, last))
             if plan.stretch and purpose > layer.COST:
-                lines.append((-(-inputs // plan.panel), schedule.STRIPS, purpose, first, last))
+                lines.append((-(-inputs // plan.columns), schedule.STRIPS, purpose, first, last))
         return lines
 
     body = passing(purpose)

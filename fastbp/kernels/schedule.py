@@ -80,7 +80,7 @@ class Plan(NamedTuple):
     stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
     pieces: int  # tasks in which weights are loaded, updated and saved; on few rows, as many as others
     few: int  # on few rows: inputs whose weights are gone through at a time; else 0
-    columns: int  # on few rows: outputs whose weights are gone through at a time
+    columns: int  # in stretches: inputs whose gradient a task takes; on few rows: outputs gone through at a time
     direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
     far: int  # 1 if x comes from memory, and is asked for ahead
     packed: int  # columns of x that are packed at a time for the gradient, or weights on few rows; 0 if as they lie
@@ -210,8 +210,8 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
     inputs, outputs = arrays.w.shape
     memory = arrays.memory
     rows = last_row - first_row
-    first = task * plan.panel
-    columns = min(plan.panel, inputs - first)
+    first = task * plan.columns
+    columns = min(plan.columns, inputs - first)
     with_padding = columns if first + columns < inputs else plan.width - first
     gradient_t = block(matrix_at(memory, plan.gradient_t, outputs, plan.width), 0, first, outputs, with_padding)
     if first_row == 0:
