@@ -286,23 +286,25 @@ def _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fres
     start = arrays.layers[layer, PARAMETERS] + o * width
     delta_t = block(_delta_t(arrays, plan, layer, base, 0, rows), o, 0, count, rows)
     input_ = _input(arrays, plan, layer, own if layer == 0 else base)
-    step = plan.fused if plan.fused > 0 else width
+    step = min(plan.fused, plan.tile) if plan.fused > 0 else plan.tile
+    followed = 0  # columns
     for turn in range(strip_count(width, step)):
         column = turn * step
         columns = min(step, width - column)
         if plan.fused > 0:
-            target = matrix_at(arrays.gradient, worker * plan.strip, count, columns)
+            target = matrix_at(arrays.gradient, worker * plan.strip, count, min(plan.fused, width - followed))
+            target = block(target, 0, column - followed, count, columns)
         else:
             target = matrix_at(arrays.gradient, part * plan.size + start, count, width)
-        for strip in range(strip_count(columns, plan.tile)):
-            first = strip * plan.tile
-            some = min(plan.tile, columns - first)
-            at = column + first if plan.tile < width else 0
-            strip_of_input = block(strip_at(input_, at), 0, column + first - at, rows, some)
-            some_of_target = block(target, 0, first, count, some)
-            add_product(some_of_target, delta_t, strip_of_input, 0 if fresh else 1, block(target, 0, 0, 1, 0))
-        if plan.fused > 0:
-            _follow(arrays, plan, start, count, width, column, columns, target)
+            target = block(target, 0, column, count, columns)
+        start_of_strip = column if plan.tile < width else 0
+        some = block(strip_at(input_, start_of_strip), 0, column - start_of_strip, rows, columns)
+        add_product(target, delta_t, some, 0 if fresh else 1, block(target, 0, 0, 1, 0))
+        ready = column + columns - followed
+        if plan.fused > 0 and (ready == plan.fused or column + columns == width):
+            target = matrix_at(arrays.gradient, worker * plan.strip, count, ready)
+            _follow(arrays, plan, start, count, width, followed, ready, target)
+            followed += ready
 
 
 @inlined
