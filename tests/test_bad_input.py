@@ -183,7 +183,7 @@ def test_nan_in_the_weights_is_divergence_before_the_first_step(engine, dtype, f
     arguments = arguments_of(function, dtype)
     arguments[argument] = with_value(np.nan)(arguments[argument])
     error = refusal(engine, function, arguments, FloatingPointError)
-    assert re.search(r"\bstep 0\b", str(error))
+    assert re.search(r"a gradient is not finite" if function == "gradients" else r"\bstep 0\b", str(error))
 
 
 @pytest.mark.parametrize("function", ["gradients", "step", "train"])
@@ -191,7 +191,7 @@ def test_a_cost_that_overflows_is_divergence(engine, function):
     arguments = arguments_of(function)
     arguments["y"] = with_value(1e300)(arguments["y"])
     error = refusal(engine, function, arguments, FloatingPointError)
-    assert re.search(r"\bstep 0\b", str(error))
+    assert re.search(r"a gradient is not finite" if function == "gradients" else r"\bstep 0\b", str(error))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

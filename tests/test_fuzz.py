@@ -213,6 +213,7 @@ def broken_promise(read, path):
 def hold(battery, folder, count, *readers):
     """Print what breaks the promise of readers for a battery's files (name of the case, of the file, content)."""
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "an epoch begins with a learning rate of 0")  # of a model that is fully trained
     prepare(folder)
     for read, good in map(READERS.get, readers):
         read(Path(good))
