@@ -184,6 +184,10 @@ def test_a_comparison_has_each_case_and_says_who_was_left_out(monkeypatch: pytes
     assert result.packages == {"fastbp.network", "numpy"}
     assert result.missing["reference"] == "not asked for"
     assert result.missing.keys() >= NOT_TIMED.keys()
+    record = result.record()
+    assert record["missing"] == result.missing
+    assert record["versions"].keys() >= {"fastbp", "numpy"}
+    assert [each["case"] for each in record["networks"]] == [case.key]
 
 
 def test_a_long_call_is_not_made_once_more_to_wake_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from .agreement import TOLERANCE, deviation, trained, truth
 from .cases import Case
@@ -53,6 +53,32 @@ class Measured(NamedTuple):
         }
 
 
+class Run(Protocol):
+    """What every comparison tells beside its cases, of layers or of networks."""
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def missing(self) -> dict[str, str]: ...
+    @property
+    def errors(self) -> list[str]: ...
+    @property
+    def packages(self) -> set[str]: ...
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """What a record begins with: what the cases were measured on, and what was left out."""
+    return {
+        "format": 1,
+        "machine": machine(),
+        "limits": run.limits._asdict(),
+        "versions": versions(run.packages),
+        "blas": blas(run.packages),
+        "missing": run.missing,
+        "errors": run.errors,
+    }
+
+
 class Comparison(NamedTuple):
     """Cases measured in one run, the machine's limits in that run, and what was left out."""
 
@@ -71,16 +97,7 @@ class Comparison(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """Everything, for a JSON file; times in seconds of a call."""
-        return {
-            "format": 1,
-            "machine": machine(),
-            "limits": self.limits._asdict(),
-            "versions": versions(self.packages),
-            "blas": blas(self.packages),
-            "missing": self.missing,
-            "errors": self.errors,
-            "cases": [each.record(self.limits) for each in self.measured],
-        }
+        return facts(self) | {"cases": [each.record(self.limits) for each in self.measured]}
 
 
 def measure(case: Case, candidates: Iterable[Configuration], seconds: float) -> Measured:

@@ -7,7 +7,7 @@ from functools import partial
 from statistics import median
 from typing import Any, NamedTuple
 
-from ..host import blas, machine, versions
+from ..comparison import facts
 from ..implementations import Configuration, configurations, missing, packages
 from ..limits import THREADS, Limits, measure_limits
 from ..timing import Candidate, settle, timed
@@ -61,16 +61,7 @@ class Comparison(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         """Everything, for a JSON file; times in seconds of an epoch."""
-        return {
-            "format": 1,
-            "machine": machine(),
-            "limits": self.limits._asdict(),
-            "versions": versions(self.packages),
-            "blas": blas(self.packages),
-            "missing": self.missing,
-            "errors": self.errors,
-            "networks": [each.record(self.limits) for each in self.measured],
-        }
+        return facts(self) | {"networks": [each.record(self.limits) for each in self.measured]}
 
 
 def measure(case: Case, candidates: Iterable[Configuration], seconds: float) -> Measured:
