@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from fastbp.command.endings import PlainEndings
 
@@ -289,7 +290,9 @@ def example(steps: int | None) -> None:
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float64"]),
-    help="Of a shape of your own.  [default: float32]",
+    default="float32",
+    show_default=True,
+    help="Of a shape of your own.",
 )
 @click.option("--case", "names", metavar="NAME", multiple=True, help="A case of the table; may be given again.")
 @click.option("--odd", is_flag=True, help="Twenty odd shapes and not those of the table.")
@@ -308,7 +311,7 @@ def bench(
     rows: int | None,
     inputs: int | None,
     outputs: int | None,
-    dtype: str | None,
+    dtype: str,
     names: tuple[str, ...],
     odd: bool,
     networks: bool,
@@ -328,7 +331,8 @@ def bench(
     shape = (rows, inputs, outputs)
     if any(shape) and not all(shape):
         raise click.UsageError("--rows, --inputs and --outputs make a shape together; all three are wanted.")
-    if dtype and not any(shape):
+    given = click.get_current_context().get_parameter_source("dtype") is not ParameterSource.DEFAULT
+    if given and not any(shape):
         raise click.UsageError("--dtype is of a shape of your own: --rows, --inputs and --outputs are wanted.")
     if sum(map(bool, (any(shape), names, odd, networks))) > 1:
         raise click.UsageError("A shape, --case, --odd and --networks exclude each other; one of them is wanted.")
@@ -342,7 +346,7 @@ def bench(
         raise click.UsageError(f"--case is {min(unknown)}; one of {', '.join(sorted(known))} is wanted.")
     cases = [case for case in CASES if case.name in names or case.key in names] if names else ODD if odd else CASES
     if rows and inputs and outputs:
-        cases = [Case("own", rows, inputs, outputs, dtype or "float32")]
+        cases = [Case("own", rows, inputs, outputs, dtype)]
 
     from fastbp.bench.comparison import compare
     from fastbp.bench.report import footer, listing, table
