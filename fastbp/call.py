@@ -38,7 +38,7 @@ A_FLOAT64 = np.empty((1, 1))  # for kernels that ask for its type alone
 
 
 class Pace:
-    """How many lines of a program a kernel call takes, for which it should last CALL_SECONDS."""
+    """How many lines of a program, or tiny steps, a kernel call takes, for which it should last CALL_SECONDS."""
 
     def __init__(self, lines: int, work: int) -> None:
         """For a program in which so many lines are so many multiply-adds."""

@@ -269,7 +269,7 @@ def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], loss: str) ->
     if not is_labels:
         array = _in_place("y", array, dtype)
         if loss != "squared_error":
-            _between("y", array, 1.0 if loss == "binary_cross_entropy" else math.inf, loss)
+            _in_domain(array, 1.0 if loss == "binary_cross_entropy" else math.inf, loss)
         return array, False
     wrong = (array < 0) | (array >= outputs)
     if wrong.any():
@@ -278,13 +278,13 @@ def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], loss: str) ->
     return np.ascontiguousarray(array, np.intp), True
 
 
-def _between(name: str, array: FloatArray, most: float, loss: str) -> None:
-    """Refuse targets below 0 or above `most`."""
-    if array.min() < 0 or array.max() > most:
-        finite(name, array)
-        row, output = (int(i) for i in np.argwhere((array < 0) | (array > most))[0])
+def _in_domain(y: FloatArray, most: float, loss: str) -> None:
+    """Refuse targets (rows, outputs) below 0 or above `most`."""
+    if y.min() < 0 or y.max() > most:
+        finite("y", y)
+        row, output = (int(i) for i in np.argwhere((y < 0) | (y > most))[0])
         wanted = f"a number in 0 ... {most:g}" if most < math.inf else "0 or more"
-        raise ValueError(f"{name}[{row}, {output}] is {array[row, output]}; {wanted} is wanted for the loss {loss!r}")
+        raise ValueError(f"y[{row}, {output}] is {y[row, output]}; {wanted} is wanted for the loss {loss!r}")
 
 
 def row_weights(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> FloatArray | None:

@@ -84,9 +84,8 @@ LEVEL_1 = 32 * 1024
 PARALLEL_WORK = 500_000
 # Weights of a task that loads, updates or saves them.
 PIECE = 16384
-# Multiply-adds of one line of a program: some 50 ms on a slow core. Between lines, Ctrl-C is heard. All threads have
-# their part of one that all weights of a wide layer are gone through for: it may have more, or these would be as many
-# times written and read.
+# Multiply-adds of one line of a program: some 50 ms on a slow core. Between lines, Ctrl-C is heard. For a stretch, all
+# threads share the line, and it may have more: the fewer its rows, the more often all gradients are read and written.
 LINE_WORK = 500_000_000
 LONG_LINE_WORK = 32 * LINE_WORK
 # What one core writes lies a page away from what another does: its prefetchers run on to the end of a page, and would

@@ -12,6 +12,7 @@ import pytest
 from test_training import assert_same_bits
 
 import fastbp
+from fastbp import engine, reference
 from fastbp.tiles import functions
 from fastbp.tiles.operations import block, lanes, load_some, store_some
 
@@ -252,3 +253,15 @@ def test_no_number_makes_a_warning(dtype):
         fastbp.sigmoid(hard_numbers(dtype))
         fastbp.sigmoid_gradient(hard_numbers(dtype))
         fastbp.sigmoid(np.array([limit[0] for limit in LIMITS], dtype))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (6,), (7,), (4, 5, 3)], ids=str)
+def test_arrays_of_many_kernel_calls_have_no_seams(monkeypatch, dtype, shape):
+    x = np.random.default_rng(1).normal(0, 3, shape).astype(dtype)
+    wanted = fastbp.sigmoid(x), fastbp.sigmoid_gradient(x)
+    monkeypatch.setattr(engine, "ELEMENTS_OF_CALL", 6)
+    for got, one in zip((fastbp.sigmoid(x), fastbp.sigmoid_gradient(x)), wanted, strict=True):
+        assert_same_bits(got, one)
+        assert np.shape(got) == shape
+    if x.size:
+        assert fastbp.cost(x, 2 * x) == pytest.approx(reference.cost(x, 2 * x), rel=1e-6)

@@ -15,7 +15,9 @@ from processes import in_a_process, started
 from test_training import assert_same_bits
 
 import fastbp
-from fastbp.plan import is_tiny
+from fastbp.kernels import layer
+from fastbp.kernels.schedule import FIRST_ROW, LAST_ROW
+from fastbp.plan import LEAST_CUTS, LONG_LINE_WORK, is_tiny, plan_for, program_for, work_of
 
 PACKAGE = str(Path(fastbp.__file__).parent)
 
@@ -243,6 +245,17 @@ def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, c
     for some in order[: updates * batch].reshape(updates, batch):
         again.step(x[some], y[some], optimizer=optimizer)
     assert workload.bits_of(network) == workload.bits_of(again), f"not as after {updates} batches"
+
+
+@pytest.mark.parametrize("purpose", [layer.FORWARD, layer.GRADIENTS])
+@pytest.mark.parametrize("shape", [(10**7, 20, 3), (10**5, 4096, 4096), (4096, 16384, 16384)], ids=str)
+def test_no_line_of_a_layer_is_long(shape, purpose):
+    """Ctrl-C waits for the end of a line: all of them are bounded, or have the fewest panels that all threads share."""
+    kept = {"followed": purpose == layer.GRADIENTS}
+    plan = plan_for(*shape, np.dtype("f4"), 2, forward=purpose == layer.FORWARD, **kept)
+    program, _ = program_for(plan, *shape, purpose, last_cost=False, **kept)
+    rows = (program[:, LAST_ROW] - program[:, FIRST_ROW]).max()
+    assert rows <= max(LONG_LINE_WORK // work_of(1, *shape[1:]), LEAST_CUTS * plan.panel)
 
 
 @pytest.mark.parametrize("case", NETWORKS, ids=str)
