@@ -250,7 +250,7 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
     lines.add(0, 1, (0, 0), [])  # what comes before the first batch: nothing
     if not cut.by_layer:
         panels = cut.panel * cut.shards
-        of_line = max(1, LINE_WORK // (max(1, cut.cost // batch) * panels)) * panels
+        of_line = max(1, LINE_WORK * batch // (cut.cost * panels)) * panels
         for first in range(0, batch, of_line):
             rows = (first, min(first + of_line, batch))
             lines.add(1, cut.shards, rows, [*forward, *loss, *output, *back, *gradient])

@@ -125,8 +125,7 @@ class State(Turns):
     @contextmanager
     def using(self, optimizer: Any) -> Iterator[None]:
         """Use another optimizer for training that may fail: if it does so before its first update, nothing changes."""
-        random = self.generator.bit_generator.state
-        beginning = Beginning(self.optimizer, self.slots, self.updates, random)
+        beginning = Beginning(self.optimizer, self.slots, self.updates, self.generator.bit_generator.state)
         try:
             self._beginning = beginning
             self.use(optimizer)
@@ -134,13 +133,12 @@ class State(Turns):
         except BaseException:
             if self._beginning is not None:
                 self._return_to_beginning(beginning)
-                self.generator.bit_generator.state = random
             raise
         finally:
             self._beginning = None
 
     def _return_to_beginning(self, beginning: Beginning) -> None:
-        self.optimizer, self.slots, self.updates, _ = beginning
+        self.optimizer, self.slots, self.updates, self.generator.bit_generator.state = beginning
 
     def moment(self) -> Moment:
         return Moment(self.parameters.copy(), tuple(slot.copy() for slot in self.slots), self.updates)
@@ -155,9 +153,9 @@ class State(Turns):
 
     def updated(self, batches: int) -> None:
         """So many batches more have been followed."""
-        self.updates += batches
         if batches:
             self._beginning = None
+        self.updates += batches
 
     def _settle(self, change: Change) -> None:
         if change.session is not None and self.is_good(change.session):
@@ -170,10 +168,8 @@ class State(Turns):
         if change is not None:
             self._set(change.before)
         if self._beginning is not None:
+            self.generator = np.random.default_rng(0)  # the thread may have had the lock of the one before
             self._return_to_beginning(self._beginning)
-            # The thread may have had the lock of the random numbers too: others, in the same state.
-            self.generator = np.random.default_rng(0)
-            self.generator.bit_generator.state = self._beginning.random
             self._beginning = None
 
     def _set(self, moment: Moment) -> None:
