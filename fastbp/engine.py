@@ -13,7 +13,7 @@ from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, layer
 from fastbp.threads import get_num_threads
 
-# Numbers whose sigmoid, or square, one kernel call takes: 10 ms here.
+# Numbers whose sigmoid, or square, one kernel call takes: 17 to 49 ms here, by the dtype.
 ELEMENTS_OF_CALL = 1 << 24
 
 
