@@ -195,9 +195,31 @@ import fastbp
 for wanted, dtype in ((True, "float32"), (False, "float64")):
     (gc.enable if wanted else gc.disable)()
     fastbp.sigmoid(np.zeros(3, dtype))
-    print(gc.isenabled())
+    print(gc.isenabled(), gc.get_freeze_count())
+
+gc.freeze()
+fastbp.sigmoid_gradient(np.zeros(3, "float32"))
+print(gc.get_freeze_count() > 0)
 """
-    assert in_a_process("-c", script, FASTBP_CACHE_DIR=str(tmp_path)).split() == ["True", "False"]
+    output = in_a_process("-c", script, FASTBP_CACHE_DIR=str(tmp_path))
+    assert output.split() == ["True", "0", "False", "0", "True"]
+
+
+@pytest.mark.jit_only
+def test_what_compiling_leaves_is_not_gone_through_at_once(tmp_path):
+    script = """
+import gc
+import numpy as np
+import fastbp
+
+seen = []
+gc.callbacks.append(lambda phase, info: phase == "start" and seen.append(len(gc.get_objects(generation=0))))
+fastbp.sigmoid(np.zeros(3))
+print(max(seen, default=0))
+"""
+    young = int(in_a_process("-c", script, FASTBP_CACHE_DIR=str(tmp_path)))
+    print(young)
+    assert young < 10_000  # 88 000 otherwise
 
 
 @pytest.mark.jit_only

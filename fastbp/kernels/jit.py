@@ -10,6 +10,7 @@ import os
 import numpy as np
 from numba import config, njit, typeof
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.types import unliteral
 
 from fastbp.kernels.cache import KernelCache
 from fastbp.kernels.linking import PartCompiler, WholeCompiler
@@ -22,13 +23,27 @@ _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_rewrites":
 # What is part of what Python calls has no wrapper for Python, and machine code only there.
 _PART = {**_OPTIONS, "pipeline_class": PartCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
+
+def _part(**options):
+    """The decorator of a part. It is compiled once for all integers: to Numba, one that is written out is a type."""
+
+    def decorate(function):
+        part = njit(**_PART, **options)(function)
+        if not config.DISABLE_JIT:
+            template_for = part.get_call_template
+            part.get_call_template = lambda args, kws: template_for([unliteral(arg) for arg in args], kws)
+        return part
+
+    return decorate
+
+
 # Loops over numbers: a function in machine code too, so that the processor's registers are its own. Within a larger
 # function the constants of a sigmoid were loaded from memory for every vector.
-kernel = njit(**_PART, forceinline=False)
+kernel = _part(forceinline=False)
 
 # What leads there, with dozens of arguments: a function of its own for the compiler, in machine code a piece of each
 # caller.
-inlined = njit(**_PART, forceinline=True)
+inlined = _part(forceinline=True)
 
 # Pasted into its caller before types are known: what takes numbers that tell types, such as the size of a tile.
 pasted = njit(**_OPTIONS, inline="always")
@@ -84,12 +99,18 @@ def example_matrices(dtype):
 
 @contextlib.contextmanager
 def _collector_at_rest():
-    """No garbage collection: a tenth of the time of compiling, since all that the compiler makes is gone through."""
+    """No garbage collection: a tenth of the time of compiling, since all that the compiler makes is gone through.
+
+    Nor is all of it gone through at once afterwards: it counts as old, as what has been frozen does when it thaws.
+    """
     was_enabled = gc.isenabled()
     try:
         gc.disable()
         yield
     finally:
+        if gc.get_freeze_count() == 0:  # else the caller has frozen what is not ours to thaw
+            gc.freeze()
+            gc.unfreeze()
         if was_enabled:
             gc.enable()
 

@@ -19,7 +19,9 @@ from numba.core.analysis import compute_use_defs
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import CompilerBase
 from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.ir_utils import build_definitions
 from numba.core.lowering import Lower
+from numba.core.ssa import reconstruct_ssa
 from numba.core.typed_passes import (
     AnnotateTypes,
     NativeLowering,
@@ -27,18 +29,41 @@ from numba.core.typed_passes import (
     NopythonTypeInference,
     PreLowerStripPhis,
 )
-from numba.core.untyped_passes import FixupArgs, InlineInlinables, IRProcessing, ReconstructSSA, TranslateByteCode
+from numba.core.untyped_passes import FixupArgs, InlineInlinables, ReconstructSSA, TranslateByteCode
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _AssignOnce(ReconstructSSA):
+    """Numba's, but does not find out how long each variable lives: only generators and counted references need that."""
+
+    _name = "assign_once"
+
+    def run_pass(self, state):
+        state.func_ir = reconstruct_ssa(state.func_ir)
+        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _StripPhis(PreLowerStripPhis):
+    """Likewise."""
+
+    _name = "strip_phis_only"
+
+    def run_pass(self, state):
+        state.func_ir = self._strip_phi_nodes(state.func_ir)
+        return True
+
 
 # Numba's passes before the lowering, but for those of closures, `with`, exceptions, literal_unroll and the like, of
 # which kernels have none, and for the deletion of variables, which only counted references need.
 _PASSES = (
     TranslateByteCode,
     FixupArgs,
-    IRProcessing,
     InlineInlinables,
-    ReconstructSSA,
+    _AssignOnce,
     NopythonTypeInference,
-    PreLowerStripPhis,
+    _StripPhis,
     AnnotateTypes,
 )
 
@@ -185,10 +210,18 @@ class _LowerWhole(_Lowering):
         return super().run_pass(state)
 
 
+class _Passes(PassManager):
+    """Carries out passes. Numba's would also time each of them, and describe it to whoever listens."""
+
+    def _runPass(self, index, pss, internal_state):
+        pss.analysis = self._analysis
+        pss.run_pass(internal_state)
+
+
 def _compiler(lowering):
     class Compiler(CompilerBase):
         def define_pipelines(self):
-            pipeline = PassManager("kernels")
+            pipeline = _Passes("kernels")
             for step in (*_PASSES, lowering, NoPythonBackend):
                 pipeline.add_pass(step)
             pipeline.finalize()

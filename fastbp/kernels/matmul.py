@@ -120,13 +120,13 @@ def add_product(c, a, b, kept, ahead):
 
     c (rows, columns), padded to whole vectors    a (rows, depth)    b (depth, columns)
     """
-    _add_product(c, scalars(a), b, int(kept), ahead)  # a literal would be a type, and compiled once more
+    _add_product(c, scalars(a), b, kept, ahead)
 
 
 @pasted
 def add_product_of_t(c, a, b, kept, ahead):
     """The same with a^T b, where a lies (depth, rows)."""
-    _add_product(c, scalars_of_t(a), b, int(kept), ahead)
+    _add_product(c, scalars_of_t(a), b, kept, ahead)
 
 
 @kernel
