@@ -263,6 +263,16 @@ EVERY_RULE = pytest.mark.parametrize(
 )
 
 
+def test_a_loss_that_overflows_is_divergence(network_class):
+    """Though the update would be finite."""
+    network = one_weight(network_class, "float64")
+    before = everything(network)
+    for training in (network.step, network.fit):
+        message = said(training, [[1.0]], [[1e200]], optimizer=SGD(learning_rate=1e-10))
+        assert message.startswith("training diverged in step 0")
+        assert everything(network) == before
+
+
 @EVERY_RULE
 def test_a_gradient_that_overflows_is_divergence(network_class, dtype, optimizer):
     """Though the loss is finite, and all weights are."""

@@ -51,6 +51,7 @@ from fastbp.tiles.operations import (
     lanes,
     load,
     matrix_at,
+    multiply_add,
     store,
     sum_lanes,
 )
@@ -95,13 +96,13 @@ class Arrays(NamedTuple):
     norm: Any  # (groups, lanes) float64
     layers: Any  # (layers, FIELDS) int64
     operations: Any  # (operations, 2) int64
-    state: Any  # (2,) int64
+    state: Any  # (3,) int64
     gathered: Any  # (threads, 8) int64: where the rows begin that a worker has gathered, counted from 1
     desk: Any  # (team.FIRST + threads, 8) int64
 
 
-# The elements of `state`: the batches done in this call, and the rows of the call.
-BATCH, ROWS = range(2)
+# The elements of `state`: the batches done, the rows of all, and 1 as long as all that training makes is finite.
+BATCH, ROWS, FINITE = range(3)
 
 
 class Plan(NamedTuple):
@@ -138,6 +139,15 @@ def add_square_of(matrix, total):
             vector = load(matrix, row, column)
             squares = add_products(squares, vector, vector)
     store(total, 0, 0, squares)
+
+
+@kernel
+def is_finite(row):
+    """Whether every number of a row, padded to whole vectors, is finite."""
+    zero = other = fill(row, 0.0)  # while they are: 0 * inf and 0 * nan are nan
+    for column in range(0, row.shape[1], lanes(row)):
+        zero, other = multiply_add(load(row, 0, column), 0.0, other), zero  # in turn: each waits for the one before it
+    return sum_lanes(zero + other) == 0.0
 
 
 @inlined
@@ -389,7 +399,7 @@ def _perform(program, index, task, worker, again, arrays, plan):
 
 @inlined
 def _close(program, index, arrays, plan):
-    """What is left to the leader at the end of a line."""
+    """What is left to the leader at the end of a line. False if a loss of training is not finite."""
     closing, batch = program[index, CLOSING], arrays.state[BATCH]
     _, of_batch = _rows_of_batch(arrays, plan)
     if closing & TOTAL_LOSS:
@@ -398,6 +408,8 @@ def _close(program, index, arrays, plan):
         for part in range(cost.shape[0]):
             total += sum_lanes(load(cost, part, 0))
         arrays.losses[batch] = total
+        if plan.training and not np.isfinite(total):
+            arrays.state[FINITE] = 0
     if closing & TOTAL_NORM:
         norm = block(arrays.norm, 0, 0, program[index, GROUPS], arrays.norm.shape[1])
         total = 0.0
@@ -407,7 +419,14 @@ def _close(program, index, arrays, plan):
         arrays.numbers[batch, SCALE] = scale if np.isfinite(total) else np.nan  # not 0, which would pass for an update
     if closing & NEXT_BATCH:
         arrays.state[BATCH] += 1
-    return True
+    return arrays.state[FINITE] == 1
+
+
+@inlined
+def _conclude(arrays, plan):
+    """See whether all parameters are finite. If they are, what the optimizer remembers is: they move by it."""
+    if plan.training and not is_finite(matrix_at(arrays.parameters, 0, 1, plan.size)):
+        arrays.state[FINITE] = 0
 
 
 def _examples(dtype):
@@ -436,4 +455,4 @@ def _examples(dtype):
     return arrays, Plan(*[0] * len(Plan._fields))._replace(clip_norm=0.0)
 
 
-run = runner("network.run", _perform, _close, _examples)
+run = runner("network.run", _perform, _close, _conclude, _examples)

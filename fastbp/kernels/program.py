@@ -51,12 +51,13 @@ def share(count, group, groups, unit):
     return first, min(units * (group + 1) // groups * unit, count) - first
 
 
-def runner(name, perform, close, examples):
+def runner(name, perform, close, conclude, examples):
     """The kernel `name`, which carries out programs. `arrays` and `plan` are like those of examples(dtype).
 
     perform(program, index, task, worker, again, arrays, plan) does a task of the line at that index; `again` is whether
     its step is not the first one of this call. close(program, index, arrays, plan) does what is left to the leader at
-    the end of a line, and is False if the call must end with it.
+    the end of a line, and is False if the call must end with it. conclude(arrays, plan) is what he does at the end of
+    the call.
     """
 
     def run(worker, program, body, steps, first_line, last_line, arrays, plan, door):
@@ -108,6 +109,8 @@ def runner(name, perform, close, examples):
                     break
             line += 1
 
+        if worker == LEADER:
+            conclude(arrays, plan)
         if helped:
             dismiss(door, desk)
         return line

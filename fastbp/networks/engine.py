@@ -72,7 +72,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
     for first in range(0, count, chunk):
         some, some_order = rows.some(order, first, first + chunk)
         number = some_order.size or len(some.x)
-        losses, _ = session.carry_out(state.parameters, *some.arrays, some_order, y_pred)
+        losses = session.carry_out(state.parameters, *some.arrays, some_order, y_pred)
         loss += float(losses[0]) * (number / count)
         if classify:
             picked = some_order if some_order.size else slice(None)
@@ -90,7 +90,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
 def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, FloatArray]]]:
     """The loss and the gradients of each layer, new."""
     key, session = state.session(GRADIENTS, len(rows.x), rows.y.shape[1], labels=rows.labels)
-    losses, _ = session.carry_out(state.parameters, *rows.arrays)
+    losses = session.carry_out(state.parameters, *rows.arrays)
     weights, biases = state.views(session.gradient[: state.parameters.size])
     result = [(np.array(w, order="C"), b.copy()) for w, b in zip(weights, biases, strict=True)]
     state.give_back(key, session)
@@ -108,16 +108,16 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
     key, session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
     numbers = numbers_of(state.optimizer, state.updates, -(-count // batch), state.parameters.dtype)
     try:
-        losses, all_good = _update(state, session, rows, order, numbers)
-        if not all_good:
+        losses = _update(state, session, rows, order, numbers)
+        if not session.finite:
             contract.finite("x", rows.x)  # a nan or inf there is no divergence, and no batch before it counts
             contract.finite("y", rows.y)
             # What was not finite came about somewhere in these batches: go through them again, one by one. The same
             # bits come again, so that nothing but time is lost.
             for i, first in enumerate(range(0, count, batch)):
                 some, some_order = rows.some(order, first, first + batch)
-                _, all_good = _update(state, session, some, some_order, numbers[i : i + 1])
-                if not all_good:
+                _update(state, session, some, some_order, numbers[i : i + 1])
+                if not session.finite:
                     contract.network_diverged(rows.x, rows.y, state.updates, epoch)
     finally:
         state.settle()
@@ -125,17 +125,15 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
     return losses
 
 
-def _update(state: State, session: Session, rows: Rows, order: Order, numbers: FloatArray) -> tuple[FloatArray, bool]:
-    """The loss of each batch, and whether all is finite; if it is not, nothing has changed."""
+def _update(state: State, session: Session, rows: Rows, order: Order, numbers: FloatArray) -> FloatArray:
+    """The loss of each batch. If anything is not finite, nothing has changed."""
     session.rewind()
     before = state.moment()
     state.begin(Change(before, session))
-    losses, all_good = session.carry_out(
-        state.parameters, *rows.arrays, order, slots=state.slots, numbers=numbers, good=lambda: state.is_good(session)
-    )
-    if all_good:
+    losses = session.carry_out(state.parameters, *rows.arrays, order, slots=state.slots, numbers=numbers)
+    if session.finite:
         state.updated(session.batches)
         state.end()
     else:
         state.return_to(before)
-    return losses, all_good
+    return losses

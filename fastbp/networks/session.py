@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from fastbp.architecture import Architecture
 from fastbp.call import Pace, aligned
 from fastbp.contract import FloatArray
 from fastbp.kernels import network, team, updates
-from fastbp.kernels.network import BATCH, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
+from fastbp.kernels.network import BATCH, FINITE, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
 from fastbp.networks.plan import Work
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
 from fastbp.plan import MOST_TASKS
@@ -41,25 +40,26 @@ def rule_of(optimizer: Optimizer) -> int:
 @np.errstate(all="ignore")  # what is beyond the dtype is inf, and training diverges; powers of a beta fade to 0
 def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any]) -> FloatArray:
     """What the updates first ... first + count - 1 take, a row each."""
-    numbers = np.zeros((count, updates.NUMBERS), dtype)
     rates: Any = optimizer.learning_rate
     if not isinstance(rates, float):
         rates = np.array(schedules.rates(rates, first, count))
-    numbers[:, updates.SCALE] = numbers[:, updates.KEEP] = 1.0
+    row = [0.0] * updates.NUMBERS  # what all updates have in common: a column of the array would take as long as this
+    row[updates.SCALE] = row[updates.KEEP] = 1.0
+    numbers = np.empty((count, updates.NUMBERS), dtype)
     if isinstance(optimizer, SGD):
-        numbers[:, updates.BETA1] = optimizer.momentum
-    else:
-        t = np.arange(first + 1, first + count + 1)
-        numbers[:, updates.BETA1], numbers[:, updates.BETA2] = optimizer.beta1, optimizer.beta2
-        numbers[:, updates.ROOT] = 1 / np.sqrt(1 - optimizer.beta2**t)
-        numbers[:, updates.EPSILON] = optimizer.epsilon
+        row[updates.BETA1], row[updates.DECAY] = optimizer.momentum, optimizer.weight_decay
+        numbers[...] = row
+        numbers[:, updates.RATE] = rates
+        return numbers
+    row[updates.BETA1], row[updates.BETA2], row[updates.EPSILON] = optimizer.beta1, optimizer.beta2, optimizer.epsilon
+    if not isinstance(optimizer, AdamW):
+        row[updates.DECAY] = optimizer.weight_decay
+    numbers[...] = row
     if isinstance(optimizer, AdamW):
         numbers[:, updates.KEEP] = 1 - rates * optimizer.weight_decay
-    else:
-        numbers[:, updates.DECAY] = optimizer.weight_decay
-    if isinstance(optimizer, Adam):
-        rates = rates / (1 - optimizer.beta1**t)
-    numbers[:, updates.RATE] = rates
+    t = np.arange(first + 1, first + count + 1)
+    numbers[:, updates.ROOT] = 1 / np.sqrt(1 - optimizer.beta2**t)
+    numbers[:, updates.RATE] = rates / (1 - optimizer.beta1**t)
     return numbers
 
 
@@ -84,7 +84,7 @@ class Session:
         self._gradient = aligned(work.gradient, dtype)
         self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
         self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
-        self._state = np.zeros(2, np.int64)
+        self._state = np.array([0, 0, 1])
         self._losses = np.empty(0)
         self._gathered = np.zeros((plan.threads, CACHE_LINE // 8), np.int64)
         self._desk = atomics.board(team.FIRST + plan.threads)
@@ -113,9 +113,14 @@ class Session:
         """The losses of these."""
         return self._losses[: self.batches]
 
+    @property
+    def finite(self) -> bool:
+        """Whether all that these have made is finite: losses, parameters, and what the optimizer remembers."""
+        return bool(self._state[FINITE])
+
     def rewind(self) -> None:
         """Forget the batches of the last call."""
-        self._state[BATCH] = 0
+        self._state[BATCH], self._state[FINITE] = 0, 1
 
     def carry_out(
         self,
@@ -127,9 +132,8 @@ class Session:
         y_pred: FloatArray | None = None,
         slots: tuple[FloatArray, ...] = (),
         numbers: FloatArray | None = None,
-        good: Callable[[], bool] = lambda: True,
-    ) -> tuple[FloatArray, bool]:
-        """The loss of each batch, and whether all were `good`: that is asked of those so far at times, and ends it."""
+    ) -> FloatArray:
+        """The loss of each batch; those of training end where something is not `finite`."""
         plan, state = self._work.plan, self._state
         rows = order.size or x.shape[0]
         batches = math.ceil(rows / plan.batch)
@@ -138,30 +142,30 @@ class Session:
         state[ROWS] = rows
         self._gathered.fill(0)
         first, second = (*slots, parameters, parameters)[:2]
-        arrays = Arrays(
-            x=x,
-            y=self._nothing if y is None else y,
-            sample_weight=self._none if sample_weight is None else sample_weight,
-            order=order,
-            y_pred=self._nothing if y_pred is None else y_pred,
-            parameters=parameters,
-            first=first,
-            second=second,
-            numbers=self._numbers if numbers is None else numbers,
-            losses=losses,
-            memory=self._memory,
-            gradient=self._gradient,
-            cost=self._cost,
-            norm=self._norm,
-            layers=self._work.layers,
-            operations=self._work.operations,
-            state=state,
-            gathered=self._gathered,
-            desk=self._desk,
+        arrays = Arrays(  # in their order: by name they would cost a microsecond
+            x,
+            self._nothing if y is None else y,
+            self._none if sample_weight is None else sample_weight,
+            order,
+            self._nothing if y_pred is None else y_pred,
+            parameters,
+            first,
+            second,
+            self._numbers if numbers is None else numbers,
+            losses,
+            self._memory,
+            self._gradient,
+            self._cost,
+            self._norm,
+            self._work.layers,
+            self._work.operations,
+            state,
+            self._gathered,
+            self._desk,
         )
         run, body = network.run.for_dtype(self._memory.dtype), self._work.body
         lines, line = 1 + body * batches, 0
-        while line < lines:
+        while line < lines and state[FINITE]:
             start = time.perf_counter()
             last = min(lines, line + self._pace.lines)
             left = -(last - 1) % body  # lines of the batch in which this call ends
@@ -169,8 +173,6 @@ class Session:
                 last += left
             door = engage(plan.threads)
             line = run(team.LEADER, self._work.program, body, batches, line, last, arrays, plan, door)
-            if not good():
-                return losses, False
             if line < lines:
                 self._pace.adapt(time.perf_counter() - start)
-        return losses, True
+        return losses

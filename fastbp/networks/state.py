@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -158,7 +157,7 @@ class State(Turns):
         self.updates += batches
 
     def _settle(self, change: Change) -> None:
-        if change.session is not None and self.is_good(change.session):
+        if change.session is not None and change.session.finite:
             self.updates = change.before.updates
             self.updated(change.session.batches)
         else:
@@ -177,13 +176,6 @@ class State(Turns):
         for slot, kept in zip(self.slots, moment.slots, strict=True):
             slot[...] = kept
         self.updates = moment.updates
-
-    def is_good(self, session: Session) -> bool:
-        """Whether all that the session has done is finite."""
-        vectors = (self.parameters, *self.slots)
-        return bool(np.isfinite(session.losses).all()) and all(
-            math.isfinite(vector.min()) and math.isfinite(vector.max()) for vector in vectors
-        )
 
     def session(self, purpose: int, batch: int, targets: int = 0, *, labels: bool = False) -> tuple[Any, Session]:
         """A workspace, and the key to give it back with; who has it has it alone."""
