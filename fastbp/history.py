@@ -49,10 +49,10 @@ class History(Mapping[str, FloatArray]):
 
     def append(self, metrics: Mapping[str, float]) -> None:
         """The metrics of one more epoch, numbers by name."""
-        if not isinstance(metrics, Mapping):
+        if not isinstance(metrics, (dict, Mapping)):  # a class as such is told sooner than an abstract one
             raise TypeError(f"metrics is {contract.shown(metrics)}; a dictionary of numbers is wanted")
         for name, value in metrics.items():
-            if not isinstance(name, str) or not isinstance(value, numbers.Real):
+            if not isinstance(name, str) or not isinstance(value, (float, numbers.Real)):
                 raise TypeError(f"metrics[{contract.shown(name)}] is {contract.shown(value)}; a number is wanted")
         for name, value in metrics.items():
             self._values.setdefault(name, []).append(value)

@@ -189,7 +189,7 @@ class Network:
             _finite(rows)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback is {contract.shown(callback)}; a function (epoch, metrics) or None is wanted")
-        if optimizer is not None:
+        if optimizer is not None and optimizer is not self.optimizer:
             optimizers.checked(optimizer, self.architecture.dtype)
         return fitting.fit(
             self._state,

@@ -55,6 +55,8 @@ def fit(
     history = History()
     count = len(rows.x) if trained is None else trained.size
     batch = count if batch is None else min(batch, count)
+    shares = np.full(-(-count // batch), batch / count)  # of each batch in the rows
+    shares[-1] = 1 - batch * (shares.size - 1) / count
     best: Moment | None = None
     lowest, waited = math.inf, 0
     # A bar that is not shown would cost 13 us, more than a batch of a small network.
@@ -65,9 +67,7 @@ def fit(
                 if rate == 0:
                     warnings.warn(_ENDED.format(state.optimizer.learning_rate, state.updates), stacklevel=3)
                 losses = engine.train(state, rows, _order(state, trained, count, batch, shuffle), batch, epoch)
-                shares = np.full(losses.size, batch / count)
-                shares[-1] = (count - batch * (losses.size - 1)) / count  # the last batch may have fewer rows
-                metrics = {"loss": float(np.sum(losses * shares)), "learning_rate": rate}
+                metrics = {"loss": float(np.add.reduce(losses * shares)), "learning_rate": rate}
                 if validation is not None:
                     scores = engine.evaluate(state, *validation)
                     metrics |= {f"val_{name}": value for name, value in scores.items()}
