@@ -127,6 +127,16 @@ def test_large_panels_lie_in_strips(name, dtype):
     assert sizes[0] % tile > 0
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_weights_lie_anew_for_delta_where_layers_lie_in_strips(name):
+    sizes, rows, batch, options, optimizer = CASES[name]
+    clip_norm = optimizer.clip_norm or 0.0
+    architecture = made(sizes, "float32", **options).architecture
+    plan = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm).plan
+    assert (plan.w_width > 0) == (plan.shared == 1 and plan.tile == TILE_VECTORS * lanes_of(4))
+    assert plan.w_width == 0 or plan.w_width >= max(sizes[2:])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", [[79, 408], [63, 510], [71, 384, 13], [10, 10, 2], [500, 700, 3]], ids=str)
 @pytest.mark.parametrize("batch", [1, 64, 1024, 20_000])

@@ -48,8 +48,9 @@ PANEL_BYTES = 256 * 1024
 MOST_ROWS_OF_PANEL = 240
 # Rows of a stretch, where a batch takes several; one of up to twice STRETCH_BYTES stays whole: its update is fused.
 ROWS_OF_STRETCH = 496
-# Of the widest input of a stretch: 512 x 785 x 496 in float32 took 13 % longer than with a quarter of the rows.
-STRETCH_BYTES = 512 * 1024
+# Of the widest input of a stretch. With half of it, 3072-256-10 in batches of 256 took 1.16 times as long in float32,
+# and 512-1024-512 1.07 times in float64: in several stretches. With twice of it, none of eight networks took less.
+STRETCH_BYTES = 1024 * 1024
 # Columns of a gradient that are computed and then followed while they are in the level 1 cache; or, where a batch lies
 # in strips, in level 2, since long pieces of what an optimizer remembers come sooner than many short ones: with pieces
 # of two vectors, 784-512-256-10 with Adam took 3 to 7 % longer.
@@ -115,6 +116,7 @@ class Cut(NamedTuple):
     panel: int  # rows
     stride: int  # from one row of a transposed panel to the next, where that is no strip
     tile: int  # columns of a strip
+    back_in_strips: bool  # whether BACK, too, has what it takes in so that it follows in memory
     shards: int
     fused: int  # columns of the gradient that are computed and followed at once; 0 if all are computed before
     cost: int  # multiply-adds
@@ -139,7 +141,7 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
         rows = -(-batch // shards)  # of a shard; as even as whole vectors allow
         panels = -(-rows // most)
         panel = -(-rows // (panels * lanes)) * lanes
-        return Cut(False, panel, *_laid(architecture, panel), shards, 0, cost)
+        return Cut(False, panel, *_laid(architecture, panel), False, shards, 0, cost)
     rows = STRETCH_BYTES // (max(sizes) * itemsize)
     panel = whole if whole <= 2 * rows else max(1, min(ROWS_OF_STRETCH, rows) // tile) * tile
     panel = min(panel, whole)
@@ -147,7 +149,7 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
     fused = 0
     if purpose == TRAIN and batch <= panel and not clip_norm:
         fused = (FUSED_VECTORS_OF_STRIPS if columns == tile else FUSED_VECTORS) * lanes
-    return Cut(True, panel, stride, columns, 1, fused, cost)
+    return Cut(True, panel, stride, columns, columns == tile, 1, fused, cost)
 
 
 def _laid(architecture: Architecture, panel: int) -> tuple[int, int]:
@@ -184,6 +186,8 @@ def work_for(
     y = memory.take(in_strips(cut.panel, targets, cut.tile))
     y_t = memory.take(in_strips(targets, cut.stride, cut.tile))
     weight = memory.take(cut.panel)
+    of_back, w_width = _weights_of_back(architecture, cut, lines)
+    w = memory.take(of_back * w_width)
     own = memory.end_page() - memory.shared
     size = layout_of(architecture).size
     strip = max(architecture.sizes[1:]) * cut.fused
@@ -208,6 +212,8 @@ def work_for(
         y=y,
         y_t=y_t,
         weight=weight,
+        w=w,
+        w_width=w_width,
     )
     return Work(
         plan=plan,
@@ -282,6 +288,17 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
     return lines
 
 
+def _weights_of_back(architecture: Architecture, cut: Cut, lines: _Lines) -> tuple[int, int]:
+    """Rows and columns of the weights that a task of BACK lays out anew: those of its inputs, at most."""
+    lanes, most = lanes_of(architecture.dtype.itemsize), 0
+    for line in lines.lines if cut.back_in_strips else ():
+        for kind, layer in lines.operations[line[network.FIRST_OPERATION] : line[network.LAST_OPERATION]]:
+            if kind == network.BACK:
+                units = -(-architecture.sizes[layer] // TILE_ROWS)
+                most = max(most, -(-units // line[network.GROUPS]) * TILE_ROWS)
+    return most, spaced(-(-max(architecture.sizes[2:]) // lanes) * lanes, architecture.dtype) if most else 0
+
+
 class _Lines:
     """The lines of a program, and the operations that they are made of."""
 
@@ -336,6 +353,8 @@ def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory)
     for layer, row in enumerate(table):
         if layer == last or training:
             row[network.DELTA_T] = memory.take(sizes[layer + 1] * cut.stride)
+            if cut.back_in_strips and layer > 0:
+                row[network.DELTA_STRIPS] = memory.take(in_strips(sizes[layer + 1], cut.stride, cut.tile))
     table[:-1, network.OUTPUT_T] = table[1:, network.INPUT_T]
     table[-1, network.OUTPUT_T] = memory.take(in_strips(sizes[-1] + 1, cut.stride, cut.tile))
     if cut.by_layer:
