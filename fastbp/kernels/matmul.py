@@ -34,8 +34,12 @@ from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS, TILE_VECTORS
 # Vectors of a that `add_product_with_t` goes through at a time: with 512 bits 32 KiB, as the level 1 cache has.
 # 64 x 784 -> 10 in float64: 67000 cycles, and 75000 with all of a at a time.
 KEPT_IN_CACHE = 512
+# From so many columns of a on, it is asked for the next tile of c while one is worked on, since c may be as large, and
+# come from far: 4096 x 1024 -> 1024 takes 1.03 times as long without. With fewer, c is mostly near.
+DEEP = 256
 # Vectors of a tile, at least, also where c has one row or two: a multiply-add takes four cycles, and two begin in each.
 LEAST_VECTORS = 8
+LINES_OF_ROW = TILE_VECTORS // LINE_VECTORS  # of a tile
 
 
 def _outer_tile(height, vectors, take_in):
@@ -130,14 +134,21 @@ def add_product_of_t(c, a, b, kept, ahead):
 
 
 @kernel
+def _ask_for(c, row, column):
+    """A tile of c, or what there is of it. By itself, since few products are deep."""
+    for further in range(TILE_ROWS):
+        prefetch(block(c, row + further, column, 1, 1), 0, LINES_OF_ROW)
+
+
+@kernel
 def _add_product(c, a, b, kept, ahead):
-    height, columns = c.shape[0], b.shape[1]
+    height, (depth, columns) = c.shape[0], b.shape
     width = TILE_VECTORS * lanes(b)
     wide = max(TILE_VECTORS, LEAST_VECTORS // height) * lanes(b)
     strips = -(-height // TILE_ROWS)
     tiles = strips * (columns // wide + columns % wide // width + -(-(columns % width) // lanes(b)))
-    pace = -(-ahead.shape[1] // (tiles * b.shape[0]))
-    of_tile = pace * b.shape[0]
+    pace = -(-ahead.shape[1] // (tiles * depth))
+    of_tile = pace * depth
     at = 0
     column = 0
     while wide > width and column + wide <= columns:
@@ -151,6 +162,8 @@ def _add_product(c, a, b, kept, ahead):
         row = 0
         for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
             rows = -(-(height - row) // strip)
+            if depth >= DEEP:
+                _ask_for(c, row + rows, column)
             _outer(rows, c, a, b, kept, row, column, ahead, at, pace)
             row += rows
             at += of_tile
