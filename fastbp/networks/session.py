@@ -84,7 +84,7 @@ class Session:
         self._gradient = aligned(work.gradient, dtype)
         self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
         self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
-        self._state = np.array([0, 0, 1])
+        self._state = np.array([0, 0, 1], np.int64)
         self._losses = np.empty(0)
         self._gathered = np.zeros((plan.threads, CACHE_LINE // 8), np.int64)
         self._desk = atomics.board(team.FIRST + plan.threads)
