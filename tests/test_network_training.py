@@ -92,6 +92,22 @@ def test_same_bits_for_any_number_of_threads(case, dtype):
             assert_same_bits(one, wanted)
 
 
+@pytest.mark.jit_only
+def test_gradients_are_whole_where_an_infinite_weight_does_not_show():
+    """Behind a relu it is 0, and so is its gradient. In several kernel calls: none may be left out."""
+    x, y = problem([300, 200], 2000)
+    networks = [made([300, 200], "float32", engine, output_activation="relu") for engine in (fastbp, fastbp.reference)]
+    for network in networks:
+        network.weights[0][0, 0] = -np.inf
+    x[:, 0] = np.abs(x[:, 0])
+    (loss, [(w, b)]), (wanted, [(wanted_w, wanted_b)]) = (network.gradients(x, y) for network in networks)
+    assert loss == pytest.approx(wanted, rel=1e-5)
+    np.testing.assert_allclose(w, wanted_w, rtol=0, atol=1e-5 * np.abs(wanted_w).max())
+    np.testing.assert_allclose(b, wanted_b, rtol=0, atol=1e-5 * np.abs(wanted_b).max())
+    assert not w[:, 0].any()
+    assert w.any()
+
+
 def test_the_cases_take_every_way_through_the_kernels():
     """(layer by layer, fused update, shards, many lines of a batch, many tasks in the last of them) of each case."""
     ways = {}

@@ -452,8 +452,8 @@ def _close(program, index, arrays, plan):
 
 @inlined
 def _conclude(arrays, plan):
-    """See whether all parameters are finite. If they are, what the optimizer remembers is: they move by it."""
-    if plan.training and not is_finite(matrix_at(arrays.parameters, 0, 1, plan.size)):
+    """See whether what has been updated is finite. If parameters are, what they moved by is: what is remembered."""
+    if plan.training and arrays.state[BATCH] > 0 and not is_finite(matrix_at(arrays.parameters, 0, 1, plan.size)):
         arrays.state[FINITE] = 0
 
 
