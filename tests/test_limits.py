@@ -198,7 +198,7 @@ for wanted, dtype in ((True, "float32"), (False, "float64")):
     print(gc.isenabled(), gc.get_freeze_count())
 
 gc.freeze()
-fastbp.sigmoid_gradient(np.zeros(3, "float32"))
+fastbp.cost(np.zeros((1, 3)), np.zeros((1, 3)))  # by a kernel that is not there yet
 print(gc.get_freeze_count() > 0)
 """
     output = in_a_process("-c", script, FASTBP_CACHE_DIR=str(tmp_path))
