@@ -56,7 +56,7 @@ def fit(
     count = len(rows.x) if trained is None else trained.size
     batch = count if batch is None else min(batch, count)
     shares = np.full(-(-count // batch), batch / count)  # of each batch in the rows
-    shares[-1] = 1 - batch * (shares.size - 1) / count
+    shares[-1] = (count - batch * (shares.size - 1)) / count  # it may have fewer rows
     best: Moment | None = None
     lowest, waited = math.inf, 0
     # A bar that is not shown would cost 13 us, more than a batch of a small network.
