@@ -173,6 +173,11 @@ def few_is_faster(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
     return 0.95 * few < many  # fitted to those of two threads, which few rows serve better
 
 
+def largest_group(count: int, groups: int) -> int:
+    """The most outputs of a group, where `fastbp.kernels.program.share` deals them out in whole tiles."""
+    return min(count, -(-count // (groups * TILE_ROWS)) * TILE_ROWS)
+
+
 def power_of_two_below(number: int) -> int:
     """The largest power of two up to a number: as many tasks for each of 2, 4, 8 ... threads."""
     return 1 << (number.bit_length() - 1)
@@ -266,7 +271,7 @@ def _plan_of_many_rows(
     if forward:
         parts = min(panels, max(workers, min(4 * workers, in_line)))  # rows do not meet: any cut gives the same bits
     stretch = parts * panel if wide else 0
-    of_group = min(outputs, -(-outputs // (groups * TILE_ROWS)) * TILE_ROWS)
+    of_group = largest_group(outputs, groups)
     shape = rows, inputs, of_group, dtype.itemsize
     direct = direct_cycles(*shape) < outer_cycles(*shape)
     packed = tile if wide else 0 if forward or inputs * dtype.itemsize % SAME_SETS else PACKED_BYTES // dtype.itemsize

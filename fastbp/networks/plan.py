@@ -23,6 +23,7 @@ from fastbp.plan import (
     MOST_TASKS,
     PAGE,
     in_strips,
+    largest_group,
     padded,
     power_of_two_below,
     spaced,
@@ -290,13 +291,12 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
 
 def _weights_of_back(architecture: Architecture, cut: Cut, lines: _Lines) -> tuple[int, int]:
     """Rows and columns of the weights that a task of BACK lays out anew: those of its inputs, at most."""
-    lanes, most = lanes_of(architecture.dtype.itemsize), 0
+    dtype, most = architecture.dtype, 0
     for line in lines.lines if cut.back_in_strips else ():
         for kind, layer in lines.operations[line[network.FIRST_OPERATION] : line[network.LAST_OPERATION]]:
             if kind == network.BACK:
-                units = -(-architecture.sizes[layer] // TILE_ROWS)
-                most = max(most, -(-units // line[network.GROUPS]) * TILE_ROWS)
-    return most, spaced(-(-max(architecture.sizes[2:]) // lanes) * lanes, architecture.dtype) if most else 0
+                most = max(most, largest_group(architecture.sizes[layer], line[network.GROUPS]))
+    return most, spaced(padded(max(architecture.sizes[2:]), lanes_of(dtype.itemsize), dtype), dtype) if most else 0
 
 
 class _Lines:
