@@ -286,6 +286,24 @@ def test_transposing_some_stays_inside_for_every_residue(dtype, at, edge):
             assert left_behind(compiled, a, out, at) == left_behind(twin, a, out, at), f"{rows} x {columns}"
 
 
+def test_transposing_some_rows_writes_nothing_behind_the_vectors_of_the_last_one(dtype):
+    lanes, narrow = LANES[dtype.name], 16 // dtype.itemsize
+
+    def transpose(a, out, count):
+        op.transpose_some_rows(a, 0, 0, out)
+
+    for rows in range(1, lanes):
+        a, out = numbers(rows, narrow, dtype), np.full((narrow, 2 * lanes), 0.5, dtype)
+        for jit in (numba.njit, as_it_is):
+            left = np.frombuffer(left_behind(on_blocks(transpose, jit), a, out, 0), dtype).copy()
+            left = left.reshape(surrounded(out, 1, 5, GUARD).shape)
+            lost = left[1 : 1 + narrow, 5 + rows : 5 + lanes]
+            lost[:] = 0.5  # whatever it is
+            expected = out.copy()
+            expected[:, :rows] = a.T
+            assert left.tobytes() == surrounded(expected, 1, 5, GUARD).tobytes(), f"{rows} rows"
+
+
 def test_squares_of_some_columns_make_a_whole_square(dtype):
     lanes = LANES[dtype.name]
     square, out = numbers(lanes, lanes, dtype), np.zeros((lanes, lanes), dtype)

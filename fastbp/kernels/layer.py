@@ -34,6 +34,7 @@ from fastbp.tiles.operations import (
     sum_lanes,
     transpose_some,
     transpose_some_columns,
+    transpose_some_rows,
     transpose_square,
 )
 
@@ -52,13 +53,30 @@ def transpose(source, target):
         copy(source, as_row(target))
         return
     whole_rows, whole_columns = rows - rows % lanes(source), columns - columns % lanes(source)
+    if whole_rows < rows:
+        _transpose_last_rows(source, whole_rows, target)
     _transpose_squares(block(source, 0, 0, whole_rows, whole_columns), target)
     for row in range(0, whole_rows, lanes(source)):
         for column in range(whole_columns, columns, narrow_lanes(source)):
             transpose_some_columns(source, row, column, target)
-    if whole_rows < rows:
-        for column in range(0, columns, narrow_lanes(source)):
-            transpose_some(source, whole_rows, column, target)
+
+
+@kernel
+def _transpose_last_rows(source, row, target):
+    """The same for the rows from `row` on, which are no vector.
+
+    Before all others: if the target has no gaps, what is written behind them stands at the beginning of its next rows,
+    and comes after that. To store parts of vectors takes a dozen cycles each on some processors.
+    """
+    rows, columns = source.shape
+    free = 0  # columns: behind their last numbers a vector ends inside of the target
+    if is_gapless(target) and rows * columns >= row + lanes(source):
+        free = (rows * columns - row - lanes(source)) // rows + 1
+        free -= free % narrow_lanes(source)
+    for column in range(0, free, narrow_lanes(source)):
+        transpose_some_rows(source, row, column, target)
+    for column in range(free, columns, narrow_lanes(source)):
+        transpose_some(source, row, column, target)
 
 
 @kernel

@@ -718,6 +718,16 @@ def transpose_some(source, row, column, target):
     target[column : column + columns, row : row + rows] = inside.T
 
 
+def transpose_some_rows(source, row, column, target):
+    """The same for `narrow_lanes` columns and `lanes` rows, of which only those inside of source are read.
+
+    Whole vectors are written all the same: what stands behind these rows is lost.
+    """
+    inside = source[row : row + lanes(source), column : column + narrow_lanes(source)]
+    rows, columns = inside.shape
+    target[column : column + columns, row : row + rows] = inside.T
+
+
 def _perfect_shuffles(emitter, lines, low, high):
     """Transpose a square of lines: log2 of its size times, interleave its upper half with its lower half."""
     half = len(lines) // 2
@@ -743,13 +753,15 @@ def _transpose(emitter, source, row, column, target, some_rows=False, some_colum
     columns = builder.sub(source.members.columns, column.index)
 
     def load(line, j):
-        if not some_columns:
-            return emitter.load(emitter.offset(emitter.row_offset(source, start, line), j), narrow)
-        if not some_rows:
-            return emitter.load_some(emitter.row_offset(source, start, line), narrow, columns)
-        line = emitter.number(line)
-        inside = builder.select(builder.icmp_signed("<", line, rows), line, emitter.number(0))
-        return emitter.load_some(emitter.offset(start, builder.mul(source.members.stride, inside)), narrow, columns)
+        if some_rows:
+            line = emitter.number(line)
+            inside = builder.select(builder.icmp_signed("<", line, rows), line, emitter.number(0))
+            address = emitter.offset(start, builder.mul(source.members.stride, inside))
+        else:
+            address = emitter.row_offset(source, start, line)
+        if some_columns:
+            return emitter.load_some(address, narrow, columns)
+        return emitter.load(emitter.offset(address, j), narrow)
 
     def store(line, i, j):
         address = emitter.offset(emitter.row_offset(target, end, j), i)
@@ -763,7 +775,7 @@ def _transpose(emitter, source, row, column, target, some_rows=False, some_colum
         return emitter.store_some(line, address, wide, count)
 
     for i in range(0, size, halves * q):
-        for j in range(0, q if some_columns else size, q):
+        for j in range(0, q if some_rows or some_columns else size, q):
             lines = []
             for line in range(i, i + q):
                 parts = [load(line + at, j) for at in range(0, halves * q, q)]
@@ -778,4 +790,5 @@ def _two_blocks(source, row, column, target):
 
 lowers(transpose_square, _two_blocks)(_transpose)
 lowers(transpose_some_columns, _two_blocks)(functools.partial(_transpose, some_columns=True))
+lowers(transpose_some_rows, _two_blocks)(functools.partial(_transpose, some_rows=True))
 lowers(transpose_some, _two_blocks)(functools.partial(_transpose, some_rows=True, some_columns=True))
