@@ -16,17 +16,19 @@ from fastbp.kernels.jit import kernel, pasted
 from fastbp.tiles.operations import (
     add_dots,
     add_dots_some,
+    add_matrix,
+    add_matrix_of_some_rows,
     add_outer,
     add_outer_of_some_rows,
     add_outer_some,
     add_sums,
     block,
     lanes,
-    load_tile,
     prefetch,
     scalars,
     scalars_of_t,
     store_tile,
+    store_tile_of_some_rows,
     zero_tile,
 )
 from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS, TILE_VECTORS
@@ -42,18 +44,20 @@ LEAST_VECTORS = 8
 LINES_OF_ROW = TILE_VECTORS // LINE_VECTORS  # of a tile
 
 
-def _outer_tile(height, vectors, take_in):
+def _outer_tile(height, vectors, take_in=add_outer, add=add_matrix, write=store_tile):
     """One tile of c += a b, for all k. `height` and `vectors` are known while compiling."""
     lines = _lines_of(vectors)
 
     @pasted
     def multiply(c, a, b, kept, row, column, ahead, at, pace):
-        tile = load_tile(c, row, column, height, vectors, kept)
+        tile = zero_tile(c, row, column, height, vectors)
         for k in range(b.shape[0]):
             prefetch(ahead, at, lines)
             at += pace
             tile = take_in(tile, a, row, b, column, k)
-        store_tile(c, row, column, tile)
+        if kept:
+            tile = add(tile, c, row, column)
+        write(c, row, column, tile)
 
     return multiply
 
@@ -105,17 +109,18 @@ def _tiles(tile_of):
     return multiply
 
 
-_outer = _tiles(lambda height: _outer_tile(height, TILE_VECTORS, add_outer))
+_outer = _tiles(lambda height: _outer_tile(height, TILE_VECTORS))
 _dots = _tiles(_dots_tile)
 # At the edge: two vectors wide, one, and a part of one. Only that has masks, for which LLVM compares lanes each time. A
 # multiply-add waits four cycles for the one before it: four rows of one vector take no longer than one.
-_six_by_two = _outer_tile(6, 2, add_outer_of_some_rows)
-_six_by_one = _outer_tile(6, 1, add_outer_of_some_rows)
-_six_by_some = _outer_tile(6, 1, add_outer_some)
-_four_by_some = _outer_tile(4, 1, add_outer_some)
+_of_some_rows = add_matrix_of_some_rows, store_tile_of_some_rows
+_six_by_two = _outer_tile(6, 2, add_outer_of_some_rows, *_of_some_rows)
+_six_by_one = _outer_tile(6, 1, add_outer_of_some_rows, *_of_some_rows)
+_six_by_some = _outer_tile(6, 1, add_outer_some, *_of_some_rows)
+_four_by_some = _outer_tile(4, 1, add_outer_some, *_of_some_rows)
 # One row or two, as long as there are columns for it.
-_one_by_eight = _outer_tile(1, LEAST_VECTORS, add_outer)
-_two_by_four = _outer_tile(2, LEAST_VECTORS // 2, add_outer)
+_one_by_eight = _outer_tile(1, LEAST_VECTORS)
+_two_by_four = _outer_tile(2, LEAST_VECTORS // 2)
 
 
 @pasted
@@ -158,10 +163,11 @@ def _add_product(c, a, b, kept, ahead):
             _two_by_four(c, a, b, kept, 0, column, ahead, at, pace)
         column += wide
         at += of_tile
+    even, higher = height // strips, height % strips  # strips of even height: 10 rows are 5 + 5, not 6 + 4
     while column + width <= columns:
         row = 0
-        for strip in range(strips, 0, -1):  # strips of even height: 10 rows are 5 + 5, not 6 + 4
-            rows = -(-(height - row) // strip)
+        for strip in range(strips):
+            rows = even + 1 if strip < higher else even
             if depth >= DEEP:
                 _ask_for(c, row + rows, column)
             _outer(rows, c, a, b, kept, row, column, ahead, at, pace)

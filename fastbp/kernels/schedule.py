@@ -104,6 +104,12 @@ class Plan(NamedTuple):
 
 
 @inlined
+def _padded(count, plan):
+    """So many columns, in whole vectors."""
+    return -(-count // plan.lanes) * plan.lanes
+
+
+@inlined
 def _weights(arrays, plan, side):
     """(w^T, b) of one side."""
     outputs = arrays.w.shape[1]
@@ -137,7 +143,7 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
                 if fresh:
                     transpose(block(x, at, 0, some, inputs), strip_t)
                 some_ahead = block(ahead, 0, at * of_row, 1, some * of_row)
-                add_product(block(y_pred_t, 0, at, outputs, some), w_t, strip_t, 1, some_ahead)
+                add_product(block(y_pred_t, 0, at, outputs, _padded(some, plan)), w_t, strip_t, 1, some_ahead)
     if fresh and purpose != FORWARD:
         transpose(block(arrays.y, row, o, rows, outputs), y_t)
     to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient)
@@ -148,7 +154,7 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
 
 
 @inlined
-def _add_packed(gradient_t, delta_t, x, strip, kept, ahead):
+def _add_packed(plan, gradient_t, delta_t, x, strip, kept, ahead):
     """The gradient takes in some rows of x, some columns after the others, which are packed before: as `strip` has."""
     rows, inputs = x.shape
     of_column = ahead.shape[1] // inputs
@@ -157,7 +163,8 @@ def _add_packed(gradient_t, delta_t, x, strip, kept, ahead):
         some = block(strip, 0, 0, rows, columns)
         copy(block(x, 0, column, rows, columns), some)
         some_ahead = block(ahead, 0, of_column * column, 1, of_column * columns)
-        add_product(block(gradient_t, 0, column, gradient_t.shape[0], columns), delta_t, some, kept, some_ahead)
+        target = block(gradient_t, 0, column, gradient_t.shape[0], _padded(columns, plan))
+        add_product(target, delta_t, some, kept, some_ahead)
 
 
 @inlined
@@ -176,7 +183,7 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         clear(cost)
         clear(bias_gradient)
         # By the products; the rest is updated too, and must stay finite.
-        written = -(-inputs // plan.lanes) * plan.lanes
+        written = _padded(inputs, plan)
         clear(block(gradient_t, 0, written, rows_of_gradient, plan.width - written))
     x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
     panels = -(-(last_row - first_row) // plan.panel)
@@ -201,7 +208,7 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
                 add_product(gradient_t, y_pred_t, x, kept, ahead)
             else:
                 strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.packed)
-                _add_packed(gradient_t, y_pred_t, x, strip, kept, ahead)
+                _add_packed(plan, gradient_t, y_pred_t, x, strip, kept, ahead)
 
 
 @inlined
@@ -219,7 +226,7 @@ def _strip(arrays, plan, task, worker, first_row, last_row):
     delta_t = block(matrix_at(memory, plan.y_pred_t, outputs, plan.stretch), 0, 0, outputs, rows)
     strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.packed)
     _add_packed(
-        gradient_t, delta_t, block(arrays.x, first_row, first, rows, columns), strip, 1, block(strip, 0, 0, 1, 0)
+        plan, gradient_t, delta_t, block(arrays.x, first_row, first, rows, columns), strip, 1, block(strip, 0, 0, 1, 0)
     )
 
 

@@ -35,10 +35,10 @@ from fastbp.tiles.operations import (
 def _step_of_output(o, x, x_t, y_t, w_t, b, delta_row, new_w_t, new_b, learning_rate, bias_rate, squares, probe):
     """Forward, delta, gradient and the new weights of one output; the squared errors and 0 times the new weights."""
     rows, inputs = x.shape[0], x_t.shape[0]
-    a = broadcast(b, 0, o)
+    a = fill(x, 0.0)
     for k in range(inputs):
-        a = multiply_add(broadcast(w_t, o, k), load(x_t, k, 0), a)  # eq. 4
-    y_pred = sigmoid(a)  # eq. 9
+        a = multiply_add(broadcast(w_t, o, k), load(x_t, k, 0), a)
+    y_pred = sigmoid(a + broadcast(b, 0, o))  # eqs. 4 and 9
     error = keep(y_pred - load(y_t, o, 0), rows)
     squares = add_products(squares, error, error)  # eq. 13
     delta = y_pred * (1.0 - y_pred) * (2.0 * error)  # eqs. 1 and 14

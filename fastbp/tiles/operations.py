@@ -478,13 +478,27 @@ def _(emitter, a):
 # ---- tiles
 
 
-def load_tile(matrix, row, column, rows, vectors, kept):
-    """The tile of `rows` x `vectors` vectors from matrix[row, column] on if it is `kept`, else zeros.
+def add_matrix(tile, matrix, row, column):
+    """The tile plus what the matrix has from [row, column] on."""
+    rows, columns = tile.shape
+    return tile + matrix[row : row + rows, column : column + columns]
 
-    Its size is known while compiling. Rows behind the last one of the matrix are that one once more.
-    """
-    tile = matrix[_rows_inside(matrix, row, rows), column : column + vectors * lanes(matrix)].copy()
-    return tile if kept else np.zeros_like(tile)
+
+def add_matrix_of_some_rows(tile, matrix, row, column):
+    """`add_matrix`, but behind its last row the matrix counts as that one once more."""
+    rows, columns = tile.shape
+    return tile + matrix[_rows_inside(matrix, row, rows), column : column + columns]
+
+
+def store_tile(matrix, row, column, tile):
+    """Write the tile to matrix[row, column] and on."""
+    rows, columns = tile.shape
+    matrix[row : row + rows, column : column + columns] = tile
+
+
+def store_tile_of_some_rows(matrix, row, column, tile):
+    """`store_tile`, but all rows of the tile from the last one of the matrix on must be the same, and go there."""
+    matrix[_rows_inside(matrix, row, tile.shape[0]), column : column + tile.shape[1]] = tile
 
 
 def _rows_inside(matrix, row, rows):
@@ -497,33 +511,49 @@ def _tile_of(matrix, row, column, rows, vectors, *_):
     return None
 
 
-def _tile_addresses(emitter, matrix, row, column, tile):
+def _tile_addresses(emitter, matrix, row, column, tile, some_rows):
+    start = emitter.address(matrix, row.index, column.index)
     for i in range(tile.rows):
-        row_address = emitter.address(matrix, emitter.row_inside(matrix, row.index, i), column.index)
+        if some_rows:
+            row_address = emitter.address(matrix, emitter.row_inside(matrix, row.index, i), column.index)
+        else:
+            row_address = emitter.row_offset(matrix, start, i)
         for j in range(tile.vectors):
             yield emitter.offset(row_address, j * tile.vector.lanes)
 
 
-@lowers(load_tile, _tile_of)
-def _(emitter, matrix, row, column, rows, vectors, kept):
-    tile = Tile(matrix.kind.dtype, rows.literal, vectors.literal)
-    addresses = _tile_addresses(emitter, matrix, row, column, tile)
-    loaded = [emitter.load(address, tile.vector) for address in addresses]
-    zeros = emitter.constant(0.0, tile.vector)
-    kept = emitter.builder.icmp_signed("!=", kept.index, emitter.number(0))
-    return emitter.pack([emitter.builder.select(kept, register, zeros) for register in loaded], tile)
+def _add_matrix(some_rows):
+    def emit(emitter, tile, matrix, row, column):
+        # All are loaded before any is stored: behind the last row, rows come twice.
+        addresses = _tile_addresses(emitter, matrix, row, column, tile.kind, some_rows)
+        loaded = [emitter.load(address, tile.kind.vector) for address in addresses]
+        sums = [emitter.builder.fadd(*pair) for pair in zip(emitter.unpack(tile), loaded, strict=True)]
+        return emitter.pack(sums, tile.kind)
+
+    return emit
 
 
-def store_tile(matrix, row, column, tile):
-    """Write the tile to matrix[row, column] and on. All its rows from the last of the matrix on must be the same."""
-    matrix[_rows_inside(matrix, row, tile.shape[0]), column : column + tile.shape[1]] = tile
+def _store_tile(some_rows):
+    def emit(emitter, matrix, row, column, tile):
+        addresses = _tile_addresses(emitter, matrix, row, column, tile.kind, some_rows)
+        for address, register in zip(addresses, emitter.unpack(tile), strict=True):
+            emitter.store(register, address, tile.kind.vector)
+
+    return emit
 
 
-@lowers(store_tile, lambda matrix, row, column, tile: types.none if isinstance(tile, Tile) else None)
-def _(emitter, matrix, row, column, tile):
-    addresses = _tile_addresses(emitter, matrix, row, column, tile.kind)
-    for address, register in zip(addresses, emitter.unpack(tile), strict=True):
-        emitter.store(register, address, tile.kind.vector)
+def _same_tile(tile, *_):
+    return tile if isinstance(tile, Tile) else None
+
+
+def _stored(matrix, row, column, tile):
+    return types.none if is_block(matrix) and isinstance(tile, Tile) else None
+
+
+lowers(add_matrix, _same_tile)(_add_matrix(some_rows=False))
+lowers(add_matrix_of_some_rows, _same_tile)(_add_matrix(some_rows=True))
+lowers(store_tile, _stored)(_store_tile(some_rows=False))
+lowers(store_tile_of_some_rows, _stored)(_store_tile(some_rows=True))
 
 
 def add_outer(tile, a, row, b, column, k):
@@ -637,10 +667,6 @@ def _add_dots(some_columns):
         return emitter.pack(registers, tile.kind)
 
     return emit
-
-
-def _same_tile(tile, *_):
-    return tile if isinstance(tile, Tile) else None
 
 
 lowers(add_dots, _same_tile)(_add_dots(some_columns=False))
