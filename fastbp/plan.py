@@ -45,7 +45,7 @@ FEW_ROWS = 127
 # inputs and bytes of a row of weights at least. Inputs are cut first: 32 x 784 -> 128 on two threads of a Zen 3 took
 # 116 us so, and in groups of outputs, where every page of weights is for both cores, 178 us, or 320 if these share no
 # cache. On many rows there are but four cuts: eight, or groups half as wide, serve more threads than four, and cost two
-# 5 %.
+# 5 %. A group is two cache lines wide at least: the vector that ends with the outputs is updated in a single task.
 MOST_TASKS = 16
 WORK_OF_TASK = 60_000
 INPUTS_OF_CUT = 32
@@ -67,9 +67,6 @@ WANTED_BYTES = 96 * 1024
 # Zen 3, and 4.6 so.
 SAME_SETS = 2048
 PACKED_BYTES = 256
-# Few rows: rows of weights of so many vectors at most are packed also if they end with a part of one, which has masks
-# in every product: 16 x 784 -> 10 in float32 took 31 us, and 29 so.
-MOST_RAGGED = 8
 # Cycles of a vector of multiply-adds in `matmul.add_product` and in `add_product_with_t`, where the sum of the lanes of
 # a vector takes some more, and so does a tile of these. Measured on a Zen 3, and earlier kernels on a Zen 4 (512 bits).
 OUTER = 1.0 if REGISTER_BITS == 512 else 0.5
@@ -158,18 +155,18 @@ def direct_cycles(rows: int, inputs: int, outputs: int, itemsize: int) -> float:
 def few_is_faster(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
     """Whether a step is faster where the weights lie (`few_rows`) than where they are transposed before and after.
 
-    That takes 12 cycles for a vector of weights, if all are in the cache; to gather their sizes, and gradients in
-    strips, takes 3. A vector without another one beside it takes as long as both. A part of one takes a quarter of a
-    cycle more for each row, and where it is all that an input has, 12 for its masks. 790 shapes on a Zen 3 so take
-    0.4 % longer than the faster way, on average, on one thread; 350 of them take 1 to 2 % longer on two.
+    That takes 16 cycles for a vector of weights, if all are in the cache; to gather their squares, and to take them in
+    and out of a tile, takes 3. A vector without another one beside it takes as long as both. One that ends with the
+    outputs, and is gone through by itself, takes 12 more, and half a cycle for each row. Thousands of shapes on a Zen 3
+    so take 0.6 % longer than the faster way, on average, on one thread, and 1.8 % on two.
     """
     lanes = lanes_of(itemsize)
-    vectors = inputs * -(-outputs // lanes)
+    if outputs < lanes:  # no vector of weights is theirs alone
+        return False
     many = min(cycles(rows, inputs, outputs, itemsize) for cycles in (outer_cycles, direct_cycles))
-    many += OUTER * outputs * inputs * -(-rows // lanes) + 12 * vectors
+    many += OUTER * outputs * inputs * -(-rows // lanes) + 16 * inputs * -(-outputs // lanes)
     few = (2 * OUTER * rows + 3) * inputs * 2 * -(-outputs // (2 * lanes))
-    few += 0.25 * rows * inputs if outputs % lanes else 0
-    few += 12 * inputs if outputs < lanes else 0
+    few += (12 + 0.5 * rows) * inputs if outputs % lanes else 0
     return 0.95 * few < many  # fitted to those of two threads, which few rows serve better
 
 
@@ -239,14 +236,14 @@ def _plan_of_few_rows(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any]
         "gradient_t": (inputs + 1) * width if kept else 0,
         "y_pred_t": cuts * rows * width,
         "y_t": rows * width,
-        "ones": -(-rows // lanes) * lanes,
-        "sizes": tasks * few_rows.SIZES * lanes,
+        "bias_input": rows,
+        "tail": (rows + 1) * lanes if outputs % lanes else 0,
+        "squares": tasks * few_rows.SQUARES * lanes,
     }
     own = {"strip": few * columns, "bias_gradient": rows * lanes}
     same_sets = rows > 2 * TILE_ROWS and outputs * dtype.itemsize % SAME_SETS == 0
-    ragged = rows > TILE_ROWS and outputs % lanes > 0 and outputs < MOST_RAGGED * lanes
     cut = {"parts": cuts, "groups": groups, "pieces": tasks, "few": few, "columns": columns}
-    cut |= {"packed": int(same_sets or ragged), "width": width, "lanes": lanes}
+    cut |= {"packed": int(same_sets), "width": width, "lanes": lanes}
     return _plan(shared, own, dtype, threads=min(workers, tasks), **cut)
 
 

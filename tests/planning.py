@@ -5,15 +5,16 @@ from contextlib import contextmanager
 import pytest
 
 from fastbp import call, plan
+from fastbp.tiles.registers import lanes_of
 
 _NOT_TINY = {"PARALLEL_WORK": 0}
 _FEW_ROWS = {
-    "few_is_faster": lambda *_: True,
+    "few_is_faster": lambda _rows, _inputs, outputs, itemsize: outputs >= lanes_of(itemsize),
     "FEW_ROWS": 10**9,
     "WEIGHT_BYTES": 1,
     "WORK_OF_TASK": 1,
     "INPUTS_OF_CUT": 6,
-    "BYTES_OF_GROUP": 64,
+    "BYTES_OF_GROUP": 128,
     "STRIP_VECTORS": 2,
     "STREAM_VECTORS": 4,
 }

@@ -13,7 +13,9 @@ from test_threads import THREADS, all_results, assert_all_same_bits
 from test_training import RULES, assert_same_bits
 
 import fastbp
-from fastbp import plan, reference
+from fastbp import call, plan, reference
+from fastbp.kernels.schedule import SURE
+from fastbp.tiles.registers import lanes_of
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +27,7 @@ def _few_rows():
 
 
 def test_these_tests_are_of_few_rows(dtype):
-    assert plan.plan_for(3, 1, 1, dtype, 2, forward=False, followed=True).few > 0
+    assert plan.plan_for(3, 1, 16, dtype, 2, forward=False, followed=True).few > 0
     for rows in (5, 30):
         cut = plan.plan_for(rows, 40, 70, dtype, 2, forward=False, followed=True)
         assert cut.parts > 1
@@ -163,9 +165,41 @@ def test_a_small_update_of_the_largest_number_there_is_changes_nothing(dtype, la
     assert_same_bits(b, before[1])
 
 
-def test_a_rehearsal_changes_no_bit_of_what_follows(dtype, layer):
+def _was_sure():
+    """Whether the last update of the call that was kept last need not be rehearsed."""
+    return next(reversed(call._kept.calls.values()))._state[SURE] == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 187, 40), (2, 300, 33), (9, 29, 70), (33, 64, 16)], ids=str)
+def test_ordinary_updates_are_not_rehearsed(dtype, layer, shape):
+    x, y, w, b = layer(*shape, dtype)
+    fastbp.step(x, y, w, b)
+    assert _was_sure()
+    w[0, 0] = np.finfo(dtype).max / 16  # times the lanes it may overflow
+    x[:, 0] = 0
+    fastbp.step(x, y, w, b)
+    assert not _was_sure()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_squares_are_those_of_all_numbers_and_no_others(dtype, rows):
+    """Each task has some inputs of x, and weights that lie in one piece or do not."""
+    lanes = lanes_of(dtype.itemsize)
+    rng = np.random.default_rng(3)
+    for inputs, outputs in [(inputs, 3 * lanes + inputs % 5) for inputs in range(1, 9 * lanes + 2)]:
+        numbers = (rng.integers(-9, 10, shape) / 8 for shape in [(rows, inputs), (inputs, outputs), outputs])
+        x, w, b = (array.astype(dtype) for array in numbers)  # in eighths: their squares add up exactly
+        of_x, of_w = (x.astype(float) ** 2).sum(), (w.astype(float) ** 2).sum() + (b.astype(float) ** 2).sum()
+        fastbp.step(x, np.ones((rows, outputs), dtype), w, b, learning_rate=1e-3)
+        of_call = next(reversed(call._kept.calls.values()))
+        squares = of_call.memory[of_call.plan.squares :][: 2 * of_call.plan.tasks * lanes]
+        assert squares.reshape(-1, 2, lanes).sum(axis=(0, 2)).tolist() == [of_x, of_w], f"{inputs} -> {outputs}"
+
+
+@pytest.mark.parametrize("outputs", [40, 37])
+def test_a_rehearsal_changes_no_bit_of_what_follows(dtype, layer, outputs):
     """A weight whose input is 0 and that is huge has each update rehearsed, and must not be felt else."""
-    x, y, w, b = layer(9, 20, 40, dtype)
+    x, y, w, b = layer(9, 20, outputs, dtype)
     x[:, 3] = 0
     ends = []
     for size in (1, np.finfo(dtype).max):
@@ -184,9 +218,9 @@ def test_what_is_not_finite_is_named_and_nothing_changes(dtype, layer, bad, numb
     x, y, w, b = layer(9, 20, 40, dtype)
     before = w.copy(), b.copy()
     {"x": x, "y": y}[bad][5, 11] = number
-    for call in (fastbp.step, fastbp.train):
+    for function in (fastbp.step, fastbp.train):
         with pytest.raises(ValueError, match=rf"{bad} must be finite .*{bad}\[5, 11\] is"):
-            call(x, y, w, b)
+            function(x, y, w, b)
     assert_same_bits(w, before[0])
     assert_same_bits(b, before[1])
     if bad == "x":

@@ -361,6 +361,24 @@ def test_memory_seen_as_a_matrix_and_as_one_row(dtype):
         assert_same_bits(got, wanted)
 
 
+def _overstep(memory, out, start, rows, columns):
+    matrix = op.overstep(op.block(memory.reshape(10, 20), 0, start, rows, columns), columns + 7)
+    target = op.block(out, 0, 0, rows + 1, out.shape[1])
+    for row in range(rows):
+        op.store(target, row, 0, op.load_some(matrix, row, columns - 1, 5))
+    op.store(target, rows, 0, op.fill(target, matrix.shape[0] + 100 * matrix.shape[1]))
+
+
+def test_rows_that_are_overstepped_go_on_with_the_next_ones(dtype):
+    memory = np.arange(200, dtype=dtype)
+    got, wanted = np.zeros((2, 4, LANES[dtype.name]), dtype)
+    for rows, columns, start in [(1, 3, 0), (3, 17, 3), (2, 9, 11)]:
+        numba.njit(_overstep)(memory, got, start, rows, columns)
+        _overstep(memory, wanted, start, rows, columns)
+        assert_same_bits(got, wanted)
+        np.testing.assert_array_equal(wanted[0, :2], memory[start + columns - 1 : start + columns + 1])
+
+
 def _add_products(values, totals):
     vector, total = op.block(values, 0, 0, 1, values.shape[1]), op.block(totals, 0, 0, 2, totals.shape[1])
     op.store(total, 1, 0, op.add_products(op.load(total, 0, 0), op.load(vector, 0, 0), op.load(vector, 0, 0)))

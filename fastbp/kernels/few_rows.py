@@ -8,14 +8,17 @@ lanes; weights are read for y_pred, and read and written once more for the updat
     DELTA      y_pred = g(the sum of these + b), the cost and delta                    eqs. 4, 9, 13, 14 and 1
     GRADIENT   dC/dw = x^T delta (eq. 26), and dC/db likewise, of an input that is 1 (eq. 27)
 
+An update is a product, too: w += x^T (-learning_rate delta). A tile of the gradient goes from registers to the weights,
+and is never stored.
+
 A task of OUTPUTS and one of GRADIENT have the same weights, so that a worker finds them in its core's cache when they
 are followed: those of some inputs, which lie together in memory, and of a group of outputs if more tasks are wanted.
 They are gone through in rectangles that stay in the level 1 cache, or as they lie in memory if the rows of x are a
-single tile. Where a gradient is followed, it is followed there. A task of DELTA has some outputs.
+single tile. A task of DELTA has some outputs.
 
-No weight may change before all new ones are known to be finite. Nearly always, that is known beforehand: no gradient is
-larger than the sum of all |x| times the sum of all |delta|, which is at most half of the root of C times the number of
-all y. Only if that does not tell, the update is rehearsed.
+No weight may change before all new ones are known to be finite. Nearly always, that is known beforehand: in squares, no
+weight is larger than the sum of all, and no gradient larger than the sum of all of x times that of all of delta, which
+is at most a quarter of C. Only if that does not tell, the update is rehearsed.
 """
 
 from __future__ import annotations
@@ -23,17 +26,32 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer import BACKWARD, FORWARD, GRADIENTS, clear, copy, copy_row, fold, follow, probe, to_delta
+from fastbp.kernels.layer import (
+    BACKWARD,
+    COST,
+    FORWARD,
+    GRADIENTS,
+    clear,
+    copy,
+    copy_row,
+    fold,
+    is_finite,
+    probe,
+    to_delta,
+)
 from fastbp.kernels.matmul import add_product, add_product_of_t
 from fastbp.kernels.program import share
 from fastbp.tiles.operations import (
-    absolute,
+    as_row,
     block,
     fill,
+    is_gapless,
     lanes,
     load,
     load_some,
     matrix_at,
+    multiply_add,
+    overstep,
     store,
     sum_lanes,
 )
@@ -46,28 +64,39 @@ PHASES = 4
 # What becomes of a gradient: it is kept, followed to new weights that are dropped, or followed to those of the caller.
 KEEP, REHEARSE, FOLLOW = range(3)
 
-# The rows of each task in `sizes`: sums of the absolute values of some inputs of x, and of some weights and biases.
+# The rows of each task in `squares`: their sums over some inputs of x, and over some weights and biases.
 OF_X, OF_W = range(2)
-SIZES = 2
+SQUARES = 2
 
 
 @kernel
-def add_sizes(matrix, sizes):
-    """sizes (1, lanes) += the absolute values of a matrix, which need not be padded, lane by lane.
+def add_squares(matrix, squares):
+    """squares (1, lanes) += those of the numbers of a matrix, which need not be padded, lane by lane.
 
-    Two rows at a time, since an addition waits for the one before it. The last one may count twice.
+    To four sums in turn, since a multiply-add waits for the one before it.
     """
-    even, odd = load(sizes, 0, 0), fill(matrix, 0.0)
-    for row in range(0, matrix.shape[0], 2):
-        next_row = min(row + 1, matrix.shape[0] - 1)
-        for column in range(0, matrix.shape[1], lanes(matrix)):
-            left = matrix.shape[1] - column
-            if left >= lanes(matrix):
-                a, b = load(matrix, row, column), load(matrix, next_row, column)
-            else:
-                a, b = load_some(matrix, row, column, left), load_some(matrix, next_row, column, left)
-            even, odd = even + absolute(a), odd + absolute(b)
-    store(sizes, 0, 0, even + odd)
+    if is_gapless(matrix):
+        matrix = as_row(matrix)
+    columns, unit = matrix.shape[1], lanes(matrix)
+    first, zero = load(squares, 0, 0), fill(matrix, 0.0)
+    second, third, fourth = zero, zero, zero
+    whole = columns - columns % (4 * unit)
+    for row in range(matrix.shape[0]):
+        for column in range(0, whole, 4 * unit):
+            first = _add_square(first, load(matrix, row, column))
+            second = _add_square(second, load(matrix, row, column + unit))
+            third = _add_square(third, load(matrix, row, column + 2 * unit))
+            fourth = _add_square(fourth, load(matrix, row, column + 3 * unit))
+        for column in range(whole, columns, unit):
+            left = columns - column
+            vector = load(matrix, row, column) if left >= unit else load_some(matrix, row, column, left)
+            first, second, third, fourth = second, third, fourth, _add_square(first, vector)
+    store(squares, 0, 0, (first + second) + (third + fourth))
+
+
+@inlined
+def _add_square(total, vector):
+    return multiply_add(vector, vector, total)
 
 
 @inlined
@@ -100,15 +129,21 @@ def _parts_of_outputs(arrays, plan):
 
 
 @inlined
-def _ones(arrays, plan):
-    """The input of the bias, padded."""
-    return matrix_at(arrays.memory, plan.ones, 1, _padded(arrays.x.shape[0], plan))
+def _bias_input(arrays, plan):
+    """The input of the bias, (rows, 1): 1, or less by as much as its rate is less than the learning rate."""
+    return matrix_at(arrays.memory, plan.bias_input, arrays.x.shape[0], 1)
 
 
 @inlined
-def _size(arrays, plan, task, of):
+def _tail(arrays, plan):
+    """The last columns of delta once more, (rows, lanes), behind zeros: for the vector that ends with the outputs."""
+    return matrix_at(arrays.memory, plan.tail, arrays.x.shape[0], plan.lanes)
+
+
+@inlined
+def _squares(arrays, plan, task, of):
     """The sums OF_X or OF_W of a task."""
-    return matrix_at(arrays.memory, plan.sizes + (SIZES * task + of) * plan.lanes, 1, plan.lanes)
+    return matrix_at(arrays.memory, plan.squares + (SQUARES * task + of) * plan.lanes, 1, plan.lanes)
 
 
 @inlined
@@ -121,18 +156,17 @@ def _some_of_x(arrays, plan, task):
 
 @inlined
 def _prepare(arrays, plan, task):
-    """Some outputs of y, padded, and the sizes of some inputs of x."""
+    """Some outputs of y, padded, and the squares of some inputs of x."""
     rows = arrays.x.shape[0]
     o, last = _outputs_of(arrays, plan, task, plan.tasks)
     y = matrix_at(arrays.memory, plan.y_t, rows, plan.width)
     copy(block(arrays.y, 0, o, rows, last - o), block(y, 0, o, rows, last - o))
-    of_x = _size(arrays, plan, task, OF_X)
+    of_x = _squares(arrays, plan, task, OF_X)
     clear(of_x)
-    add_sizes(_some_of_x(arrays, plan, task), of_x)
+    add_squares(_some_of_x(arrays, plan, task), of_x)
     if task == 0:
-        ones = _ones(arrays, plan)
-        for at in range(0, ones.shape[1], plan.lanes):
-            store(ones, 0, at, fill(ones, 1.0))
+        for row in range(rows):
+            arrays.memory[plan.bias_input + row] = arrays.bias_rate / arrays.learning_rate
 
 
 @inlined
@@ -142,32 +176,46 @@ def _outputs(purpose, arrays, plan, worker, task):
     first, end = _inputs_of(arrays, plan, task)
     first_o, end_o = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
     part = block(_parts_of_outputs(arrays, plan), cut * rows, 0, rows, plan.width)
-    of_w = _size(arrays, plan, task, OF_W)
+    of_w = _squares(arrays, plan, task, OF_W)
     clear(of_w)
     for o in range(first_o, end_o, plan.columns):
         columns = min(plan.columns, end_o - o)
         some_of_part = block(part, 0, o, rows, _padded(columns, plan))
         if cut == 0:
             b = block(arrays.b, 0, o, 1, columns)
-            add_sizes(b, of_w)
+            add_squares(b, of_w)
             for row in range(rows):
                 copy_row(b, 0, some_of_part, row)
         for i in range(first, end, plan.few):
             some = min(plan.few, end - i)
             w = block(arrays.w, i, o, some, columns)
             if purpose == GRADIENTS:
-                add_sizes(w, of_w)
+                add_squares(w, of_w)
             if plan.packed:
                 packed = matrix_at(arrays.memory, plan.strip + worker * plan.worker, some, some_of_part.shape[1])
                 copy(w, packed)
                 w = packed
             kept = 1 if cut == 0 or i > first else 0
-            add_product(some_of_part, block(arrays.x, 0, i, rows, some), w, kept, block(w, 0, 0, 1, 0))
+            _add_outputs(some_of_part, block(arrays.x, 0, i, rows, some), w, kept, i + some == arrays.x.shape[1])
+
+
+@inlined
+def _add_outputs(part, x, w, kept, last):
+    """part += x w, whose rows are padded by what follows in memory: behind the `last` of all, that may be nothing."""
+    rows, inputs = x.shape
+    nothing = block(w, 0, 0, 1, 0)
+    inside = inputs - 1 if last and w.shape[1] < part.shape[1] else inputs
+    if inside > 0:
+        padded = overstep(block(w, 0, 0, inside, w.shape[1]), part.shape[1])
+        add_product(part, block(x, 0, 0, rows, inside), padded, kept, nothing)
+        kept = 1
+    if inside < inputs:
+        add_product(part, block(x, 0, inside, rows, 1), block(w, inside, 0, 1, w.shape[1]), kept, nothing)
 
 
 @inlined
 def _delta(purpose, arrays, plan, worker, task):
-    """Some outputs of y_pred, and but for FORWARD delta in their place."""
+    """Some outputs of y_pred, or of their cost alone, or -learning_rate delta: in place."""
     rows = arrays.x.shape[0]
     o, last = _outputs_of(arrays, plan, task, plan.tasks)
     count = last - o
@@ -186,57 +234,92 @@ def _delta(purpose, arrays, plan, worker, task):
     if purpose == FORWARD:
         copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, 0, o, rows, count))
         probe(_some_of_x(arrays, plan, task), cost)
+    elif purpose != COST:
+        scale(y_pred, -arrays.learning_rate)
+        left = count % plan.lanes  # only the last outputs are no whole vectors
+        if left > 0:
+            with_one_more = matrix_at(arrays.memory, plan.tail, rows + 1, plan.lanes)
+            _store_tail(block(y_pred, 0, count - left, rows, plan.lanes), left, with_one_more)
+
+
+@kernel
+def scale(matrix, factor):
+    """matrix *= factor."""
+    for row in range(matrix.shape[0]):
+        for column in range(0, matrix.shape[1], lanes(matrix)):
+            store(matrix, row, column, factor * load(matrix, row, column))
+
+
+@inlined
+def _store_tail(delta, left, tail):
+    """tail = as many zeros, and then the first `left` columns of delta, behind which there are zeros, too."""
+    row_of_tails, size = as_row(tail), lanes(tail)
+    store(row_of_tails, 0, 0, fill(tail, 0.0))
+    for row in range(delta.shape[0]):
+        store(row_of_tails, 0, (row + 1) * size - left, load(delta, row, 0))  # what does not fit are zeros of the next
 
 
 @inlined
 def surely_finite(arrays, plan, cost):
     """Whether the update after outputs of the sigmoid that cost so much cannot but be finite."""
-    of_x = 1.0 * arrays.x.shape[0]  # the input of the bias is 1 in every row
+    of_x = 1.0 * arrays.x.shape[0]  # the input of the bias is at most 1 in every row
     of_w = 0.0
     for task in range(plan.tasks):
-        of_x += sum_lanes(load(_size(arrays, plan, task, OF_X), 0, 0))
-        of_w += sum_lanes(load(_size(arrays, plan, task, OF_W), 0, 0))
+        of_x += sum_lanes(load(_squares(arrays, plan, task, OF_X), 0, 0))
+        of_w += sum_lanes(load(_squares(arrays, plan, task, OF_W), 0, 0))
     # |delta| = y_pred (1 - y_pred) 2 |y_pred - y| <= |y_pred - y| / 2, of whose squares C is the sum.
-    of_delta = 0.5 * np.sqrt(cost * arrays.x.shape[0] * arrays.w.shape[1])
-    largest = of_w + max(1.0, arrays.learning_rate, arrays.bias_rate) * of_x * of_delta
+    largest = np.sqrt(of_w) + max(1.0, arrays.learning_rate) * np.sqrt(of_x) * 0.5 * np.sqrt(cost)
     # In the dtype of the weights, and so many times as there are lanes: a margin for what rounding took from the sums.
-    return np.isfinite(sum_lanes(fill(_size(arrays, plan, 0, OF_X), largest)))
-
-
-@inlined
-def _strip(purpose, arrays, plan, worker, i, some, o, count):
-    """Where the gradient of some inputs and outputs is computed; dC/db stands behind that of the last input."""
-    if purpose == KEEP:
-        return block(matrix_at(arrays.memory, plan.gradient_t, arrays.x.shape[1] + 1, plan.width), i, o, some, count)
-    return matrix_at(arrays.memory, plan.strip + worker * plan.worker, some, count)
+    return np.isfinite(sum_lanes(fill(_squares(arrays, plan, 0, OF_X), largest)))
 
 
 @inlined
 def _gradient(purpose, arrays, plan, worker, task):
     """The gradient of some weights, and what becomes of it. False if a new weight is not finite."""
-    rows, inputs = arrays.x.shape
-    first, end = _inputs_of(arrays, plan, task)
-    first_o, end_o = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
+    rows, outputs = arrays.x.shape[0], arrays.w.shape[1]
+    o, end = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
+    left = 0 if purpose == KEEP else end % plan.lanes  # what is kept is padded
+    columns = _padded(end - o, plan) if purpose == KEEP else end - o - left
+    delta = block(_parts_of_outputs(arrays, plan), 0, o, rows, columns)
     good = True
-    for o in range(first_o, end_o, plan.columns):
-        columns = min(plan.columns, end_o - o)
-        padded = _padded(columns, plan)
-        delta = block(_parts_of_outputs(arrays, plan), 0, o, rows, padded)
-        nothing = block(delta, 0, 0, 1, 0)
-        for i in range(first, end, plan.few):
-            some = min(plan.few, end - i)
-            strip = _strip(purpose, arrays, plan, worker, i, some, o, padded)
-            add_product_of_t(strip, block(arrays.x, 0, i, rows, some), delta, 0, nothing)
-            if purpose != KEEP:
-                w = block(arrays.w, i, o, some, columns)
-                good &= follow(w, strip, arrays.learning_rate, w if purpose == FOLLOW else strip)
-        if end == inputs:
-            strip = _strip(purpose, arrays, plan, worker, end, 1, o, padded)
-            add_product(strip, block(_ones(arrays, plan), 0, 0, 1, rows), delta, 0, nothing)
-            if purpose != KEEP:
-                b = block(arrays.b, 0, o, 1, columns)
-                good &= follow(b, strip, arrays.bias_rate, b if purpose == FOLLOW else strip)
+    for column in range(0, columns, plan.columns):
+        some = min(plan.columns, columns - column)
+        some_of_delta = block(delta, 0, column, rows, some)
+        good &= _update(purpose, arrays, plan, worker, task, o + column, some_of_delta)
+    if left > 0:
+        good &= _update(purpose, arrays, plan, worker, task, outputs - plan.lanes, _tail(arrays, plan))
     return good
+
+
+@inlined
+def _update(purpose, arrays, plan, worker, task, o, delta):
+    """Some inputs' weights to the outputs that delta has, from o on; behind the last input, the bias."""
+    (rows, inputs), columns = arrays.x.shape, delta.shape[1]
+    if purpose == KEEP:  # dC/db stands behind dC/dw
+        gradient = matrix_at(arrays.memory, plan.gradient_t, inputs + 1, plan.width)
+        w, b = block(gradient, 0, o, inputs, columns), block(gradient, inputs, o, 1, columns)
+    else:
+        w, b = block(arrays.w, 0, o, inputs, columns), block(arrays.b, 0, o, 1, columns)
+    strip = matrix_at(arrays.memory, plan.strip + worker * plan.worker, plan.few, columns)
+    first, end = _inputs_of(arrays, plan, task)
+    good = True
+    for i in range(first, end, plan.few):
+        some = min(plan.few, end - i)
+        x = block(arrays.x, 0, i, rows, some)
+        good &= _add(purpose, block(w, i, 0, some, columns), x, delta, block(strip, 0, 0, some, columns))
+    if end == inputs:
+        good &= _add(purpose, b, _bias_input(arrays, plan), delta, block(strip, 0, 0, 1, columns))
+    return good
+
+
+@inlined
+def _add(purpose, w, x, delta, strip):
+    """w += x^T delta, or w = x^T delta (KEEP), or the first in the strip instead: False if that then is not finite."""
+    target = strip if purpose == REHEARSE else w
+    if purpose == REHEARSE:
+        copy(w, strip)
+    add_product_of_t(target, x, delta, 0 if purpose == KEEP else 1, block(delta, 0, 0, 1, 0))
+    return purpose != REHEARSE or is_finite(as_row(strip))
 
 
 @kernel

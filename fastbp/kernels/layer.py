@@ -158,6 +158,15 @@ def probe(matrix, cost):
 
 
 @kernel
+def is_finite(row):
+    """Whether every number of a row, padded to whole vectors, is finite."""
+    zero = other = fill(row, 0.0)  # while they are: 0 * inf and 0 * nan are nan
+    for column in range(0, row.shape[1], lanes(row)):
+        zero, other = multiply_add(load(row, 0, column), 0.0, other), zero  # in turn: each waits for the one before it
+    return sum_lanes(zero + other) == 0.0
+
+
+@kernel
 def clear(matrix):
     """matrix = 0, its padding included."""
     for row in range(matrix.shape[0]):
@@ -203,43 +212,21 @@ def fold(target, parts, count, first, distance):
 
 
 @inlined
-def _followed(w, gradient, learning_rate, row, column):
-    return multiply_add(-learning_rate, load(gradient, row, column), load(w, row, column))
-
-
-@kernel
-def follow(w, gradient, learning_rate, new_w):
-    """new_w = w - learning_rate gradient, of which none need be padded. True if every new number is finite.
-
-    new_w may be w. The end of a row that is not a whole vector is followed together with the vector before it.
-    """
-    columns = w.shape[1]
-    left = columns % lanes(w)
-    alone = columns if left == 0 else columns - left - lanes(w)
+def _follow(w, gradient, learning_rate, new_w):
+    """new_w = w - learning_rate gradient. True if every new number is finite."""
     zero = other = fill(w, 0.0)  # while every number is finite: 0 * inf and 0 * nan are nan
     for row in range(w.shape[0]):
-        for column in range(0, alone, lanes(w)):
-            new = _followed(w, gradient, learning_rate, row, column)
+        for column in range(0, w.shape[1], lanes(w)):
+            new = multiply_add(-learning_rate, load(gradient, row, column), load(w, row, column))
             store(new_w, row, column, new)
             zero, other = multiply_add(new, 0.0, other), zero  # in turn: each waits for the one before it
-        if left == columns:
-            there = load_some(gradient, row, 0, left), load_some(w, row, 0, left)
-            new = multiply_add(-learning_rate, *there)
-            store_some(new_w, row, 0, new, left)
-            zero, other = multiply_add(new, 0.0, other), zero
-        elif left > 0:
-            new = _followed(w, gradient, learning_rate, row, alone)
-            last = _followed(w, gradient, learning_rate, row, columns - lanes(w))  # before any is written: they overlap
-            store(new_w, row, alone, new)
-            store(new_w, row, columns - lanes(w), last)
-            zero, other = multiply_add(new, 0.0, zero), multiply_add(last, 0.0, other)
     return sum_lanes(zero + other) == 0.0
 
 
 @kernel
 def descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b):
     """new_w = w - learning_rate dC/dw, new_b = b - bias_rate dC/db. True if every new number is finite."""
-    good = follow(w_t, gradient_t, learning_rate, new_w_t)
+    good = _follow(w_t, gradient_t, learning_rate, new_w_t)
     for o in range(w_t.shape[0]):
         new = multiply_add(-bias_rate, fill(b, sum_lanes(load(bias_gradient, o, 0))), broadcast(b, 0, o))
         good &= sum_lanes(multiply_add(new, 0.0, fill(b, 0.0))) == 0.0

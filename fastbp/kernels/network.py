@@ -32,7 +32,7 @@ import numpy as np
 
 from fastbp.kernels.activations import activate, times_slope
 from fastbp.kernels.jit import example_matrices, inlined, kernel
-from fastbp.kernels.layer import clear, copy, fold, transpose
+from fastbp.kernels.layer import clear, copy, fold, is_finite, transpose
 from fastbp.kernels.losses import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -52,7 +52,6 @@ from fastbp.tiles.operations import (
     lanes,
     load,
     matrix_at,
-    multiply_add,
     store,
     sum_lanes,
 )
@@ -142,15 +141,6 @@ def add_square_of(matrix, total):
             vector = load(matrix, row, column)
             squares = add_products(squares, vector, vector)
     store(total, 0, 0, squares)
-
-
-@kernel
-def is_finite(row):
-    """Whether every number of a row, padded to whole vectors, is finite."""
-    zero = other = fill(row, 0.0)  # while they are: 0 * inf and 0 * nan are nan
-    for column in range(0, row.shape[1], lanes(row)):
-        zero, other = multiply_add(load(row, 0, column), 0.0, other), zero  # in turn: each waits for the one before it
-    return sum_lanes(zero + other) == 0.0
 
 
 @inlined

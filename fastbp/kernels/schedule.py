@@ -95,8 +95,9 @@ class Plan(NamedTuple):
     gradient_t: int  # (shards * outputs, width)
     bias_gradient: int  # (parts * outputs, lanes), or on few rows (rows, lanes) for each worker
     y_pred_t: int  # (outputs, stretch), or a group's (outputs, panel) by worker; on few rows (parts * rows, width)
-    ones: int  # (1, rows)
-    sizes: int  # (tasks * few_rows.SIZES, lanes)
+    bias_input: int  # (rows, 1)
+    tail: int  # (rows, lanes)
+    squares: int  # (tasks * few_rows.SQUARES, lanes)
     # For each worker.
     x_t: int  # (inputs, panel), in strips
     y_t: int  # of a group (outputs, panel)

@@ -61,6 +61,19 @@ def _(emitter, matrix):
     return emitter.builder.or_(together, single)
 
 
+def overstep(matrix, columns):
+    """A block with so many columns, to be read: its rows go on with what follows in memory, such as the next row."""
+    return np.lib.stride_tricks.as_strided(matrix, (matrix.shape[0], columns), matrix.strides, writeable=False)
+
+
+@lowers(overstep, lambda matrix, columns: matrix if is_block(matrix) else None)
+def _(emitter, matrix, columns):
+    members = matrix.members
+    return emitter.compose(
+        matrix.kind, data=members.data, stride=members.stride, rows=members.rows, columns=columns.index
+    )
+
+
 def matrix_at(memory, start, rows, columns):
     """The part of a flat array from `start` on, as a block of rows x columns."""
     return memory[start : start + rows * columns].reshape(rows, columns)
