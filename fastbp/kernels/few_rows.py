@@ -88,8 +88,7 @@ def add_squares(matrix, squares):
             third = _add_square(third, load(matrix, row, column + 2 * unit))
             fourth = _add_square(fourth, load(matrix, row, column + 3 * unit))
         for column in range(whole, columns, unit):
-            left = columns - column
-            vector = load(matrix, row, column) if left >= unit else load_some(matrix, row, column, left)
+            vector = load_some(matrix, row, column, columns - column)
             first, second, third, fourth = second, third, fourth, _add_square(first, vector)
     store(squares, 0, 0, (first + second) + (third + fourth))
 
@@ -171,8 +170,11 @@ def _prepare(arrays, plan, task):
 
 @inlined
 def _outputs(purpose, arrays, plan, worker, task):
-    """x w of some inputs and outputs; b is in that of the first inputs."""
-    rows, cut = arrays.x.shape[0], task // plan.groups
+    """x w of some inputs and outputs; b is in that of the first inputs.
+
+    A row of weights that is not padded goes on with the next one. Behind the last of all there may be nothing.
+    """
+    (rows, inputs), cut = arrays.x.shape, task // plan.groups
     first, end = _inputs_of(arrays, plan, task)
     first_o, end_o = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
     part = block(_parts_of_outputs(arrays, plan), cut * rows, 0, rows, plan.width)
@@ -181,36 +183,28 @@ def _outputs(purpose, arrays, plan, worker, task):
     for o in range(first_o, end_o, plan.columns):
         columns = min(plan.columns, end_o - o)
         some_of_part = block(part, 0, o, rows, _padded(columns, plan))
+        ragged = columns < some_of_part.shape[1]
         if cut == 0:
             b = block(arrays.b, 0, o, 1, columns)
             add_squares(b, of_w)
             for row in range(rows):
                 copy_row(b, 0, some_of_part, row)
-        for i in range(first, end, plan.few):
+        i = first
+        while i < end:
             some = min(plan.few, end - i)
+            if ragged and some > 1 and i + some == inputs:
+                some -= 1
             w = block(arrays.w, i, o, some, columns)
             if purpose == GRADIENTS:
                 add_squares(w, of_w)
-            if plan.packed:
+            if plan.packed or (ragged and i == inputs - 1):
                 packed = matrix_at(arrays.memory, plan.strip + worker * plan.worker, some, some_of_part.shape[1])
                 copy(w, packed)
                 w = packed
             kept = 1 if cut == 0 or i > first else 0
-            _add_outputs(some_of_part, block(arrays.x, 0, i, rows, some), w, kept, i + some == arrays.x.shape[1])
-
-
-@inlined
-def _add_outputs(part, x, w, kept, last):
-    """part += x w, whose rows are padded by what follows in memory: behind the `last` of all, that may be nothing."""
-    rows, inputs = x.shape
-    nothing = block(w, 0, 0, 1, 0)
-    inside = inputs - 1 if last and w.shape[1] < part.shape[1] else inputs
-    if inside > 0:
-        padded = overstep(block(w, 0, 0, inside, w.shape[1]), part.shape[1])
-        add_product(part, block(x, 0, 0, rows, inside), padded, kept, nothing)
-        kept = 1
-    if inside < inputs:
-        add_product(part, block(x, 0, inside, rows, 1), block(w, inside, 0, 1, w.shape[1]), kept, nothing)
+            x = block(arrays.x, 0, i, rows, some)
+            add_product(some_of_part, x, overstep(w, some_of_part.shape[1]), kept, block(w, 0, 0, 1, 0))
+            i += some
 
 
 @inlined
@@ -268,7 +262,7 @@ def surely_finite(arrays, plan, cost):
         of_x += sum_lanes(load(_squares(arrays, plan, task, OF_X), 0, 0))
         of_w += sum_lanes(load(_squares(arrays, plan, task, OF_W), 0, 0))
     # |delta| = y_pred (1 - y_pred) 2 |y_pred - y| <= |y_pred - y| / 2, of whose squares C is the sum.
-    largest = np.sqrt(of_w) + max(1.0, arrays.learning_rate) * np.sqrt(of_x) * 0.5 * np.sqrt(cost)
+    largest = np.sqrt(of_w) + (1.0 + arrays.learning_rate) * np.sqrt(of_x) * 0.5 * np.sqrt(cost)
     # In the dtype of the weights, and so many times as there are lanes: a margin for what rounding took from the sums.
     return np.isfinite(sum_lanes(fill(_squares(arrays, plan, 0, OF_X), largest)))
 
@@ -277,17 +271,17 @@ def surely_finite(arrays, plan, cost):
 def _gradient(purpose, arrays, plan, worker, task):
     """The gradient of some weights, and what becomes of it. False if a new weight is not finite."""
     rows, outputs = arrays.x.shape[0], arrays.w.shape[1]
-    o, end = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
+    first, end = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
     left = 0 if purpose == KEEP else end % plan.lanes  # what is kept is padded
-    columns = _padded(end - o, plan) if purpose == KEEP else end - o - left
-    delta = block(_parts_of_outputs(arrays, plan), 0, o, rows, columns)
+    whole = first + _padded(end - first - left, plan)
+    pieces = -(-(whole - first) // plan.columns)
     good = True
-    for column in range(0, columns, plan.columns):
-        some = min(plan.columns, columns - column)
-        some_of_delta = block(delta, 0, column, rows, some)
-        good &= _update(purpose, arrays, plan, worker, task, o + column, some_of_delta)
-    if left > 0:
-        good &= _update(purpose, arrays, plan, worker, task, outputs - plan.lanes, _tail(arrays, plan))
+    for piece in range(pieces + (1 if left > 0 else 0)):
+        o, delta = outputs - plan.lanes, _tail(arrays, plan)
+        if piece < pieces:
+            o = first + piece * plan.columns
+            delta = block(_parts_of_outputs(arrays, plan), 0, o, rows, min(plan.columns, whole - o))
+        good &= _update(purpose, arrays, plan, worker, task, o, delta)
     return good
 
 
@@ -312,7 +306,7 @@ def _update(purpose, arrays, plan, worker, task, o, delta):
     return good
 
 
-@inlined
+@kernel
 def _add(purpose, w, x, delta, strip):
     """w += x^T delta, or w = x^T delta (KEEP), or the first in the strip instead: False if that then is not finite."""
     target = strip if purpose == REHEARSE else w

@@ -55,9 +55,7 @@ def _outer_tile(height, vectors, take_in=add_outer, add=add_matrix, write=store_
             prefetch(ahead, at, lines)
             at += pace
             tile = take_in(tile, a, row, b, column, k)
-        if kept:
-            tile = add(tile, c, row, column)
-        write(c, row, column, tile)
+        write(c, row, column, add(tile, c, row, column, kept))
 
     return multiply
 

@@ -287,7 +287,7 @@ def _perform(program, index, task, worker, again, arrays, plan):
         _rows(purpose, arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW], fresh)
     elif phase == STRIPS:
         _strip(arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW])
-    elif phase in (FOLD, UPDATE):
+    elif FOLD <= phase <= UPDATE:
         _follow(phase, arrays, plan, task)
     elif phase < few_rows.PHASES:
         rehearsal = phase == few_rows.GRADIENT and purpose == few_rows.REHEARSE
@@ -313,7 +313,7 @@ def _close(program, index, arrays, plan):
         failed = 0 if np.isfinite(total) else 1
         if plan.few:
             state[SURE] = 1 if purpose == GRADIENTS and few_rows.surely_finite(arrays, plan, total) else 0
-    elif phase in (UPDATE, few_rows.GRADIENT):
+    elif phase == UPDATE or phase == few_rows.GRADIENT:
         for piece in range(tasks):
             failed += state[FAILED + piece]
         if not failed and (phase == UPDATE or purpose == few_rows.FOLLOW):

@@ -491,16 +491,16 @@ def _(emitter, a):
 # ---- tiles
 
 
-def add_matrix(tile, matrix, row, column):
-    """The tile plus what the matrix has from [row, column] on."""
+def add_matrix(tile, matrix, row, column, kept):
+    """The tile plus what the matrix has from [row, column] on, if that is `kept`; else the tile."""
     rows, columns = tile.shape
-    return tile + matrix[row : row + rows, column : column + columns]
+    return tile + matrix[row : row + rows, column : column + columns] if kept else tile
 
 
-def add_matrix_of_some_rows(tile, matrix, row, column):
+def add_matrix_of_some_rows(tile, matrix, row, column, kept):
     """`add_matrix`, but behind its last row the matrix counts as that one once more."""
     rows, columns = tile.shape
-    return tile + matrix[_rows_inside(matrix, row, rows), column : column + columns]
+    return tile + matrix[_rows_inside(matrix, row, rows), column : column + columns] if kept else tile
 
 
 def store_tile(matrix, row, column, tile):
@@ -536,12 +536,20 @@ def _tile_addresses(emitter, matrix, row, column, tile, some_rows):
 
 
 def _add_matrix(some_rows):
-    def emit(emitter, tile, matrix, row, column):
-        # All are loaded before any is stored: behind the last row, rows come twice.
-        addresses = _tile_addresses(emitter, matrix, row, column, tile.kind, some_rows)
-        loaded = [emitter.load(address, tile.kind.vector) for address in addresses]
-        sums = [emitter.builder.fadd(*pair) for pair in zip(emitter.unpack(tile), loaded, strict=True)]
-        return emitter.pack(sums, tile.kind)
+    def emit(emitter, tile, matrix, row, column, kept):
+        builder, vector, registers = emitter.builder, tile.kind.vector, emitter.unpack(tile)
+        before = builder.block
+        with builder.if_then(builder.icmp_signed("!=", kept.index, emitter.number(0))):
+            # All are loaded before any is stored: behind the last row, rows come twice.
+            addresses = _tile_addresses(emitter, matrix, row, column, tile.kind, some_rows)
+            loaded = [emitter.load(address, vector) for address in addresses]
+            sums = [builder.fadd(*pair) for pair in zip(registers, loaded, strict=True)]
+            after = builder.block
+        results = [builder.phi(vector.register) for _ in registers]
+        for result, register, total in zip(results, registers, sums, strict=True):
+            result.add_incoming(register, before)
+            result.add_incoming(total, after)
+        return emitter.pack(results, tile.kind)
 
     return emit
 
