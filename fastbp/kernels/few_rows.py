@@ -38,6 +38,7 @@ from fastbp.kernels.layer import (
     is_finite,
     probe,
     to_delta,
+    whole_vectors,
 )
 from fastbp.kernels.matmul import add_product, add_product_of_t
 from fastbp.kernels.program import share
@@ -116,12 +117,6 @@ def _outputs_of(arrays, plan, task, tasks):
 
 
 @inlined
-def _padded(count, plan):
-    """So many outputs, in whole vectors."""
-    return -(-count // plan.lanes) * plan.lanes
-
-
-@inlined
 def _parts_of_outputs(arrays, plan):
     """x w of the inputs of each cut, one below the other; the first becomes their sum, y_pred and delta."""
     return matrix_at(arrays.memory, plan.y_pred_t, plan.parts * arrays.x.shape[0], plan.width)
@@ -182,7 +177,7 @@ def _outputs(purpose, arrays, plan, worker, task):
     clear(of_w)
     for o in range(first_o, end_o, plan.columns):
         columns = min(plan.columns, end_o - o)
-        some_of_part = block(part, 0, o, rows, _padded(columns, plan))
+        some_of_part = block(part, 0, o, rows, whole_vectors(columns, plan.lanes))
         ragged = columns < some_of_part.shape[1]
         if cut == 0:
             b = block(arrays.b, 0, o, 1, columns)
@@ -213,7 +208,7 @@ def _delta(purpose, arrays, plan, worker, task):
     rows = arrays.x.shape[0]
     o, last = _outputs_of(arrays, plan, task, plan.tasks)
     count = last - o
-    parts = block(_parts_of_outputs(arrays, plan), 0, o, plan.parts * rows, _padded(count, plan))
+    parts = block(_parts_of_outputs(arrays, plan), 0, o, plan.parts * rows, whole_vectors(count, plan.lanes))
     y_pred = block(parts, 0, 0, rows, parts.shape[1])
     y = block(matrix_at(arrays.memory, plan.y_t, rows, plan.width), 0, o, rows, parts.shape[1])
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
@@ -273,7 +268,7 @@ def _gradient(purpose, arrays, plan, worker, task):
     rows, outputs = arrays.x.shape[0], arrays.w.shape[1]
     first, end = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
     left = 0 if purpose == KEEP else end % plan.lanes  # what is kept is padded
-    whole = first + _padded(end - first - left, plan)
+    whole = first + whole_vectors(end - first - left, plan.lanes)
     pieces = -(-(whole - first) // plan.columns)
     good = True
     for piece in range(pieces + (1 if left > 0 else 0)):

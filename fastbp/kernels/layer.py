@@ -42,6 +42,12 @@ from fastbp.tiles.operations import (
 FORWARD, COST, BACKWARD, GRADIENTS = range(4)
 
 
+@inlined
+def whole_vectors(count, unit):
+    """So many columns and padding, in vectors of `unit` lanes."""
+    return -(-count // unit) * unit
+
+
 @kernel
 def transpose(source, target):
     """target = source^T."""

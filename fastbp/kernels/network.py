@@ -32,7 +32,7 @@ import numpy as np
 
 from fastbp.kernels.activations import activate, times_slope
 from fastbp.kernels.jit import example_matrices, inlined, kernel
-from fastbp.kernels.layer import clear, copy, fold, is_finite, transpose
+from fastbp.kernels.layer import clear, copy, fold, is_finite, transpose, whole_vectors
 from fastbp.kernels.losses import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -355,7 +355,7 @@ def _fold(arrays, plan, layer, group, o, count, of_batch, with_norm):
 def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, rows, of_batch, fresh):
     """One operation on the panel that begins `row` rows into a batch, or on the parameters; `at` is the batch's row."""
     unit = lanes(block(arrays.x, 0, 0, 1, 1))
-    columns = -(-rows // unit) * unit
+    columns = whole_vectors(rows, unit)
     own = worker * plan.worker
     base = 0 if plan.shared else own
     gathered = kind == LOSS or (layer == 0 and kind in (FORWARD, GRADIENT))

@@ -32,6 +32,7 @@ from fastbp.kernels.layer import (
     spread,
     to_delta,
     transpose,
+    whole_vectors,
 )
 from fastbp.kernels.matmul import add_product, add_product_with_t
 from fastbp.kernels.program import TASKS, runner, share
@@ -105,12 +106,6 @@ class Plan(NamedTuple):
 
 
 @inlined
-def _padded(count, plan):
-    """So many columns, in whole vectors."""
-    return -(-count // plan.lanes) * plan.lanes
-
-
-@inlined
 def _weights(arrays, plan, side):
     """(w^T, b) of one side."""
     outputs = arrays.w.shape[1]
@@ -144,7 +139,9 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
                 if fresh:
                     transpose(block(x, at, 0, some, inputs), strip_t)
                 some_ahead = block(ahead, 0, at * of_row, 1, some * of_row)
-                add_product(block(y_pred_t, 0, at, outputs, _padded(some, plan)), w_t, strip_t, 1, some_ahead)
+                add_product(
+                    block(y_pred_t, 0, at, outputs, whole_vectors(some, plan.lanes)), w_t, strip_t, 1, some_ahead
+                )
     if fresh and purpose != FORWARD:
         transpose(block(arrays.y, row, o, rows, outputs), y_t)
     to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient)
@@ -164,7 +161,7 @@ def _add_packed(plan, gradient_t, delta_t, x, strip, kept, ahead):
         some = block(strip, 0, 0, rows, columns)
         copy(block(x, 0, column, rows, columns), some)
         some_ahead = block(ahead, 0, of_column * column, 1, of_column * columns)
-        target = block(gradient_t, 0, column, gradient_t.shape[0], _padded(columns, plan))
+        target = block(gradient_t, 0, column, gradient_t.shape[0], whole_vectors(columns, plan.lanes))
         add_product(target, delta_t, some, kept, some_ahead)
 
 
@@ -184,7 +181,7 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         clear(cost)
         clear(bias_gradient)
         # By the products; the rest is updated too, and must stay finite.
-        written = _padded(inputs, plan)
+        written = whole_vectors(inputs, plan.lanes)
         clear(block(gradient_t, 0, written, rows_of_gradient, plan.width - written))
     x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
     panels = -(-(last_row - first_row) // plan.panel)
