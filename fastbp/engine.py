@@ -45,7 +45,8 @@ def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
 def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: bool) -> contract.Gradients:
     """The gradients and the cost, new."""
     mine = _call(layer.GRADIENTS, x, w, followed=False)
-    cost = float(mine.carry_out(x, y, w, b, learning_rate=-1.0, bias_rate=-1.0)[0])  # where they lead from 0
+    # On few rows, what is kept is what a step adds to 0: these are the gradients at a rate of -1.
+    cost = float(mine.carry_out(x, y, w, b, learning_rate=-1.0, bias_rate=-1.0)[0])
     plan, (inputs, outputs) = mine.plan, w.shape
     if plan.few:
         gradient = mine.memory[plan.gradient_t :][: (inputs + 1) * plan.width].reshape(inputs + 1, plan.width)

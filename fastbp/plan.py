@@ -52,7 +52,8 @@ INPUTS_OF_CUT = 32
 BYTES_OF_GROUP = 512
 LEAST_CUTS = 4
 # Weights at a time, in the level 1 cache: so many bytes, and vectors of a row. What is used for one tile of rows alone
-# is streamed from memory, 1.3 times as fast if rows of weights are not cut: up to so many vectors.
+# is streamed from memory, 1.3 times as fast if rows of weights are not cut: up to so many vectors. Of long rows,
+# those of one tile are enough: with two, 1 x 1024 -> 1024 took twice as long, since all lie in the same cache sets.
 WEIGHT_BYTES = 32 * 1024
 STRIP_VECTORS = 16
 STREAM_VECTORS = 256
@@ -229,7 +230,7 @@ def _plan_of_few_rows(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any]
     width = padded(outputs, LINE_VECTORS * lanes, dtype)
     columns = min(width, (STRIP_VECTORS if rows > TILE_ROWS else STREAM_VECTORS) * lanes)
     of_cut = -(-inputs // cuts)
-    times = -(-of_cut // (TILE_ROWS * max(2, WEIGHT_BYTES // (TILE_ROWS * columns * dtype.itemsize))))
+    times = -(-of_cut // (TILE_ROWS * max(1, WEIGHT_BYTES // (TILE_ROWS * columns * dtype.itemsize))))
     few = -(-of_cut // (times * TILE_ROWS)) * TILE_ROWS
     tasks = cuts * groups
     shared = {

@@ -97,7 +97,7 @@ CASES = (
     Case("wide", 4096, 1024, 1024, "float64"),
 )
 
-# One number, primes, a single row or column, and sizes on either side of a cache or a register tile.
+# One number, primes, a single row or column, few rows and many weights, and sizes on either side of a cache or a tile.
 ODD = tuple(
     Case("odd", rows, inputs, outputs, dtype)
     for rows, inputs, outputs in (
@@ -106,6 +106,10 @@ ODD = tuple(
         (333, 77, 5),
         (5000, 300, 33),
         (257, 1000, 1),
+        (1, 784, 10),
+        (2, 1909, 2),
+        (4, 3000, 300),
+        (16, 1000, 100),
         (1, 1024, 1024),
         (100000, 3, 2),
         (64, 4096, 16),

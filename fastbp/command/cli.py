@@ -295,7 +295,7 @@ def example(steps: int | None) -> None:
     help="Of a shape of your own.",
 )
 @click.option("--case", "names", metavar="NAME", multiple=True, help="A case of the table; may be given again.")
-@click.option("--odd", is_flag=True, help="Twenty odd shapes and not those of the table.")
+@click.option("--odd", is_flag=True, help="Odd shapes, and not those of the table.")
 @click.option("--networks", is_flag=True, help="Epochs of networks, beside scikit-learn's too.")
 @click.option(
     "--seconds",
