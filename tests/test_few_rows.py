@@ -212,6 +212,17 @@ def test_a_rehearsal_changes_no_bit_of_what_follows(dtype, layer, outputs):
         assert_same_bits(one, other)
 
 
+@pytest.mark.parametrize("engine", [fastbp, reference], ids=["fastbp", "reference"])
+def test_a_gradient_that_overflows_is_divergence_though_its_rate_would_bring_it_back(dtype, engine):
+    """delta is -1/4 in 30 rows: dC/dw of the huge input is 7.5 times the largest number; the update would be 0.0075."""
+    x, y, w, b = at_rest(dtype)
+    x[:, 7] = np.finfo(dtype).max
+    with np.errstate(all="ignore"), pytest.raises(FloatingPointError, match=r"\bstep 0\b"):
+        engine.step(x, y, w, b, learning_rate=1e-3)
+    assert not w.any()
+    assert not b.any()
+
+
 @pytest.mark.parametrize("bad", ["x", "y"])
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_named_and_nothing_changes(dtype, layer, bad, number):

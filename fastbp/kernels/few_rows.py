@@ -35,7 +35,6 @@ from fastbp.kernels.layer import (
     copy,
     copy_row,
     fold,
-    is_finite,
     probe,
     to_delta,
     whole_vectors,
@@ -291,24 +290,35 @@ def _update(purpose, arrays, plan, worker, task, o, delta):
         w, b = block(arrays.w, 0, o, inputs, columns), block(arrays.b, 0, o, 1, columns)
     strip = matrix_at(arrays.memory, plan.strip + worker * plan.worker, plan.few, columns)
     first, end = _inputs_of(arrays, plan, task)
+    rate = arrays.learning_rate
     good = True
     for i in range(first, end, plan.few):
         some = min(plan.few, end - i)
         x = block(arrays.x, 0, i, rows, some)
-        good &= _add(purpose, block(w, i, 0, some, columns), x, delta, block(strip, 0, 0, some, columns))
+        good &= _add(purpose, block(w, i, 0, some, columns), x, delta, rate, block(strip, 0, 0, some, columns))
     if end == inputs:
-        good &= _add(purpose, b, _bias_input(arrays, plan), delta, block(strip, 0, 0, 1, columns))
+        good &= _add(purpose, b, _bias_input(arrays, plan), delta, rate, block(strip, 0, 0, 1, columns))
     return good
 
 
 @kernel
-def _add(purpose, w, x, delta, strip):
-    """w += x^T delta, or w = x^T delta (KEEP), or the first in the strip instead: False if that then is not finite."""
+def _add(purpose, w, x, delta, learning_rate, strip):
+    """w += x^T delta, or w = x^T delta (KEEP), or neither: False if the first would not be finite, or the gradient."""
     target = strip if purpose == REHEARSE else w
-    if purpose == REHEARSE:
-        copy(w, strip)
-    add_product_of_t(target, x, delta, 0 if purpose == KEEP else 1, block(delta, 0, 0, 1, 0))
-    return purpose != REHEARSE or is_finite(as_row(strip))
+    add_product_of_t(target, x, delta, 1 if purpose == FOLLOW else 0, block(delta, 0, 0, 1, 0))
+    return purpose != REHEARSE or _leads_to_finite(w, strip, learning_rate)
+
+
+@inlined
+def _leads_to_finite(w, update, learning_rate):
+    """Whether w + update is finite, and so is the gradient, which that is but for the rate and its sign."""
+    zero = other = fill(w, 0.0)  # while they are: 0 * inf and 0 * nan are nan
+    for row in range(w.shape[0]):
+        for column in range(0, w.shape[1], lanes(w)):
+            moved = load(update, row, column)
+            zero = multiply_add(load(w, row, column) + moved, 0.0, zero)
+            other = multiply_add(moved / learning_rate, 0.0, other)
+    return sum_lanes(zero + other) == 0.0
 
 
 @kernel

@@ -97,7 +97,7 @@ class Plan(NamedTuple):
     bias_gradient: int  # (parts * outputs, lanes), or on few rows (rows, lanes) for each worker
     y_pred_t: int  # (outputs, stretch), or a group's (outputs, panel) by worker; on few rows (parts * rows, width)
     bias_input: int  # (rows, 1)
-    tail: int  # (rows, lanes)
+    tail: int  # (rows + 1, lanes)
     squares: int  # (tasks * few_rows.SQUARES, lanes)
     # For each worker.
     x_t: int  # (inputs, panel), in strips
