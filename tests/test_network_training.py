@@ -43,6 +43,11 @@ CASES = {
         {"loss": "binary_cross_entropy"},
         fastbp.SGD(momentum=0.9, nesterov=True),
     ),
+    "cuts": ([520, 16, 10], 170, 50, {"loss": "cross_entropy"}, fastbp.SGD(learning_rate=0.1)),
+    "ragged cuts": ([1001, 13, 17, 7], 130, 37, {"activation": "relu"}, fastbp.AdamW()),
+    "clipped cuts": ([900, 21, 3], 110, 41, {"activation": "tanh"}, fastbp.SGD(momentum=0.9, clip_norm=0.1)),
+    "cuts of one layer": ([1199, 10], 150, 60, {"loss": "cross_entropy"}, fastbp.Adam()),
+    "cuts of stretches": ([3000, 17, 4], 330, 200, {"activation": "leaky_relu"}, fastbp.SGD(momentum=0.9)),
 }
 EVERY_CASE = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -109,26 +114,32 @@ def test_gradients_are_whole_where_an_infinite_weight_does_not_show():
 
 
 def test_the_cases_take_every_way_through_the_kernels():
-    """(layer by layer, fused update, shards, many lines of a batch, many tasks in the last of them) of each case."""
+    """(layer by layer, cuts, fused update, shards, many lines of a batch, many tasks in the last of them) of a case."""
     ways = {}
     for name, (sizes, rows, batch, options, optimizer) in CASES.items():
         architecture = made(sizes, "float32", **options).architecture
         clip_norm = optimizer.clip_norm or 0.0
         work = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm)
-        way = work.plan.shared == 1, work.plan.fused > 0, work.plan.parts > 1, work.body > 9
+        plan = work.plan
+        way = plan.shared == 1, plan.cuts > 1, plan.fused > 0, plan.parts > 1, work.body > 6
         ways[name] = *way, bool(work.program[-1, TASKS] > 1)
     assert ways == {
-        "one panel": (False, False, False, False, False),
-        "shards": (False, False, True, False, False),
-        "ragged shards": (False, False, True, False, False),
-        "shards, followed by two": (False, False, True, False, True),
-        "shards, clipped by two": (False, False, True, False, True),
-        "layer by layer": (True, True, False, False, False),
-        "ragged layers": (True, True, False, False, True),
-        "clipped layers": (True, False, False, False, True),
-        "strips": (True, True, False, False, True),
-        "strips of shards": (False, False, True, False, False),
-        "stretches": (True, False, False, True, True),
+        "one panel": (False, False, False, False, False, False),
+        "shards": (False, False, False, True, False, False),
+        "ragged shards": (False, False, False, True, False, False),
+        "shards, followed by two": (False, False, False, True, False, True),
+        "shards, clipped by two": (False, False, False, True, False, True),
+        "layer by layer": (True, False, True, False, False, False),
+        "ragged layers": (True, False, True, False, False, True),
+        "clipped layers": (True, False, False, False, False, True),
+        "strips": (True, False, True, False, False, True),
+        "strips of shards": (False, False, False, True, False, False),
+        "stretches": (True, False, False, False, True, True),
+        "cuts": (True, True, True, False, False, True),
+        "ragged cuts": (True, True, True, False, False, True),
+        "clipped cuts": (True, True, False, False, False, True),
+        "cuts of one layer": (True, True, True, False, False, True),
+        "cuts of stretches": (True, True, False, False, True, True),
     }
 
 
@@ -149,7 +160,8 @@ def test_weights_lie_anew_for_delta_where_layers_lie_in_strips(name):
     clip_norm = optimizer.clip_norm or 0.0
     architecture = made(sizes, "float32", **options).architecture
     plan = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm).plan
-    assert (plan.w_width > 0) == (plan.shared == 1 and plan.tile == TILE_VECTORS * lanes_of(4))
+    in_strips = plan.shared == 1 and plan.tile == TILE_VECTORS * lanes_of(4)
+    assert (plan.w_width > 0) == (in_strips and len(sizes) > 2)
     assert plan.w_width == 0 or plan.w_width >= max(sizes[2:])
 
 

@@ -4,6 +4,7 @@ Layer l takes its input (rows, inputs) to its output, which is the input of laye
 through these operations; all that they hold, they hold transposed, the rows of the batch along the lanes of a vector:
 
     FORWARD   output_l^T = g(w_l^T input_l^T)               eqs. 4 and 9
+    JOIN      the same, from the sums of a FORWARD_CUT      for each cut of the inputs
     LOSS      C, and delta_l^T of the last layer            eqs. 13, 14 and 1
     BACK      delta_(l-1)^T = w_l delta_l^T times g'        eq. 26, through one layer
     GRADIENT  dC/dw_l^T = delta_l^T input_l                 eq. 26, and 27 in its last column
@@ -21,7 +22,8 @@ from another core: 784-128-10 in batches of 32 took 101 us on two threads, and 8
 
 A program (`fastbp.networks.plan`) says which operations make a task. Small networks go through all of them with a panel
 of rows that stays in the level 1 or 2 cache, a shard of the batch after the other; where the weights are many, every
-operation is a line of its own, and its tasks are groups of outputs.
+operation is a line of its own, and its tasks are groups of outputs. Where the first layer has many inputs and few
+outputs, its tasks are cuts of the inputs instead: a worker gathers only those of its own cuts.
 """
 
 from __future__ import annotations
@@ -57,8 +59,8 @@ from fastbp.tiles.operations import (
 )
 from fastbp.tiles.registers import TILE_ROWS
 
-# The operations.
-FORWARD, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(8)
+# The operations. Of those from GRADIENT on a task has a cut of the first layer, too, where there are cuts.
+FORWARD, FORWARD_CUT, JOIN, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(10)
 
 # The columns of a program: its tasks are parts of the rows x groups of the outputs; which rows of a batch they go
 # through, and which operations they do with them; and what the leader does at the end of a line.
@@ -73,8 +75,8 @@ KIND, LAYER = range(2)
 # The columns of the table of layers: sizes, activations, and where the matrices start: the parameters in theirs, the
 # others in memory. The last activation is the one that OUTPUT applies.
 INPUTS, OUTPUTS, WIDTH, ACTIVATION, LAST_ACTIVATION, PARAMETERS = range(6)
-INPUT, INPUT_T, OUTPUT_T, DELTA_T, DELTA_STRIPS = range(6, 11)
-FIELDS = 11
+INPUT, INPUT_T, OUTPUT_T, DELTA_T, DELTA_STRIPS, CUTS_T = range(6, 12)
+FIELDS = 12
 
 
 class Arrays(NamedTuple):
@@ -97,7 +99,7 @@ class Arrays(NamedTuple):
     layers: Any  # (layers, FIELDS) int64
     operations: Any  # (operations, 2) int64
     state: Any  # (3,) int64
-    gathered: Any  # (threads, 8) int64: where the rows begin that a worker has gathered, counted from 1
+    gathered: Any  # (threads, 1 + cuts and more) int64: where rows begin that a worker has, of y and of each cut of x
     desk: Any  # (team.FIRST + threads, 8) int64
 
 
@@ -124,6 +126,7 @@ class Plan(NamedTuple):
     size: int  # of the parameters
     worker: int  # elements from the memory of one worker to that of the next
     shared: int  # 1 if workers share all of a panel but what they have gathered
+    cuts: int  # of the inputs of the first layer; 1 if it has groups of outputs, as others have
     # Where matrices of what is gathered start in memory, these too in strips.
     y: int  # (panel, targets)
     y_t: int  # (targets, stride)
@@ -190,15 +193,21 @@ def _y_t(arrays, plan, base):
 
 
 @inlined
-def _gather(arrays, plan, base, at, rows, of_batch):
-    """The rows of a panel: x, y and what a row counts for. `at` is where the panel begins in the rows of the call."""
-    memory, order = arrays.memory, arrays.order
-    inputs, targets = arrays.layers[0, INPUTS], arrays.y.shape[1]
-    input_, y = _input(arrays, plan, 0, base), Strips(memory, base + plan.y, plan.panel, targets, plan.tile)
-    gather_rows(block(arrays.x, 0, 0, arrays.x.shape[0], inputs), order, at, rows, input_, plan.batch)
-    gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), order, at, rows, y, plan.batch)
-    transpose_strips(input_, rows, inputs, _input_t(arrays, plan, 0, base))
-    transpose_strips(y, rows, targets, _y_t(arrays, plan, base))
+def _gather_x(arrays, plan, base, at, rows, first, columns):
+    """Some columns of the rows of a panel. `at` is where it begins in the rows of the call."""
+    input_ = _input(arrays, plan, 0, base)
+    x = block(arrays.x, 0, 0, arrays.x.shape[0], arrays.layers[0, INPUTS])
+    gather_rows(x, arrays.order, at, rows, input_, first, columns, plan.batch)
+    transpose_strips(input_, rows, first, columns, _input_t(arrays, plan, 0, base))
+
+
+@inlined
+def _gather_y(arrays, plan, base, at, rows, of_batch):
+    """The targets of a panel, and what a row counts for."""
+    memory, order, targets = arrays.memory, arrays.order, arrays.y.shape[1]
+    y = Strips(memory, base + plan.y, plan.panel, targets, plan.tile)
+    gather_rows(block(arrays.y, 0, 0, arrays.y.shape[0], targets), order, at, rows, y, 0, targets, plan.batch)
+    transpose_strips(y, rows, 0, targets, _y_t(arrays, plan, base))
     weight = matrix_at(memory, base + plan.weight, 1, plan.panel)
     for row in range(0, rows, lanes(weight)):
         store(weight, 0, row, keep(fill(weight, 1.0 / of_batch), rows - row))
@@ -206,6 +215,12 @@ def _gather(arrays, plan, base, at, rows, of_batch):
         for row in range(rows):
             source = order[at + row] if order.shape[0] > 0 else at + row
             memory[base + plan.weight + row] *= arrays.sample_weight[source]
+
+
+@inlined
+def _inputs_of(arrays, plan, cut):
+    """The first input of a cut of the first layer, and how many it has; the last input of all is that of the bias."""
+    return share(arrays.layers[0, INPUTS] + 1, cut, plan.cuts, plan.tile)
 
 
 @inlined
@@ -234,7 +249,7 @@ def _loss(arrays, plan, layer, own, base, part, columns, fresh):
 
 @inlined
 def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
-    """Some outputs of a layer, and once more as the next one's input."""
+    """Some outputs of a layer."""
     inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
     w_t = block(w_t, 0, 0, count, inputs + 1)
@@ -245,10 +260,50 @@ def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
         strip_t = block(strip_at(input_t, column), 0, 0, inputs + 1, some)
         output_t = block(_output_t(arrays, plan, layer, base, column, some), o, 0, count, some)
         add_product(output_t, w_t, strip_t, 0, block(output_t, 0, 0, 1, 0))
-        activate(arrays.layers[layer, ACTIVATION], output_t)
-        if plan.training and layer + 1 < arrays.layers.shape[0]:
-            output_t = block(output_t, 0, 0, count, min(some, rows - column))
-            transpose_into(output_t, _input(arrays, plan, layer + 1, base), column, o)
+        _hand_on(arrays, plan, layer, base, output_t, o, column, rows)
+
+
+@inlined
+def _hand_on(arrays, plan, layer, base, output_t, o, column, rows):
+    """From a^T of some outputs and rows to g(a)^T, and once more to the next layer's input."""
+    activate(arrays.layers[layer, ACTIVATION], output_t)
+    if plan.training and layer + 1 < arrays.layers.shape[0]:
+        output_t = block(output_t, 0, 0, output_t.shape[0], min(output_t.shape[1], rows - column))
+        transpose_into(output_t, _input(arrays, plan, layer + 1, base), column, o)
+
+
+@inlined
+def _cuts_t(arrays, plan, base, column, columns):
+    """Some columns of CUTS_T, (cuts * outputs, columns)."""
+    rows = plan.cuts * arrays.layers[0, OUTPUTS]
+    cuts_t = Strips(arrays.memory, base + arrays.layers[0, CUTS_T], rows, plan.stride, plan.tile)
+    return block(strip_at(cuts_t, column), 0, 0, rows, columns)
+
+
+@inlined
+def _forward_cut(arrays, plan, own, base, cut, columns):
+    """What the inputs of a cut add to the outputs of the first layer."""
+    outputs, width = arrays.layers[0, OUTPUTS], arrays.layers[0, WIDTH]
+    k, count = _inputs_of(arrays, plan, cut)
+    w_t = block(matrix_at(arrays.parameters, arrays.layers[0, PARAMETERS], outputs, width), 0, k, outputs, count)
+    input_t = _input_t(arrays, plan, 0, own)
+    for strip in range(strip_count(columns, plan.tile)):
+        column = strip * plan.tile
+        some = min(plan.tile, columns - column)
+        strip_t = block(strip_at(input_t, column), k, 0, count, some)
+        a_t = block(_cuts_t(arrays, plan, base, column, some), cut * outputs, 0, outputs, some)
+        add_product(a_t, w_t, strip_t, 0, block(a_t, 0, 0, 1, 0))
+
+
+@inlined
+def _join(arrays, plan, base, o, count, rows, columns):
+    """Some outputs of the first layer, from what each cut adds to them."""
+    for strip in range(strip_count(columns, plan.tile)):
+        column = strip * plan.tile
+        some = min(plan.tile, columns - column)
+        output_t = block(_output_t(arrays, plan, 0, base, column, some), o, 0, count, some)
+        fold(output_t, _cuts_t(arrays, plan, base, column, some), plan.cuts, o, arrays.layers[0, OUTPUTS])
+        _hand_on(arrays, plan, 0, base, output_t, o, column, rows)
 
 
 @inlined
@@ -308,19 +363,22 @@ def _follow(arrays, plan, start, rows, width, column, columns, gradient):
 
 
 @inlined
-def _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fresh):
-    """dC/dw^T of some outputs; where that is all of the batch, some columns at a time, which are followed at once."""
+def _gradient(arrays, plan, layer, worker, own, base, part, o, count, first, last, rows, fresh):
+    """dC/dw^T of some outputs and columns; where that is all of the batch, a few at a time, which are followed at once.
+
+    The columns are those from `first` on and before `last`.
+    """
     width = arrays.layers[layer, WIDTH]
     start = arrays.layers[layer, PARAMETERS] + o * width
     delta_t = block(_delta_t(arrays, plan, layer, base, 0, rows), o, 0, count, rows)
     input_ = _input(arrays, plan, layer, own if layer == 0 else base)
     step = min(plan.fused, plan.tile) if plan.fused > 0 else plan.tile
-    followed = 0  # columns
-    for turn in range(strip_count(width, step)):
-        column = turn * step
-        columns = min(step, width - column)
+    followed = first
+    for turn in range(strip_count(last - first, step)):
+        column = first + turn * step
+        columns = min(step, last - column)
         if plan.fused > 0:
-            target = matrix_at(arrays.gradient, worker * plan.strip, count, min(plan.fused, width - followed))
+            target = matrix_at(arrays.gradient, worker * plan.strip, count, min(plan.fused, last - followed))
             target = block(target, 0, column - followed, count, columns)
         else:
             target = matrix_at(arrays.gradient, part * plan.size + start, count, width)
@@ -329,26 +387,53 @@ def _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fres
         some = block(strip_at(input_, start_of_strip), 0, column - start_of_strip, rows, columns)
         add_product(target, delta_t, some, 0 if fresh else 1, block(target, 0, 0, 1, 0))
         ready = column + columns - followed
-        if plan.fused > 0 and (ready == plan.fused or column + columns == width):
+        if plan.fused > 0 and (ready == plan.fused or column + columns == last):
             target = matrix_at(arrays.gradient, worker * plan.strip, count, ready)
             _follow(arrays, plan, start, count, width, followed, ready, target)
             followed += ready
 
 
 @inlined
-def _fold(arrays, plan, layer, group, o, count, of_batch, with_norm):
-    """The gradient of some outputs, from all parts; and its square, summed."""
+def _fold(arrays, plan, layer, group, o, count, first, last, of_batch, with_norm):
+    """The gradient of some outputs and columns, from all parts, if there are several; and its square, summed."""
+    width = arrays.layers[layer, WIDTH]
+    start = arrays.layers[layer, PARAMETERS] + o * width
     parts = min(plan.parts, -(-of_batch // plan.panel))
-    size = count * arrays.layers[layer, WIDTH]
-    start = arrays.layers[layer, PARAMETERS] + o * arrays.layers[layer, WIDTH]
-    gradients = block(matrix_at(arrays.gradient, 0, parts, plan.size), 0, start, parts, size)
-    total = block(gradients, 0, 0, 1, size)
-    fold(total, gradients, parts, 0, 1)
+    if plan.parts > 1:
+        size = count * width
+        gradients = block(matrix_at(arrays.gradient, 0, parts, plan.size), 0, start, parts, size)
+        fold(block(gradients, 0, 0, 1, size), gradients, parts, 0, 1)
     if with_norm:
         norm = block(arrays.norm, group, 0, 1, arrays.norm.shape[1])
         if layer == 0:
             clear(norm)
-        add_square_of(total, norm)
+        add_square_of(block(matrix_at(arrays.gradient, start, count, width), 0, first, count, last - first), norm)
+
+
+@inlined
+def _update(arrays, plan, layer, o, count, first, last):
+    """Some outputs and columns of the parameters follow the gradient; whole rows of them as a single one."""
+    width = arrays.layers[layer, WIDTH]
+    start = arrays.layers[layer, PARAMETERS] + o * width
+    columns = last - first
+    if columns == width:
+        width, columns, count = count * width, count * width, 1
+    gradient = block(matrix_at(arrays.gradient, start, count, width), 0, first, count, columns)
+    _follow(arrays, plan, start, count, width, first, columns, gradient)
+
+
+@inlined
+def _gather(arrays, plan, kind, layer, worker, cut, at, rows, of_batch):
+    """What an operation takes of the rows of a panel, unless this worker has it."""
+    own, stamp = worker * plan.worker, at + 1
+    if kind == LOSS:
+        if arrays.gathered[worker, 0] != stamp:
+            _gather_y(arrays, plan, own, at, rows, of_batch)
+            arrays.gathered[worker, 0] = stamp
+    elif layer == 0 and kind in (FORWARD, FORWARD_CUT, GRADIENT) and arrays.gathered[worker, 1 + cut] != stamp:
+        k, count = _inputs_of(arrays, plan, cut)
+        _gather_x(arrays, plan, own, at, rows, k, min(count, arrays.layers[0, INPUTS] - k))
+        arrays.gathered[worker, 1 + cut] = stamp
 
 
 @inlined
@@ -358,12 +443,13 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
     columns = whole_vectors(rows, unit)
     own = worker * plan.worker
     base = 0 if plan.shared else own
-    gathered = kind == LOSS or (layer == 0 and kind in (FORWARD, GRADIENT))
-    if gathered and arrays.gathered[worker, 0] != at + row + 1:
-        _gather(arrays, plan, own, at + row, rows, of_batch)
-        arrays.gathered[worker, 0] = at + row + 1
+    cut = group if plan.cuts > 1 else 0
+    _gather(arrays, plan, kind, layer, worker, cut, at + row, rows, of_batch)
     if kind == LOSS:
         _loss(arrays, plan, layer, own, base, part, columns, fresh)
+        return
+    if kind == FORWARD_CUT:
+        _forward_cut(arrays, plan, own, base, cut, columns)
         return
     if kind == BACK:
         k, count = share(arrays.layers[layer, INPUTS], group, groups, TILE_ROWS)
@@ -371,21 +457,26 @@ def _operate(arrays, plan, kind, layer, worker, part, group, groups, at, row, ro
             _back(arrays, plan, layer, own, base, k, count, columns)
         return
     o, count = share(arrays.layers[layer, OUTPUTS], group, groups, TILE_ROWS)
+    first, last = 0, arrays.layers[layer, WIDTH]
+    if kind >= GRADIENT and layer == 0 and plan.cuts > 1:
+        o, count = 0, arrays.layers[layer, OUTPUTS]
+        first, some = _inputs_of(arrays, plan, cut)
+        last = first + some if cut + 1 < plan.cuts else last
     if count == 0:
         if kind == FOLD_WITH_NORM and layer == 0:
             clear(block(arrays.norm, group, 0, 1, arrays.norm.shape[1]))
     elif kind == FORWARD:
         _forward(arrays, plan, layer, own, base, o, count, rows, columns)
+    elif kind == JOIN:
+        _join(arrays, plan, base, o, count, rows, columns)
     elif kind == OUTPUT:
         _output(arrays, plan, layer, base, o, count, at + row, rows, columns)
     elif kind == GRADIENT:
-        _gradient(arrays, plan, layer, worker, own, base, part, o, count, rows, fresh)
+        _gradient(arrays, plan, layer, worker, own, base, part, o, count, first, last, rows, fresh)
     elif kind in (FOLD, FOLD_WITH_NORM):
-        _fold(arrays, plan, layer, group, o, count, of_batch, kind == FOLD_WITH_NORM)
+        _fold(arrays, plan, layer, group, o, count, first, last, of_batch, kind == FOLD_WITH_NORM)
     else:
-        start = arrays.layers[layer, PARAMETERS] + o * arrays.layers[layer, WIDTH]
-        size = count * arrays.layers[layer, WIDTH]
-        _follow(arrays, plan, start, 1, size, 0, size, matrix_at(arrays.gradient, start, 1, size))
+        _update(arrays, plan, layer, o, count, first, last)
 
 
 @inlined

@@ -44,32 +44,33 @@ def strip_count(columns, tile):
 
 
 @kernel
-def gather_rows(source, order, at, rows, target, distance):
+def gather_rows(source, order, at, rows, target, first, columns, distance):
     """The first rows of the target, in strips, = order[at], order[at + 1] ... of the source; at ... without an order.
 
-    Rows that stand `distance` later in the order are asked for meanwhile: the processor cannot foresee them.
+    Of each row some columns, from the beginning of a strip on. Rows that stand `distance` later in the order are asked
+    for meanwhile: the processor cannot foresee them.
     """
-    columns, step = source.shape[1], 2 * LINE_VECTORS * lanes(source)
-    for first in range(0, rows, TOGETHER):
-        last = min(first + TOGETHER, rows)
+    step = 2 * LINE_VECTORS * lanes(source)
+    for first_row in range(0, rows, TOGETHER):
+        last_row = min(first_row + TOGETHER, rows)
         for strip in range(strip_count(columns, target.tile)):
             column = strip * target.tile
-            some = block(source, 0, column, source.shape[0], min(target.tile, columns - column))
-            strip_of_target = strip_at(target, column)
-            for row in range(first, last):
+            some = block(source, 0, first + column, source.shape[0], min(target.tile, columns - column))
+            strip_of_target = strip_at(target, first + column)
+            for row in range(first_row, last_row):
                 copy_row(some, order[at + row] if order.shape[0] > 0 else at + row, strip_of_target, row)
-        for later in range(at + first + distance, min(at + last + distance, order.shape[0])):
-            row_ahead = block(source, order[later], 0, 1, columns)
+        for later in range(at + first_row + distance, min(at + last_row + distance, order.shape[0])):
+            row_ahead = block(source, order[later], first, 1, columns)
             for column in range(0, min(PREFETCHES * step, columns), step):
                 prefetch(row_ahead, column, 2)
 
 
 @kernel
-def transpose_strips(source, rows, columns, target):
-    """target = source^T, as far as these rows and columns of the source go; both are in strips."""
+def transpose_strips(source, rows, first, columns, target):
+    """target = source^T for its first rows and some columns, from the beginning of a strip on; both are in strips."""
     for strip in range(strip_count(columns, source.tile)):
-        column = strip * source.tile
-        some = block(strip_at(source, column), 0, 0, rows, min(source.tile, columns - column))
+        column = first + strip * source.tile
+        some = block(strip_at(source, column), 0, 0, rows, min(source.tile, first + columns - column))
         for strip_t in range(strip_count(rows, target.tile)):
             row = strip_t * target.tile
             part = block(some, row, 0, min(target.tile, rows - row), some.shape[1])

@@ -41,6 +41,13 @@ WORK_OF_SHARD = 100_000
 ROWS_OF_SHARD = 32
 # Outputs, or inputs of BACK, of a task at least: two whole tiles.
 ROWS_OF_TASK = 2 * TILE_ROWS
+# Inputs of a cut of the first layer for each output, bytes of the inputs of a batch, and cuts, at least. On two threads
+# of a Zen 3 cuts instead of groups of outputs gave: 784-16-10 in float64 and 3072-16-10, of which there is a single
+# group, 1.34 and 1.6, 5000-16-2 1.3 to 1.5; 3072-64-10 in batches of 128 1.09 in float32 and 1.19 in float64; but
+# 784-24-10 in batches of 32 0.87, and 2000-32-1 in batches of 64 0.97.
+INPUTS_OF_CUT = 8
+CUT_BYTES = 1024 * 1024
+LEAST_CUTS = 4
 # Weights of a task that folds the gradients of shards and follows them: half of the numbers come from another core's
 # cache. In one task, the above took 41 us.
 WEIGHTS_OF_TASK = 1000
@@ -119,6 +126,7 @@ class Cut(NamedTuple):
     tile: int  # columns of a strip
     back_in_strips: bool  # whether BACK, too, has what it takes in so that it follows in memory
     shards: int
+    cuts: int  # of the inputs of the first layer
     fused: int  # columns of the gradient that are computed and followed at once; 0 if all are computed before
     cost: int  # multiply-adds
 
@@ -142,15 +150,29 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
         rows = -(-batch // shards)  # of a shard; as even as whole vectors allow
         panels = -(-rows // most)
         panel = -(-rows // (panels * lanes)) * lanes
-        return Cut(False, panel, *_laid(architecture, panel), False, shards, 0, cost)
+        return Cut(False, panel, *_laid(architecture, panel), False, shards, 1, 0, cost)
     rows = STRETCH_BYTES // (max(sizes) * itemsize)
     panel = whole if whole <= 2 * rows else max(1, min(ROWS_OF_STRETCH, rows) // tile) * tile
     panel = min(panel, whole)
     stride, columns = _laid(architecture, panel)
+    cuts = _cuts(sizes[0], sizes[1], batch, architecture.dtype)
+    if cuts > 1:
+        columns = tile  # a cut has strips of its own
     fused = 0
     if purpose == TRAIN and batch <= panel and not clip_norm:
         fused = (FUSED_VECTORS_OF_STRIPS if columns == tile else FUSED_VECTORS) * lanes
-    return Cut(True, panel, stride, columns, columns == tile, 1, fused, cost)
+    return Cut(True, panel, stride, columns, columns == tile, 1, cuts, fused, cost)
+
+
+def _cuts(inputs: int, outputs: int, batch: int, dtype: np.dtype[Any]) -> int:
+    """Into how many parts the inputs of the first layer are cut; 1 if its outputs are dealt out instead.
+
+    A worker then gathers all of its rows, which costs more than the exchange of what the cuts add to the outputs if
+    rows are long and outputs few. And of few outputs there is but one group.
+    """
+    cuts = min(MOST_TASKS, batch * inputs * outputs // WORK_OF_TASK, inputs // (INPUTS_OF_CUT * outputs))
+    worth_it = batch * inputs * dtype.itemsize >= CUT_BYTES or outputs < 2 * ROWS_OF_TASK
+    return power_of_two_below(cuts) if cuts >= LEAST_CUTS and worth_it else 1
 
 
 def _laid(architecture: Architecture, panel: int) -> tuple[int, int]:
@@ -210,6 +232,7 @@ def work_for(
         size=size,
         worker=own,
         shared=int(cut.by_layer),
+        cuts=cut.cuts,
         y=y,
         y_t=y_t,
         weight=weight,
@@ -239,7 +262,7 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
         """Tasks of a line of so many multiply-adds on so many outputs."""
         return power_of_two_below(max(1, min(MOST_TASKS, cost // WORK_OF_TASK, outputs // ROWS_OF_TASK)))
 
-    forward = [(network.FORWARD, layer) for layer in layers]
+    forward = [(network.JOIN if cut.cuts > 1 and layer == 0 else network.FORWARD, layer) for layer in layers]
     loss = [] if purpose == PREDICT else [(network.LOSS, layers[-1])]
     output = [] if training else [(network.OUTPUT, layers[-1])]
     back = [(network.BACK, layer) for layer in reversed(layers[1:])] if training else []
@@ -250,7 +273,7 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
 
     lines = _Lines()
     if cut.by_layer:
-        on_parameters = groups(8 * sum(weights), max(sizes[1:]))
+        on_parameters = cut.cuts if cut.cuts > 1 else groups(8 * sum(weights), max(sizes[1:]))
     else:
         tasks = min(MOST_TASKS, cut.shards, sum(weights) // WEIGHTS_OF_TASK, max(sizes[1:]) // ROWS_OF_TASK)
         on_parameters = power_of_two_below(max(1, tasks))
@@ -265,11 +288,17 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
         for first in range(0, batch, cut.panel):
             rows = (first, min(first + cut.panel, batch))
             count = rows[1] - rows[0]
-            for operation in (*forward, *loss, *back[:-1]):
+            if cut.cuts > 1:
+                lines.add(cut.cuts, 1, rows, [(network.FORWARD_CUT, 0)])
+            for operation in (*forward, *loss, *(back if cut.cuts > 1 else back[:-1])):
                 kind, layer = operation
                 whole = kind == network.LOSS or (layer == layers[-1] and architecture.activations[layer] == "softmax")
                 outputs = sizes[layer] if kind == network.BACK else sizes[layer + 1]
-                lines.join(1 if whole else groups(count * weights[layer], outputs), rows, [operation])
+                work = cut.cuts * sizes[1] if kind == network.JOIN else weights[layer]
+                lines.join(1 if whole else groups(count * work, outputs), rows, [operation])
+            if cut.cuts > 1:
+                lines.add(cut.cuts, 1, rows, gradient)
+                continue
             # Each group goes from its delta on to its gradient: what one core has computed would come late to another.
             # But weights that others still take their delta from are followed after that.
             later = [operation for operation in gradient if cut.fused and operation[1] == 1]
@@ -357,6 +386,8 @@ def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory)
                 row[network.DELTA_STRIPS] = memory.take(in_strips(sizes[layer + 1], cut.stride, cut.tile))
     table[:-1, network.OUTPUT_T] = table[1:, network.INPUT_T]
     table[-1, network.OUTPUT_T] = memory.take(in_strips(sizes[-1] + 1, cut.stride, cut.tile))
+    if cut.cuts > 1:
+        table[0, network.CUTS_T] = memory.take(in_strips(cut.cuts * sizes[1], cut.stride, cut.tile))
     if cut.by_layer:
         memory.shared = memory.end_page()
     places(0)

@@ -86,7 +86,8 @@ class Session:
         self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
         self._state = np.array([0, 0, 1], np.int64)
         self._losses = np.empty(0)
-        self._gathered = np.zeros((plan.threads, CACHE_LINE // 8), np.int64)
+        line = CACHE_LINE // 8
+        self._gathered = np.zeros((plan.threads, -(-(1 + plan.cuts) // line) * line), np.int64)
         self._desk = atomics.board(team.FIRST + plan.threads)
         self._nothing = np.empty((1, 0), dtype)
         self._none = np.empty(0, dtype)
