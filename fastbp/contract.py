@@ -239,6 +239,8 @@ def apart_from_network(parameters: Sequence[FloatArray], **inputs: FloatArray | 
 
 def samples(x: Any, inputs: int, dtype: np.dtype[Any]) -> FloatArray:
     """x (rows, inputs) of a network, converted to its dtype: from any layout, any real dtype, and from lists."""
+    if _is_ready(x, dtype) and x.shape[1] == inputs:
+        return x  # type: ignore[no-any-return]
     array = _matrix("x", x)
     if array.shape[1] != inputs:
         raise ValueError(f"x has shape {array.shape}; (rows, {inputs}) is wanted, as the network has {inputs} inputs")

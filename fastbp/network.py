@@ -100,7 +100,7 @@ class Network:
 
     def predict(self, x: Any) -> FloatArray:
         """y_pred (rows, outputs)."""
-        x = contract.finite("x", contract.samples(x, self.architecture.inputs, self.architecture.dtype))
+        x = contract.samples(x, self.architecture.inputs, self.architecture.dtype)
         return self._state.look(lambda: _engine().predict(self._state, x))
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
@@ -113,8 +113,10 @@ class Network:
 
         The share is weighted by sample_weight, and nan where that is 0 throughout.
         """
-        rows = _finite(self._rows(x, y, sample_weight))
-        return self._state.look(lambda: _engine().evaluate(self._state, rows))
+        rows = self._rows(x, y, sample_weight)
+        scores: dict[str, float] = self._state.look(lambda: _engine().evaluate(self._state, rows))
+        contract.finite("y", rows.y)
+        return scores
 
     def gradients(
         self, x: Any, y: Any, *, sample_weight: Any = None

@@ -96,6 +96,11 @@ class NetworkCalls(NamedTuple):
         loss, gradients = network.gradients(x, y, sample_weight=weight)
         results = [network.predict(x), loss, *(part for layer in gradients for part in layer)]
         results += network.evaluate(x, y, sample_weight=weight).values()
+        for few in (2, 3, 39):
+            results.append(network.predict(x[:few]))
+            results += network.evaluate(
+                x[:few], y[:few], sample_weight=None if weight is None else weight[:few]
+            ).values()
         weights = {"sample_weight": weight}
         for optimizer in (None, self.optimizer):
             results.append(_outcome(network.step, x, y, optimizer=optimizer, **weights))

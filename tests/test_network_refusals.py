@@ -190,11 +190,22 @@ def test_no_activation_hides_an_infinite_x(network_class, dtype, value, weight, 
     network = network_class([3, 4, 2], activation=hidden, dtype=dtype)
     for w in network.weights:
         w[:] = weight
-    x, y = np.ones((5, 3)), np.zeros((5, 2))
-    x[3, 1] = value
-    for method in (network.gradients, network.step, network.fit, network.evaluate):
-        with pytest.raises(ValueError, match=re.escape(f"x[3, 1] is {value}")):
-            method(x, y)
+    for rows in (4, 5, 300):  # which go forward in different ways
+        x, y = np.ones((rows, 3)), np.zeros((rows, 2))
+        x[3, 1] = value
+        for method in (network.gradients, network.step, network.fit, network.evaluate):
+            with pytest.raises(ValueError, match=re.escape(f"x[3, 1] is {value}")):
+                method(x, y)
+        for method in (network.predict, network.predict_classes):
+            with pytest.raises(ValueError, match=re.escape(f"x[3, 1] is {value}")):
+                method(x)
+
+
+def test_a_finite_x_may_overflow_on_its_way_forward(network_class, dtype):
+    network = network_class([2, 1], output_activation="identity", dtype=dtype)
+    network.weights[0][:] = np.finfo(dtype).max
+    for rows in (1, 7):
+        assert np.all(network.predict(np.full((rows, 2), 4.0)) == np.inf)
 
 
 # ---------------------------------------------------------------------------------------------------------- divergence

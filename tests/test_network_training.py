@@ -18,7 +18,7 @@ from fastbp import reference
 from fastbp.kernels.network import FIRST_ROW, GROUPS, LAST_ROW
 from fastbp.kernels.program import TASKS
 from fastbp.networks import plan
-from fastbp.networks.plan import TRAIN, work_for
+from fastbp.networks.plan import PREDICT, TRAIN, work_for
 from fastbp.plan import MOST_TASKS
 from fastbp.tiles.registers import REGISTER_BITS, TILE_VECTORS, lanes_of
 
@@ -255,6 +255,43 @@ def test_many_rows_go_forward_in_pieces_that_leave_no_seam():
     got, wanted = (network.evaluate(x, y, sample_weight=weight) for network in (ours, theirs))
     assert got["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
     assert got["accuracy"] == pytest.approx(wanted["accuracy"], abs=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [3, 2],
+        [90, 13, 7],
+        pytest.param([301, 1000, 7], marks=pytest.mark.jit_only),
+        pytest.param([17, 999, 333, 3], marks=pytest.mark.jit_only),
+    ],
+    ids=str,
+)
+def test_few_rows_go_forward_like_the_reference_whatever_the_threads(sizes, dtype, loss):
+    """As they lie or transposed, in one task or layer by layer."""
+    x, y = problem(sizes, 40, loss)
+    ours, theirs = (made(sizes, dtype, engine, loss=loss, activation="tanh") for engine in (fastbp, reference))
+    tolerance = 1e-4 if dtype == "float32" else 1e-11
+    for rows in (1, 2, 3, 4, 5, 8, 15, 40):
+        bits = []
+        for threads in (1, 2, 3):
+            fastbp.set_num_threads(threads)
+            y_pred, scores = ours.predict(x[:rows]), ours.evaluate(x[:rows], y[:rows])
+            np.testing.assert_allclose(y_pred, theirs.predict(x[:rows]), rtol=tolerance, atol=tolerance)
+            assert scores == pytest.approx(theirs.evaluate(x[:rows], y[:rows]), rel=tolerance)
+            bits.append(y_pred.tobytes() + np.array([*scores.values()]).tobytes())
+        assert bits[0] == bits[1] == bits[2]
+
+
+def test_forward_takes_every_way_through_the_kernels():
+    """(row by row, layer by layer) of so many rows."""
+    ways = {}
+    for sizes, rows in (([290, 13, 7], 3), ([290, 13, 7], 5), ([301, 1000, 7], 4), ([301, 1000, 7], 15)):
+        plan = work_for(made(sizes, "float32").architecture, rows, 0, 2, PREDICT).plan
+        ways[sizes[0], rows] = plan.direct == 1, plan.shared == 1
+    assert ways == {(290, 3): (True, False), (290, 5): (False, False), (301, 4): (True, True), (301, 15): (False, True)}
 
 
 # ------------------------------------------------------------------------------------------------------------- memory

@@ -42,7 +42,7 @@ from fastbp.kernels.losses import (
     cross_entropy,
     squared_error,
 )
-from fastbp.kernels.matmul import add_product, add_product_of_t
+from fastbp.kernels.matmul import add_product, add_product_of_t, add_product_with_few
 from fastbp.kernels.program import TASKS, runner, share
 from fastbp.kernels.strips import Strips, gather_rows, strip_at, strip_count, transpose_into, transpose_strips
 from fastbp.kernels.updates import SCALE, update
@@ -98,13 +98,14 @@ class Arrays(NamedTuple):
     norm: Any  # (groups, lanes) float64
     layers: Any  # (layers, FIELDS) int64
     operations: Any  # (operations, 2) int64
-    state: Any  # (3,) int64
+    state: Any  # (4,) int64
     gathered: Any  # (threads, 1 + cuts and more) int64: where rows begin that a worker has, of y and of each cut of x
     desk: Any  # (team.FIRST + threads, 8) int64
 
 
-# The elements of `state`: the batches done, the rows of all, and 1 as long as all that training makes is finite.
-BATCH, ROWS, FINITE = range(3)
+# The elements of `state`: the batches done, the rows of all, 1 as long as all that training makes is finite, and 1 as
+# long as it is sure that all of x is finite, where that does not train.
+BATCH, ROWS, FINITE, FINITE_X = range(4)
 
 
 class Plan(NamedTuple):
@@ -115,6 +116,7 @@ class Plan(NamedTuple):
     panel: int  # rows that go through the operations together
     stride: int  # columns of what is held transposed: a panel, and what keeps its rows out of the same cache sets
     tile: int  # columns of a strip
+    direct: int  # 1 if inputs are multiplied as they lie, row by row: few rows, of which no gradients are wanted
     parts: int  # shards of a batch, each with a gradient of its own
     fused: int  # columns of the gradient that are computed and at once followed; 0 if all are computed before
     strip: int  # elements of such columns, for each worker
@@ -198,7 +200,8 @@ def _gather_x(arrays, plan, base, at, rows, first, columns):
     input_ = _input(arrays, plan, 0, base)
     x = block(arrays.x, 0, 0, arrays.x.shape[0], arrays.layers[0, INPUTS])
     gather_rows(x, arrays.order, at, rows, input_, first, columns, plan.batch)
-    transpose_strips(input_, rows, first, columns, _input_t(arrays, plan, 0, base))
+    if not plan.direct:
+        transpose_strips(input_, rows, first, columns, _input_t(arrays, plan, 0, base))
 
 
 @inlined
@@ -252,22 +255,38 @@ def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
     """Some outputs of a layer."""
     inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
-    w_t = block(w_t, 0, 0, count, inputs + 1)
-    input_t = _input_t(arrays, plan, layer, own if layer == 0 else base)
+    from_ = own if layer == 0 else base
+    if plan.direct:
+        columns = plan.panel  # whole tiles of sums; what is behind the rows is the last one again
     for strip in range(strip_count(columns, plan.tile)):
         column = strip * plan.tile
         some = min(plan.tile, columns - column)
-        strip_t = block(strip_at(input_t, column), 0, 0, inputs + 1, some)
         output_t = block(_output_t(arrays, plan, layer, base, column, some), o, 0, count, some)
-        add_product(output_t, w_t, strip_t, 0, block(output_t, 0, 0, 1, 0))
+        nothing = block(output_t, 0, 0, 1, 0)
+        if plan.direct:
+            clear(output_t)
+            input_ = block(strip_at(_input(arrays, plan, layer, from_), 0), 0, 0, rows, width)
+            add_product_with_few(output_t, w_t, input_)
+        else:
+            strip_t = block(strip_at(_input_t(arrays, plan, layer, from_), column), 0, 0, inputs + 1, some)
+            add_product(output_t, block(w_t, 0, 0, count, inputs + 1), strip_t, 0, nothing)
+        if not plan.training and layer == 0 and o == 0:
+            _probe(arrays, block(output_t, 0, 0, 1, some))
         _hand_on(arrays, plan, layer, base, output_t, o, column, rows)
+
+
+@inlined
+def _probe(arrays, a_t):
+    """Take note if the first output's a of the first layer is not finite, for any row: so it is if x is not."""
+    if not is_finite(a_t):
+        arrays.state[FINITE_X] = 0
 
 
 @inlined
 def _hand_on(arrays, plan, layer, base, output_t, o, column, rows):
     """From a^T of some outputs and rows to g(a)^T, and once more to the next layer's input."""
     activate(arrays.layers[layer, ACTIVATION], output_t)
-    if plan.training and layer + 1 < arrays.layers.shape[0]:
+    if (plan.training or plan.direct) and layer + 1 < arrays.layers.shape[0]:
         output_t = block(output_t, 0, 0, output_t.shape[0], min(output_t.shape[1], rows - column))
         transpose_into(output_t, _input(arrays, plan, layer + 1, base), column, o)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -43,9 +44,14 @@ class Rows(NamedTuple):
 
 
 def _rows_of_call(state: State, rows: int) -> int:
-    sizes = state.architecture.sizes
+    """Of so many rows, how many go forward in one call."""
+    return max(1, min(rows, _most_rows(state.architecture.sizes, state.parameters.itemsize)))
+
+
+@functools.lru_cache(maxsize=256)
+def _most_rows(sizes: tuple[int, ...], itemsize: int) -> int:
     work = sum(inputs * outputs + 30 * outputs for inputs, outputs in pairwise(sizes))
-    return max(1, min(rows, CALL_WORK // work + 1, CALL_BYTES // (sizes[-1] * state.parameters.itemsize) + 1))
+    return min(CALL_WORK // work, CALL_BYTES // (sizes[-1] * itemsize)) + 1
 
 
 def predict(state: State, x: FloatArray) -> FloatArray:
@@ -53,6 +59,8 @@ def predict(state: State, x: FloatArray) -> FloatArray:
     y_pred = np.empty((len(x), state.architecture.outputs), state.parameters.dtype)
     key, session = state.session(PREDICT, _rows_of_call(state, len(x)))
     session.carry_out(state.parameters, x, y_pred=y_pred)
+    if not session.finite_x:
+        contract.finite("x", x)
     state.give_back(key, session)
     return y_pred
 
@@ -74,6 +82,8 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
         some, some_order = rows.some(order, first, first + chunk)
         number = some_order.size or len(some.x)
         losses = session.carry_out(state.parameters, *some.arrays, some_order, y_pred)
+        if not session.finite_x:
+            contract.finite("x", rows.x)
         loss += float(losses[0]) * (number / count)
         if classify:
             picked = some_order if some_order.size else slice(None)

@@ -17,7 +17,7 @@ from fastbp.architecture import Architecture
 from fastbp.call import Pace, aligned
 from fastbp.contract import FloatArray
 from fastbp.kernels import network, team, updates
-from fastbp.kernels.network import BATCH, FINITE, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
+from fastbp.kernels.network import BATCH, FINITE, FINITE_X, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
 from fastbp.networks.plan import Work
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
 from fastbp.plan import MOST_TASKS
@@ -84,7 +84,7 @@ class Session:
         self._gradient = aligned(work.gradient, dtype)
         self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
         self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
-        self._state = np.array([0, 0, 1], np.int64)
+        self._state = np.array([0, 0, 1, 1], np.int64)
         self._losses = np.empty(0)
         line = CACHE_LINE // 8
         self._gathered = np.zeros((plan.threads, -(-(1 + plan.cuts) // line) * line), np.int64)
@@ -119,9 +119,15 @@ class Session:
         """Whether all that these have made is finite: losses, parameters, and what the optimizer remembers."""
         return bool(self._state[FINITE])
 
+    @property
+    def finite_x(self) -> bool:
+        """Whether it is sure that all of the x that has gone forward is finite; false, too, where weights are not."""
+        return bool(self._state[FINITE_X])
+
     def rewind(self) -> None:
         """Forget the batches of the last call."""
-        self._state[BATCH], self._state[FINITE] = 0, 1
+        state = self._state
+        state[BATCH], state[FINITE], state[FINITE_X] = 0, 1, 1
 
     def carry_out(
         self,
