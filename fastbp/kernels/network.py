@@ -255,7 +255,7 @@ def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
     """Some outputs of a layer."""
     inputs, width = arrays.layers[layer, INPUTS], arrays.layers[layer, WIDTH]
     w_t = matrix_at(arrays.parameters, arrays.layers[layer, PARAMETERS] + o * width, count, width)
-    from_ = own if layer == 0 else base
+    where = own if layer == 0 else base
     if plan.direct:
         columns = plan.panel  # whole tiles of sums; what is behind the rows is the last one again
     for strip in range(strip_count(columns, plan.tile)):
@@ -265,10 +265,10 @@ def _forward(arrays, plan, layer, own, base, o, count, rows, columns):
         nothing = block(output_t, 0, 0, 1, 0)
         if plan.direct:
             clear(output_t)
-            input_ = block(strip_at(_input(arrays, plan, layer, from_), 0), 0, 0, rows, width)
+            input_ = block(strip_at(_input(arrays, plan, layer, where), 0), 0, 0, rows, width)
             add_product_with_few(output_t, w_t, input_)
         else:
-            strip_t = block(strip_at(_input_t(arrays, plan, layer, from_), column), 0, 0, inputs + 1, some)
+            strip_t = block(strip_at(_input_t(arrays, plan, layer, where), column), 0, 0, inputs + 1, some)
             add_product(output_t, block(w_t, 0, 0, count, inputs + 1), strip_t, 0, nothing)
         if not plan.training and layer == 0 and o == 0:
             _probe(arrays, block(output_t, 0, 0, 1, some))

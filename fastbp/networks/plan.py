@@ -167,7 +167,7 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
         shards = _copies(architecture, batch, most, cuts)
     direct = not training and batch <= DIRECT_ROWS
     if direct:
-        whole = -(-whole // LEAST_VECTORS) * LEAST_VECTORS
+        whole = -(-whole // LEAST_VECTORS) * LEAST_VECTORS  # what a tile of sums writes
     if shards > 1 or cost < WORK_OF_LAYERS:
         most = max(1, most // tile) * tile
         rows = -(-batch // shards)  # of a shard; as even as whole vectors allow
@@ -176,7 +176,7 @@ def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: floa
         return Cut(False, panel, *_laid(architecture, panel), direct, False, shards, 1, 0, cost)
     rows = STRETCH_BYTES // (max(sizes) * itemsize)
     panel = whole if whole <= 2 * rows else max(1, min(ROWS_OF_STRETCH, rows) // tile) * tile
-    panel = min(panel, whole)
+    panel = whole if direct else min(panel, whole)
     stride, columns = _laid(architecture, panel)
     if cuts > 1:
         columns = tile  # a cut has strips of its own
