@@ -14,10 +14,10 @@ from processes import in_a_process
 from test_training import assert_same_bits
 
 import fastbp
-from fastbp import reference
+from fastbp import contract, reference
 from fastbp.kernels.network import FIRST_ROW, GROUPS, LAST_ROW
 from fastbp.kernels.program import TASKS
-from fastbp.networks import plan
+from fastbp.networks import engine, plan
 from fastbp.networks.plan import PREDICT, TRAIN, work_for
 from fastbp.plan import MOST_TASKS
 from fastbp.tiles.registers import REGISTER_BITS, TILE_VECTORS, lanes_of
@@ -255,6 +255,22 @@ def test_many_rows_go_forward_in_pieces_that_leave_no_seam():
     got, wanted = (network.evaluate(x, y, sample_weight=weight) for network in (ours, theirs))
     assert got["loss"] == pytest.approx(wanted["loss"], rel=1e-5)
     assert got["accuracy"] == pytest.approx(wanted["accuracy"], abs=1e-4)
+
+
+def test_rows_are_looked_through_once_where_a_weight_is_not_finite(monkeypatch):
+    """Then no piece of them tells whether they are finite themselves."""
+    looked_at = []
+    monkeypatch.setattr(contract, "finite", lambda name, array: looked_at.append((name, array.shape)))
+    monkeypatch.setattr(engine, "CALL_BYTES", 800)
+    engine._most_rows.cache_clear()
+    network = made([3, 5, 2])
+    network.weights[0][0, 0] = np.nan
+    x, y = problem([3, 2], 1000)
+    try:
+        network.evaluate(x, y)
+    finally:
+        engine._most_rows.cache_clear()
+    assert looked_at == [("x", (1000, 3)), ("y", (1000, 2))]
 
 
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])

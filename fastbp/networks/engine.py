@@ -78,12 +78,12 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
     key, session = state.session(EVALUATE, chunk, rows.y.shape[1], labels=rows.labels)
     classify = state.architecture.loss != "squared_error"
     loss = right = all_weight = 0.0
+    finite_x = True
     for first in range(0, count, chunk):
         some, some_order = rows.some(order, first, first + chunk)
         number = some_order.size or len(some.x)
         losses = session.carry_out(state.parameters, *some.arrays, some_order, y_pred)
-        if not session.finite_x:
-            contract.finite("x", rows.x)
+        finite_x = finite_x and session.finite_x
         loss += float(losses[0]) * (number / count)
         if classify:
             picked = some_order if some_order.size else slice(None)
@@ -91,6 +91,8 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
             wanted = y[:, 0].astype(np.int64) if rows.labels else classes(y)
             right += float(np.sum(weight * (classes(y_pred[:number]) == wanted), dtype=np.float64))
             all_weight += float(np.sum(np.broadcast_to(weight, number), dtype=np.float64))
+    if not finite_x:  # looked at once, not for every chunk: it may be a weight that is not finite
+        contract.finite("x", rows.x)
     state.give_back(key, session)
     scores = {"loss": loss}
     if classify:
