@@ -821,14 +821,20 @@ def _transpose(emitter, source, row, column, target, some_rows=False, some_colum
         count = builder.select(inside, builder.sub(rows, emitter.number(i)), emitter.number(0))
         return emitter.store_some(line, address, wide, count)
 
-    for i in range(0, size, halves * q):
-        for j in range(0, q if some_rows or some_columns else size, q):
-            lines = []
-            for line in range(i, i + q):
-                parts = [load(line + at, j) for at in range(0, halves * q, q)]
-                lines.append(emitter.shuffle(parts[0], parts[-1], list(range(halves * q))))
-            for at, line in enumerate(_perfect_shuffles(emitter, lines, low, high)):
-                store(line, i, j + at)
+    def transposed(i, j):
+        lines = []
+        for line in range(i, i + q):
+            parts = [load(line + at, j) for at in range(0, halves * q, q)]
+            lines.append(emitter.shuffle(parts[0], parts[-1], list(range(halves * q))))
+        return _perfect_shuffles(emitter, lines, low, high)
+
+    # A row of the target is written to its end before the next one begins, which may stand right behind it.
+    firsts = range(0, size, halves * q)
+    for j in range(0, q if some_rows or some_columns else size, q):
+        parts = [transposed(i, j) for i in firsts]
+        for at in range(q):
+            for i, part in zip(firsts, parts, strict=True):
+                store(part[at], i, j + at)
 
 
 def _two_blocks(source, row, column, target):
