@@ -28,6 +28,8 @@ WIDE_BYTES = 256 * 1024
 WORK_OF_SHARD = 250_000
 MOST_SHARDS = 32
 STRETCH_PANELS = 16
+# Tasks for a thread, at least, where it costs little to have more: a slow core then does not keep all others waiting.
+TASKS_OF_THREAD = 2
 # An x of more bytes comes from memory, panel by panel: the next one is asked for while one is worked on, or 60000 x 784
 # -> 10 would take 1.4 times as long. Less stays in a level 3 cache, whose lines come as fast unasked: to ask for them
 # cost 78125 x 64 -> 2, 20 MB, a fifth.
@@ -61,6 +63,7 @@ STREAM_VECTORS = 256
 PANEL_BYTES = 8 * 1024
 MOST_TILES = 8
 LEAST_ROWS = 32
+LEAST_PANELS = 4
 WANTED_ROWS = 32 if REGISTER_BITS == 512 else 64
 WANTED_BYTES = 96 * 1024
 # Rows a multiple of so many bytes apart fall into one or two sets of a level 1 cache, of 8 lines each. Ours are not;
@@ -107,7 +110,7 @@ def tiny_size(rows: int, inputs: int, outputs: int, itemsize: int) -> int:
     return (rows + inputs + 3 * outputs + 1) * lanes + 2 * outputs
 
 
-def panel_rows(inputs: int, itemsize: int) -> int:
+def panel_rows(rows: int, inputs: int, itemsize: int) -> int:
     """Rows of a panel: whole tiles, and few enough that the panel and its transpose stay in the level 1 or 2 cache.
 
     Not too few: each of them is one k of a gradient's tile, which is loaded and stored once more for every panel, and
@@ -116,7 +119,10 @@ def panel_rows(inputs: int, itemsize: int) -> int:
     tile = max(TILE_VECTORS * lanes_of(itemsize), LEAST_VECTORS)
     row_bytes = inputs * itemsize
     least = max(LEAST_ROWS, min(WANTED_ROWS, WANTED_BYTES // row_bytes))
-    return tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
+    panel = tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
+    # With 512 bits a tile of float32 has 64 rows: few rows would be the task of a single thread.
+    halved = panel == tile and rows < LEAST_PANELS * panel and panel // 2 >= max(LEAST_ROWS, LEAST_VECTORS)
+    return panel // 2 if halved else panel
 
 
 def rows_of_strip(panel: int, inputs: int, outputs: int, itemsize: int) -> int:
@@ -140,7 +146,7 @@ def outer_cycles(rows: int, inputs: int, outputs: int, itemsize: int) -> float:
     """Cycles of y_pred^T = w^T x^T, with the transposition of x."""
     lanes = lanes_of(itemsize)
     vectors_of_rows, vectors_of_inputs = -(-rows // lanes), -(-inputs // lanes)
-    panel_bytes = min(rows, panel_rows(inputs, itemsize)) * inputs * itemsize
+    panel_bytes = min(rows, panel_rows(rows, inputs, itemsize)) * inputs * itemsize
     transposed = TRANSPOSED if 2 * panel_bytes <= LEVEL_1 else TRANSPOSED_BEYOND
     return vectors_of_rows * (OUTER * outputs * inputs + transposed * lanes * vectors_of_inputs)
 
@@ -252,7 +258,7 @@ def _plan_of_many_rows(
     rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, forward: bool
 ) -> Plan:
     lanes = lanes_of(dtype.itemsize)
-    panel = panel_rows(inputs, dtype.itemsize)
+    panel = panel_rows(rows, inputs, dtype.itemsize)
     panels = -(-rows // panel)
     tile = rows_of_strip(panel, inputs, outputs, dtype.itemsize)
     weights, work = inputs * outputs, work_of(rows, inputs, outputs)
@@ -318,6 +324,12 @@ def _laid_out(sizes: dict[str, int], start: int, dtype: np.dtype[Any]) -> tuple[
     return starts, start
 
 
+def tasks_of_strips(plan: Plan, inputs: int, outputs: int) -> int:
+    """Each strip of the gradient is one, or, where threads are many, each group of its outputs; x is packed anew."""
+    strips = -(-inputs // plan.columns)
+    return strips * max(1, min(TASKS_OF_THREAD * plan.threads // strips, outputs // LEAST_OF_GROUP))
+
+
 @functools.lru_cache(maxsize=256)
 def program_for(
     plan: Plan, rows: int, inputs: int, outputs: int, purpose: int, *, followed: bool, last_cost: bool
@@ -336,7 +348,7 @@ def program_for(
             last = min(rows, first + per_line)
             lines.append((plan.tasks, schedule.ROWS, purpose, first, last))
             if plan.stretch and purpose > layer.COST:
-                lines.append((-(-inputs // plan.columns), schedule.STRIPS, purpose, first, last))
+                lines.append((tasks_of_strips(plan, inputs, outputs), schedule.STRIPS, purpose, first, last))
         return lines
 
     body = passing(purpose)

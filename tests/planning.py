@@ -22,6 +22,7 @@ _MANY_ROWS = {"few_is_faster": lambda *_: False, "WORK_OF_SHARD": 1}
 _STRIPS = {"LEVEL_1": 0, "direct_cycles": lambda *_: float("inf")}
 _GROUPS = {"LEAST_OF_GROUP": 6, "GROUP_BYTES": 1}
 _STRETCHES = {"WIDE_BYTES": 0, "LEAST_ROWS": 1, "WANTED_ROWS": 1, "PANEL_BYTES": 1, "PIECE": 1}
+_STRETCHES |= {"LEAST_OF_GROUP": 1, "TASKS_OF_THREAD": 100}
 
 # Few inputs at a time, or small shards of the rows, and these transposed in strips, or small groups of the outputs, or
 # stretches of small panels: in as many tasks as there can be, and for all threads.
@@ -38,17 +39,26 @@ WAYS = {
 @contextmanager
 def gone_through(way):
     """All layers, in one of the WAYS."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, setting in WAYS[way].items():
-            patch.setattr(plan, name, setting)
+    with planned_with(WAYS[way]), pytest.MonkeyPatch.context() as patch:
         if WAYS[way]:
             patch.setattr(call, "is_tiny", lambda *_: False)
+        yield
+
+
+@contextmanager
+def planned_with(settings):
+    """All layers, with these settings of `fastbp.plan`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, setting in settings.items():
+            patch.setattr(plan, name, setting)
+        if settings:
             _forget()
         yield
-    if WAYS[way]:
+    if settings:
         _forget()
 
 
 def _forget():
     plan.plan_for.cache_clear()
+    plan.program_for.cache_clear()
     call._kept.calls.clear()

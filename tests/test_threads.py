@@ -9,6 +9,7 @@ import numba
 import numpy as np
 import pytest
 import workload
+from planning import planned_with
 from processes import in_a_process
 from test_training import assert_same_bits
 
@@ -98,6 +99,14 @@ def test_these_shapes_are_cut_in_every_way():
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_same_bits_for_any_number_of_threads(layer, shape):
     assert_same_bits_for_all_threads(lambda: all_results(*layer(*shape)))
+
+
+@pytest.mark.parametrize("shape", MANY_WEIGHTS[:2], ids=str)
+def test_same_bits_where_threads_are_so_many_that_each_takes_a_group_of_a_strips_outputs(layer, shape):
+    arrays = layer(*shape)
+    wanted = all_results(*arrays)
+    with planned_with({"TASKS_OF_THREAD": 100}):
+        assert_all_same_bits(all_results(*arrays), wanted)
 
 
 @pytest.mark.parametrize("case", [*cases.CASES, *cases.ODD], ids=lambda case: f"{case.key} {case.shape}")

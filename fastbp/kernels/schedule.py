@@ -210,18 +210,20 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
 
 
 @inlined
-def _strip(arrays, plan, task, worker, first_row, last_row):
-    """Some columns of the gradient, from all rows of a stretch."""
-    inputs, outputs = arrays.w.shape
+def _strip(arrays, plan, task, worker, tasks, first_row, last_row):
+    """Some columns of the gradient, from all rows of a stretch: of all outputs, or of a group where tasks are more."""
+    inputs, all_outputs = arrays.w.shape
     memory = arrays.memory
     rows = last_row - first_row
-    first = task * plan.columns
+    groups = tasks // -(-inputs // plan.columns)
+    first = task // groups * plan.columns
+    o, outputs = share(all_outputs, task % groups, groups, TILE_ROWS)
     columns = min(plan.columns, inputs - first)
     with_padding = columns if first + columns < inputs else plan.width - first
-    gradient_t = block(matrix_at(memory, plan.gradient_t, outputs, plan.width), 0, first, outputs, with_padding)
+    gradient_t = block(matrix_at(memory, plan.gradient_t, all_outputs, plan.width), o, first, outputs, with_padding)
     if first_row == 0:
         clear(gradient_t)
-    delta_t = block(matrix_at(memory, plan.y_pred_t, outputs, plan.stretch), 0, 0, outputs, rows)
+    delta_t = block(matrix_at(memory, plan.y_pred_t, all_outputs, plan.stretch), o, 0, outputs, rows)
     strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.packed)
     _add_packed(
         plan, gradient_t, delta_t, block(arrays.x, first_row, first, rows, columns), strip, 1, block(strip, 0, 0, 1, 0)
@@ -283,7 +285,8 @@ def _perform(program, index, task, worker, again, arrays, plan):
         fresh = not again or plan.threads > 1 or plan.groups > 1 or arrays.x.shape[0] > plan.panel
         _rows(purpose, arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW], fresh)
     elif phase == STRIPS:
-        _strip(arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW])
+        tasks = program[index, TASKS]
+        _strip(arrays, plan, task, worker, tasks, program[index, FIRST_ROW], program[index, LAST_ROW])
     elif FOLD <= phase <= UPDATE:
         _follow(phase, arrays, plan, task)
     elif phase < few_rows.PHASES:
