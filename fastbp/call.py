@@ -18,7 +18,7 @@ import numpy as np
 from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.kernels import layer, schedule, team, tiny
-from fastbp.kernels.schedule import FAILED, STEP, Arrays
+from fastbp.kernels.schedule import FAILED, FINITE_X, STEP, Arrays
 from fastbp.plan import PAGE, is_tiny, plan_for, program_for, tiny_size, work_of
 from fastbp.pool import engage
 from fastbp.tiles import atomics
@@ -74,6 +74,11 @@ class Call:
         self._kernel = schedule.run.for_dtype(dtype)
         self._pace = Pace(self._body, work_of(*shapes))
 
+    @property
+    def finite_x(self) -> bool:
+        """Whether it is sure that all of the x that has gone forward is finite; false, too, where weights are not."""
+        return bool(self._state[FINITE_X])
+
     def carry_out(
         self,
         x: FloatArray,
@@ -90,6 +95,7 @@ class Call:
         """The costs; w and b end with the last whole step, whatever happens."""
         state = self._state
         state.fill(0)
+        state[FINITE_X] = 1
         costs = np.empty(steps + 1 if self._last_cost else steps)
         arrays = Arrays(  # in their order: by name they would cost half a microsecond
             x,

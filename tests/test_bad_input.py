@@ -8,6 +8,9 @@ import re
 
 import numpy as np
 import pytest
+from planning import WAYS, gone_through
+
+import fastbp
 
 # Arguments in the order of each function. The first group takes a layer; the second, outputs; the third, anything.
 LAYERED = {
@@ -219,6 +222,25 @@ def test_no_shape_hides_an_infinite_x(engine, dtype, function, weight, shape):
             known = {"x": x, "y": outs, "y_pred": outs.copy(), "w": w, "b": b.astype(dtype)}
             error = refusal(engine, function, {name: known[name] for name in FUNCTIONS[function]}, ValueError)
             assert f"x[{row}, {column}] is {value}" in str(error)
+
+
+@pytest.mark.parametrize("way", [*WAYS])
+def test_no_way_forward_hides_an_infinite_x(dtype, way):
+    with gone_through(way):
+        for rows, inputs, outputs in [(1, 5, 3), (40, 9, 13), (70, 3, 33), (130, 40, 1)]:
+            w, b = np.zeros((inputs, outputs), dtype), np.zeros(outputs, dtype)
+            for row, column in {(0, 0), (rows - 1, inputs - 1), (rows // 2, inputs // 3)}:
+                x = np.ones((rows, inputs), dtype)
+                x[row, column] = -np.inf
+                with pytest.raises(ValueError, match=re.escape(f"x[{row}, {column}] is -inf")):
+                    fastbp.forward(x, w, b)
+
+
+def test_a_finite_x_may_overflow_on_its_way_forward(engine, dtype):
+    for rows in (1, 7, 200):
+        for outputs in (1, 20):
+            x, w = np.full((rows, 2), 4.0, dtype), np.full((2, outputs), np.finfo(dtype).max, dtype)
+            assert np.all(engine.forward(x, w, np.zeros(outputs, dtype)) == 1.0)
 
 
 def test_messages_say_where(engine):

@@ -31,11 +31,11 @@ from fastbp.kernels.layer import (
     COST,
     FORWARD,
     GRADIENTS,
+    all_finite,
     clear,
     copy,
     copy_row,
     fold,
-    probe,
     to_delta,
     whole_vectors,
 )
@@ -203,7 +203,10 @@ def _outputs(purpose, arrays, plan, worker, task):
 
 @inlined
 def _delta(purpose, arrays, plan, worker, task):
-    """Some outputs of y_pred, or of their cost alone, or -learning_rate delta: in place."""
+    """Some outputs of y_pred, or of their cost alone, or -learning_rate delta: in place.
+
+    False if an x w + b that goes forward is not finite, as none is if x is not.
+    """
     rows = arrays.x.shape[0]
     o, last = _outputs_of(arrays, plan, task, plan.tasks)
     count = last - o
@@ -218,16 +221,17 @@ def _delta(purpose, arrays, plan, worker, task):
         fold(y_pred, parts, plan.parts, 0, rows)
     sums = matrix_at(arrays.memory, plan.bias_gradient + worker * plan.worker, rows, plan.lanes)  # for nobody
     clear(sums)
+    good = purpose != FORWARD or all_finite(block(y_pred, 0, 0, rows, min(count, 1)))
     to_delta(purpose, y, y_pred, count, cost, sums)
     if purpose == FORWARD:
         copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, 0, o, rows, count))
-        probe(_some_of_x(arrays, plan, task), cost)
     elif purpose != COST:
         scale(y_pred, -arrays.learning_rate)
         left = count % plan.lanes  # only the last outputs are no whole vectors
         if left > 0:
             with_one_more = matrix_at(arrays.memory, plan.tail, rows + 1, plan.lanes)
             _store_tail(block(y_pred, 0, count - left, rows, plan.lanes), left, with_one_more)
+    return good
 
 
 @kernel
@@ -323,14 +327,14 @@ def _leads_to_finite(w, update, learning_rate):
 
 @kernel
 def perform(phase, purpose, arrays, plan, worker, task):
-    """One task. False if it is an update, or a rehearsal of one, that is not finite."""
+    """One task. False if what it comes to, in an update, a rehearsal of one or forward, is not finite."""
     good = True
     if phase == PREPARE:
         _prepare(arrays, plan, task)
     elif phase == OUTPUTS:
         _outputs(purpose, arrays, plan, worker, task)
     elif phase == DELTA:
-        _delta(purpose, arrays, plan, worker, task)
+        good = _delta(purpose, arrays, plan, worker, task)
     else:
         good = _gradient(purpose, arrays, plan, worker, task)
     return good

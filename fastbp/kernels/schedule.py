@@ -24,11 +24,11 @@ from fastbp.kernels.layer import (
     COST,
     FORWARD,
     GRADIENTS,
+    all_finite,
     clear,
     copy,
     descend,
     fold,
-    probe,
     spread,
     to_delta,
     transpose,
@@ -47,8 +47,9 @@ LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, TOTAL = range(few_rows.PHASES, few_rows.
 PHASE, PURPOSE, FIRST_ROW, LAST_ROW = range(TASKS + 1, TASKS + 5)
 
 # The elements of `state`: which of two copies of the weights is the present one, the updates done, whether the next one
-# need not be rehearsed, and for each piece of the weights whether its last update failed.
-SIDE, STEP, SURE, FAILED = range(4)
+# need not be rehearsed, whether it is sure that the x that goes forward is finite, and for each piece of the weights
+# whether its last update failed.
+SIDE, STEP, SURE, FINITE_X, FAILED = range(5)
 
 
 class Arrays(NamedTuple):
@@ -144,10 +145,10 @@ def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient,
                 )
     if fresh and purpose != FORWARD:
         transpose(block(arrays.y, row, o, rows, outputs), y_t)
+    if purpose == FORWARD and o == 0 and not all_finite(block(y_pred_t, 0, 0, 1, rows)):
+        arrays.state[FINITE_X] = 0  # x w + b of any output is not finite if x is not
     to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient)
     if purpose == FORWARD:
-        if o == 0:
-            probe(x, cost)
         transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))
 
 
@@ -295,6 +296,8 @@ def _perform(program, index, task, worker, again, arrays, plan):
             good = few_rows.perform(phase, purpose, arrays, plan, worker, task)
             if phase == few_rows.GRADIENT:
                 arrays.state[FAILED + task] = 0 if good else 1
+            elif not good:
+                arrays.state[FINITE_X] = 0
     else:
         _move(phase, arrays, plan, task)
 
