@@ -12,6 +12,7 @@ from conftest import LAYOUTS
 from processes import in_a_process
 
 import fastbp
+from fastbp import call
 from fastbp.kernels import elementwise, network, schedule, tiny
 from fastbp.kernels.jit import Entry
 from fastbp.plan import PAGE, plan_for
@@ -69,6 +70,22 @@ def test_a_call_takes_no_more_memory_than_its_plan(layer, function, shape):
 def test_memory_does_not_grow_with_the_rows(layer, function):
     peaks = [peak_of(calls(*layer(rows, 20, 50, "float32"))[function]) for rows in (20_000, 200_000)]
     assert abs(peaks[1] - peaks[0]) < SMALL_CHANGE
+
+
+@pytest.mark.jit_only
+def test_a_thread_keeps_its_last_calls_up_to_a_bound(layer):
+    def kept_after(*shapes):
+        for shape in shapes:
+            fastbp.step(*layer(*shape, "float64"))
+        return [kind[3:6] for kind in call._kept.calls], sum(each.memory.nbytes for each in call._kept.calls.values())
+
+    small, large, larger, too_large = (2, 300, 3), (140, 1000, 1000), (140, 2000, 1000), (140, 3000, 1000)
+    assert kept_after(small, large, small)[0][-2:] == [large, small]
+    kept, size = kept_after(large, larger)
+    assert kept[-1] == larger
+    assert large not in kept
+    assert size <= call.KEPT_BYTES
+    assert kept_after(too_large) == (kept, size)
 
 
 def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
