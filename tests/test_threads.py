@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pytest
 import workload
-from planning import planned_with
+from planning import gone_through, planned_with
 from processes import in_a_process
 from test_training import assert_same_bits
 
@@ -99,6 +99,14 @@ def test_these_shapes_are_cut_in_every_way():
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_same_bits_for_any_number_of_threads(layer, shape):
     assert_same_bits_for_all_threads(lambda: all_results(*layer(*shape)))
+
+
+@pytest.mark.parametrize("rows", [588, 1204])
+def test_same_bits_where_panels_of_one_output_lie_side_by_side(layer, rows):
+    """Each is multiplied in tiles of sums, which are as wide as several vectors of float64."""
+    with gone_through("stretches"):
+        for _ in range(10):
+            assert_same_bits_for_all_threads(lambda: all_results(*layer(rows, 500, 1, "float64")))
 
 
 @pytest.mark.parametrize("shape", MANY_WEIGHTS[:2], ids=str)

@@ -34,7 +34,7 @@ from fastbp.kernels.layer import (
     transpose,
     whole_vectors,
 )
-from fastbp.kernels.matmul import add_product, add_product_with_t
+from fastbp.kernels.matmul import LEAST_VECTORS, add_product, add_product_with_t
 from fastbp.kernels.program import TASKS, runner, share
 from fastbp.kernels.strips import Strips, strip_at
 from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
@@ -185,9 +185,10 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         written = whole_vectors(inputs, plan.lanes)
         clear(block(gradient_t, 0, written, rows_of_gradient, plan.width - written))
     x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
-    panels = -(-(last_row - first_row) // plan.panel)
-    first = first_row + panels * part // plan.parts * plan.panel
-    last = min(last_row, first_row + panels * (part + 1) // plan.parts * plan.panel)
+    # In stretches they lie side by side, and a tile of sums writes LEAST_VECTORS at a time.
+    first, count = share(last_row - first_row, part, plan.parts, max(plan.lanes, LEAST_VECTORS))
+    first += first_row
+    last = first + count
     for row in range(first, last, plan.panel):
         rows = min(plan.panel, last - row)
         # The next panel comes from memory while this one is worked on: half of it during each product.
