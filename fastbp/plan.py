@@ -28,7 +28,8 @@ WIDE_BYTES = 256 * 1024
 WORK_OF_SHARD = 250_000
 MOST_SHARDS = 32
 STRETCH_PANELS = 16
-# Tasks for a thread, at least, where it costs little to have more: a slow core then does not keep all others waiting.
+# Tasks for a thread, at least, where it costs little to have more: no core is idle, and a slow one does not keep all
+# others waiting. 4096 x 1024 -> 1024, 16 strips with 512 bits, took 16 threads of an Emerald Rapids 1.03 times as long.
 TASKS_OF_THREAD = 2
 # An x of more bytes comes from memory, panel by panel: the next one is asked for while one is worked on, or 60000 x 784
 # -> 10 would take 1.4 times as long. Less stays in a level 3 cache, whose lines come as fast unasked: to ask for them
@@ -63,7 +64,6 @@ STREAM_VECTORS = 256
 PANEL_BYTES = 8 * 1024
 MOST_TILES = 8
 LEAST_ROWS = 32
-LEAST_PANELS = 4
 WANTED_ROWS = 32 if REGISTER_BITS == 512 else 64
 WANTED_BYTES = 96 * 1024
 # Rows a multiple of so many bytes apart fall into one or two sets of a level 1 cache, of 8 lines each. Ours are not;
@@ -110,7 +110,7 @@ def tiny_size(rows: int, inputs: int, outputs: int, itemsize: int) -> int:
     return (rows + inputs + 3 * outputs + 1) * lanes + 2 * outputs
 
 
-def panel_rows(rows: int, inputs: int, itemsize: int) -> int:
+def panel_rows(inputs: int, itemsize: int) -> int:
     """Rows of a panel: whole tiles, and few enough that the panel and its transpose stay in the level 1 or 2 cache.
 
     Not too few: each of them is one k of a gradient's tile, which is loaded and stored once more for every panel, and
@@ -119,21 +119,19 @@ def panel_rows(rows: int, inputs: int, itemsize: int) -> int:
     tile = max(TILE_VECTORS * lanes_of(itemsize), LEAST_VECTORS)
     row_bytes = inputs * itemsize
     least = max(LEAST_ROWS, min(WANTED_ROWS, WANTED_BYTES // row_bytes))
-    panel = tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
-    # With 512 bits a tile of float32 has 64 rows: few rows would be the task of a single thread.
-    halved = panel == tile and rows < LEAST_PANELS * panel and panel // 2 >= max(LEAST_ROWS, LEAST_VECTORS)
-    return panel // 2 if halved else panel
+    return tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
 
 
 def even_panel(panel: int, rows: int, shards: int, itemsize: int) -> int:
-    """Rows of a panel, near `panel`, so that those of a shard are as even as whole vectors allow.
+    """Rows of a panel, near `panel`, so that the few of a shard are as even as whole vectors allow.
 
-    128 x 512 -> 64 in float32, two shards of 64 rows, took 1.2 times as long in panels of 48 and 16.
+    128 x 512 -> 64 in float32, two shards of 64 rows, took 1.2 times as long in panels of 48 and 16. Of many panels the
+    last one does not matter, and the others are whole tiles.
     """
     unit = max(lanes_of(itemsize), LEAST_VECTORS)
     of_shard = -(-rows // shards)
     panels = max(1, round(of_shard / panel))
-    return -(-of_shard // (panels * unit)) * unit
+    return -(-of_shard // (panels * unit)) * unit if panels <= schedule.FEW_PANELS else panel
 
 
 def rows_of_strip(panel: int, inputs: int, outputs: int, itemsize: int) -> int:
@@ -157,7 +155,7 @@ def outer_cycles(rows: int, inputs: int, outputs: int, itemsize: int) -> float:
     """Cycles of y_pred^T = w^T x^T, with the transposition of x."""
     lanes = lanes_of(itemsize)
     vectors_of_rows, vectors_of_inputs = -(-rows // lanes), -(-inputs // lanes)
-    panel_bytes = min(rows, panel_rows(rows, inputs, itemsize)) * inputs * itemsize
+    panel_bytes = min(rows, panel_rows(inputs, itemsize)) * inputs * itemsize
     transposed = TRANSPOSED if 2 * panel_bytes <= LEVEL_1 else TRANSPOSED_BEYOND
     return vectors_of_rows * (OUTER * outputs * inputs + transposed * lanes * vectors_of_inputs)
 
@@ -269,7 +267,7 @@ def _plan_of_many_rows(
     rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, forward: bool
 ) -> Plan:
     lanes = lanes_of(dtype.itemsize)
-    panel = panel_rows(rows, inputs, dtype.itemsize)
+    panel = panel_rows(inputs, dtype.itemsize)
     panels = -(-rows // panel)
     weights, work = inputs * outputs, work_of(rows, inputs, outputs)
     shards = power_of_two_below(min(MOST_SHARDS, panels, max(1, work // WORK_OF_SHARD)))

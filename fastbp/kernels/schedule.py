@@ -43,6 +43,9 @@ from fastbp.tiles.registers import TILE_ROWS
 # The phases on many rows, and one on both; those on few rows come before.
 LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, TOTAL = range(few_rows.PHASES, few_rows.PHASES + 7)
 
+# A part of the rows that has so many panels, at most, has as many rows as the others; else it has whole panels.
+FEW_PANELS = 4
+
 # The columns of a program. The purpose is that of rows (`layer`), or what becomes of a GRADIENT (`few_rows`).
 PHASE, PURPOSE, FIRST_ROW, LAST_ROW = range(TASKS + 1, TASKS + 5)
 
@@ -185,8 +188,10 @@ def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
         written = whole_vectors(inputs, plan.lanes)
         clear(block(gradient_t, 0, written, rows_of_gradient, plan.width - written))
     x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
-    # In stretches they lie side by side, and a tile of sums writes LEAST_VECTORS at a time.
-    first, count = share(last_row - first_row, part, plan.parts, max(plan.lanes, LEAST_VECTORS))
+    # Rows of few panels are dealt out by vectors; in a stretch, where a tile of sums writes LEAST_VECTORS, by these.
+    few = last_row - first_row <= FEW_PANELS * plan.parts * plan.panel
+    unit = max(plan.lanes, LEAST_VECTORS) if few else plan.panel
+    first, count = share(last_row - first_row, part, plan.parts, unit)
     first += first_row
     last = first + count
     for row in range(first, last, plan.panel):
