@@ -95,8 +95,11 @@ PAGE = 4096
 
 
 def work_of(rows: int, inputs: int, outputs: int) -> int:
-    """Multiply-adds of a step, where a sigmoid counts as 30 and reading a number of x as 4."""
-    return rows * (2 * inputs * outputs + 30 * outputs + 4 * inputs)
+    """Multiply-adds of a step, where a sigmoid counts as 30, reading a number of x as 4, and a row as 16.
+
+    A gradient waits for one row after the other: 9629 x 2 -> 1 in float32 took 68 us on one thread, and 47 on two.
+    """
+    return rows * (2 * inputs * outputs + 30 * outputs + 4 * inputs + 16)
 
 
 def is_tiny(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
