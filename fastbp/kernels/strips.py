@@ -43,6 +43,20 @@ def strip_count(columns, tile):
     return 1 if columns <= tile else -(-columns // tile)
 
 
+@inlined
+def span_of(strip, columns, tile):
+    """The first of so many columns that are in a strip, and their number."""
+    first = strip * tile
+    return first, min(tile, columns - first)
+
+
+@inlined
+def columns_at(matrix, column, columns):
+    """Some columns of one strip, (rows, columns): from its beginning on, or of a matrix that is a single strip."""
+    start = 0 if matrix.columns <= matrix.tile else column
+    return block(strip_at(matrix, start), 0, column - start, matrix.rows, columns)
+
+
 @kernel
 def gather_rows(source, order, at, rows, target, first, columns, distance):
     """The first rows of the target, in strips, = order[at], order[at + 1] ... of the source; at ... without an order.

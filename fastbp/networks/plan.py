@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp.architecture import Architecture
-from fastbp.kernels import activations, losses, network
+from fastbp.kernels import activations, losses, network, workspace
 from fastbp.kernels.matmul import LEAST_VECTORS
-from fastbp.kernels.network import FIELDS, Plan
 from fastbp.kernels.program import TASKS
+from fastbp.kernels.workspace import FIELDS, Plan
 from fastbp.plan import (
     LEVEL_1,
     LINE_WORK,
@@ -399,38 +399,38 @@ def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory)
     last = len(sizes) - 2
     table = np.full((last + 1, FIELDS), -1, np.int64)
     for row, inputs, outputs in zip(table, sizes, sizes[1:], strict=False):
-        row[network.INPUTS], row[network.OUTPUTS] = inputs, outputs
+        row[workspace.INPUTS], row[workspace.OUTPUTS] = inputs, outputs
 
     def places(layer: int) -> None:
         """Of what a layer takes, and in training of its delta."""
         row = table[layer]
         if layer == 0 or training or cut.direct:
-            row[network.INPUT] = memory.take(in_strips(cut.panel, layout.widths[layer], cut.tile))
-        row[network.INPUT_T] = memory.take(in_strips(sizes[layer] + 1, cut.stride, cut.tile))
+            row[workspace.INPUT] = memory.take(in_strips(cut.panel, layout.widths[layer], cut.tile))
+        row[workspace.INPUT_T] = memory.take(in_strips(sizes[layer] + 1, cut.stride, cut.tile))
 
     for layer, row in enumerate(table):
-        row[network.WIDTH], row[network.PARAMETERS] = layout.widths[layer], layout.starts[layer]
-        row[network.ACTIVATION] = _ACTIVATIONS[architecture.activations[layer]]
-        row[network.LAST_ACTIVATION] = activations.IDENTITY
+        row[workspace.WIDTH], row[workspace.PARAMETERS] = layout.widths[layer], layout.starts[layer]
+        row[workspace.ACTIVATION] = _ACTIVATIONS[architecture.activations[layer]]
+        row[workspace.LAST_ACTIVATION] = activations.IDENTITY
     if not cut.by_layer:
         memory.shared = memory.end_page()
     for layer in range(1, last + 1):
         places(layer)
     for layer, row in enumerate(table):
         if layer == last or training:
-            row[network.DELTA_T] = memory.take(sizes[layer + 1] * cut.stride)
+            row[workspace.DELTA_T] = memory.take(sizes[layer + 1] * cut.stride)
             if cut.back_in_strips and layer > 0:
-                row[network.DELTA_STRIPS] = memory.take(in_strips(sizes[layer + 1], cut.stride, cut.tile))
-    table[:-1, network.OUTPUT_T] = table[1:, network.INPUT_T]
-    table[-1, network.OUTPUT_T] = memory.take(in_strips(sizes[-1] + 1, cut.stride, cut.tile))
+                row[workspace.DELTA_STRIPS] = memory.take(in_strips(sizes[layer + 1], cut.stride, cut.tile))
+    table[:-1, workspace.OUTPUT_T] = table[1:, workspace.INPUT_T]
+    table[-1, workspace.OUTPUT_T] = memory.take(in_strips(sizes[-1] + 1, cut.stride, cut.tile))
     if cut.cuts > 1:
-        table[0, network.CUTS_T] = memory.take(in_strips(cut.cuts * sizes[1], cut.stride, cut.tile))
+        table[0, workspace.CUTS_T] = memory.take(in_strips(cut.cuts * sizes[1], cut.stride, cut.tile))
     if cut.by_layer:
         memory.shared = memory.end_page()
     places(0)
     if architecture.loss != "squared_error" and purpose != PREDICT:  # which LOSS wants before the activation
-        table[-1, network.LAST_ACTIVATION] = table[-1, network.ACTIVATION]
-        table[-1, network.ACTIVATION] = activations.IDENTITY
+        table[-1, workspace.LAST_ACTIVATION] = table[-1, workspace.ACTIVATION]
+        table[-1, workspace.ACTIVATION] = activations.IDENTITY
     return table
 
 

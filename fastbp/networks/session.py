@@ -17,7 +17,7 @@ from fastbp.architecture import Architecture
 from fastbp.call import Pace, aligned
 from fastbp.contract import FloatArray
 from fastbp.kernels import network, team, updates
-from fastbp.kernels.network import BATCH, FINITE, FINITE_X, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
+from fastbp.kernels.workspace import BATCH, FINITE, FINITE_X, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
 from fastbp.networks.plan import Work
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
 from fastbp.plan import MOST_TASKS
