@@ -364,28 +364,34 @@ SLEEPING = {"float32": {"a": 19.2, "x": 1e30, "y": -1e18}, "float64": {"a": 39.6
 STEP_OF_DIVERGENCE = 3
 
 
-def diverging(dtype, bias_reduction):
-    """x, y, w, b and the learning rate, which makes up for the rule."""
+def diverging(dtype, bias_reduction, outputs=1):
+    """x, y, w, b and the learning rate, which makes up for the rule; every output is the same."""
     sleeping = SLEEPING[dtype.name]
     layer = [[0], [sleeping["x"]]], [[-2], [sleeping["y"]]], [[sleeping["a"] / sleeping["x"]]], [3]
-    return *(np.array(values, dtype) for values in layer), {"mean": 8.0, "sum": 4.0}[bias_reduction]
+    x, y, w, b = (np.array(values, dtype) for values in layer)
+    y, w, b = (np.repeat(part, outputs, axis=-1) for part in (y, w, b))
+    return x, y, w, b, {"mean": 8.0, "sum": 4.0}[bias_reduction]
 
 
 @RULES
 def test_divergence_keeps_the_last_finite_state(engine, dtype, bias_reduction):
+    assert_the_last_finite_state_is_kept(engine, dtype, bias_reduction)
+
+
+def assert_the_last_finite_state_is_kept(engine, dtype, bias_reduction, outputs=1):
     """It is what as many steps leave, and what another step leaves, which raises as well."""
-    x, y, w, b, rate = diverging(dtype, bias_reduction)
+    x, y, w, b, rate = diverging(dtype, bias_reduction, outputs)
     options = {"learning_rate": rate, "bias_reduction": bias_reduction}
     with pytest.raises(FloatingPointError, match=rf"\bstep {STEP_OF_DIVERGENCE}\b"):
         engine.train(x, y, w, b, steps=50, **options)
 
-    x, y, w_by_steps, b_by_steps, _ = diverging(dtype, bias_reduction)
+    x, y, w_by_steps, b_by_steps, _ = diverging(dtype, bias_reduction, outputs)
     for _ in range(STEP_OF_DIVERGENCE):
         engine.step(x, y, w_by_steps, b_by_steps, **options)
     for _ in range(2):
         assert_same_bits(w, w_by_steps)
         assert_same_bits(b, b_by_steps)
-        assert b[0] == pytest.approx(-4.9, abs=0.1)
+        np.testing.assert_allclose(b, -4.9, atol=0.1)
         with pytest.raises(FloatingPointError, match=r"\bstep 0\b"):
             engine.step(x, y, w_by_steps, b_by_steps, **options)
 
@@ -410,14 +416,18 @@ def test_both_engines_diverge_in_the_same_step_and_words(dtype, bias_reduction):
 
 @pytest.mark.parametrize("function", ["backward", "step", "train"])
 def test_an_update_that_overflows_in_part_changes_nothing(engine, dtype, function):
+    assert_all_is_updated_or_nothing(engine, dtype, function, 3)
+
+
+def assert_all_is_updated_or_nothing(engine, dtype, function, outputs):
     """Every number of w and b is updated, or none: here that of w[1] overflows, those of w[0] and b would not."""
-    x, y, w, b = (np.array(values, dtype) for values in ([[1, 0]], [[-1, -1, -1]], np.zeros((2, 3)), [0, 0, 0]))
-    x[0, 1] = np.finfo(dtype).max / 2
-    y_pred = {"y_pred": np.full((1, 3), 0.5, dtype)} if function == "backward" else {}
+    x, y, w, b = (np.zeros(shape, dtype) for shape in ((1, 2), (1, outputs), (2, outputs), (outputs,)))
+    x[0], y[:] = (1, np.finfo(dtype).max / 2), -1
+    y_pred = {"y_pred": np.full((1, outputs), 0.5, dtype)} if function == "backward" else {}
     with pytest.raises(FloatingPointError, match=r"\bstep 0\b"):
         getattr(engine, function)(x=x, y=y, w=w, b=b, learning_rate=10, **y_pred)
-    assert_same_bits(w, np.zeros((2, 3), dtype))
-    assert_same_bits(b, np.zeros(3, dtype))
+    assert_same_bits(w, np.zeros((2, outputs), dtype))
+    assert_same_bits(b, np.zeros(outputs, dtype))
 
 
 def test_no_steps_find_a_cost_that_is_not_finite(engine, layer):
