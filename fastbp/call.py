@@ -17,9 +17,9 @@ import numpy as np
 
 from fastbp import contract
 from fastbp.contract import FloatArray
-from fastbp.kernels import layer, schedule, team, tiny
-from fastbp.kernels.schedule import FAILED, FINITE_X, STEP, Arrays
-from fastbp.plan import PAGE, is_tiny, plan_for, program_for, tiny_size, work_of
+from fastbp.kernels import layer, sigmoid_layer, team, tiny
+from fastbp.kernels.layer import FAILED, FINITE_X, STEP, Arrays
+from fastbp.plan import PAGE, is_tiny, plan_for, program_for, work_of
 from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import lanes_of
@@ -62,7 +62,7 @@ class Call:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         purpose, self._followed, self._last_cost, *shapes, dtype, threads = kind
-        forward = purpose == layer.FORWARD
+        forward = purpose == sigmoid_layer.FORWARD
         self.plan = plan_for(*shapes, dtype, threads, forward=forward, followed=self._followed)
         self._program, self._body = program_for(
             self.plan, *shapes, purpose, followed=self._followed, last_cost=self._last_cost
@@ -73,7 +73,7 @@ class Call:
         self._state = np.zeros(FAILED + self.plan.pieces, np.int64)
         self._desk = atomics.board(team.FIRST + self.plan.threads)
         self._unused = np.empty((1, 1), dtype)
-        self._kernel = schedule.run.for_dtype(dtype)
+        self._kernel = layer.run.for_dtype(dtype)
         self._pace = Pace(self._body, work_of(*shapes))
 
     @property
@@ -145,7 +145,7 @@ class TinyCall:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         _, _, self._last_cost, rows, inputs, outputs, dtype, _ = kind
-        self.memory = aligned(tiny_size(rows, inputs, outputs, dtype.itemsize), dtype)
+        self.memory = aligned(tiny.memory_size(rows, inputs, outputs, lanes_of(dtype.itemsize)), dtype)
         self._kernel = tiny.train_tiny.for_dtype(dtype)
         self._pace = Pace(1, 100 + work_of(rows, inputs, outputs))
 
@@ -189,7 +189,7 @@ def take(kind: Kind) -> Call | TinyCall:
 
 def _new(kind: Kind) -> Call | TinyCall:
     purpose, followed, _, rows, inputs, outputs, dtype, _ = kind
-    trains = purpose == layer.GRADIENTS and followed
+    trains = purpose == sigmoid_layer.GRADIENTS and followed
     return TinyCall(kind) if trains and is_tiny(rows, inputs, outputs, dtype.itemsize) else Call(kind)
 
 

@@ -1,4 +1,4 @@
-"""The functions of the API on checked arrays: each makes one call of the kernels."""
+"""The functions of the API on checked arrays: what each of them asks of the kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from fastbp import call, contract
 from fastbp.call import A_FLOAT64, Call, Progress, TinyCall
 from fastbp.contract import FloatArray
-from fastbp.kernels import elementwise, layer
+from fastbp.kernels import elementwise, sigmoid_layer
 from fastbp.threads import get_num_threads
 
 # Numbers whose sigmoid, or square, one kernel call takes: 17 to 49 ms here, by the dtype.
@@ -34,7 +34,7 @@ def _bias_rate(learning_rate: float, x: FloatArray, mean: bool) -> float:
 def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
     """y_pred, new."""
     y_pred = np.empty((x.shape[0], w.shape[1]), w.dtype)
-    mine = _call(layer.FORWARD, x, w, followed=False)
+    mine = _call(sigmoid_layer.FORWARD, x, w, followed=False)
     mine.carry_out(x, y_pred, w, b, y_pred=y_pred)
     if not mine.finite_x:
         contract.finite("x", x)
@@ -44,7 +44,7 @@ def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
 
 def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: bool) -> contract.Gradients:
     """The gradients and the cost, new."""
-    mine = _call(layer.GRADIENTS, x, w, followed=False)
+    mine = _call(sigmoid_layer.GRADIENTS, x, w, followed=False)
     # On few rows, what is kept is what a step adds to 0: these are the gradients at a rate of -1.
     cost = float(mine.carry_out(x, y, w, b, learning_rate=-1.0, bias_rate=-1.0)[0])
     plan, (inputs, outputs) = mine.plan, w.shape
@@ -65,7 +65,7 @@ def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: 
 def backward(
     x: FloatArray, y_pred: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, learning_rate: float, mean: bool
 ) -> None:
-    mine = _call(layer.BACKWARD, x, w, followed=True)
+    mine = _call(sigmoid_layer.BACKWARD, x, w, followed=True)
     bias_rate = _bias_rate(learning_rate, x, mean)
     mine.carry_out(x, y, w, b, y_pred=y_pred, learning_rate=learning_rate, bias_rate=bias_rate)
     call.give_back(mine)
@@ -87,7 +87,7 @@ def train(
     if steps == 0:
         contract.finite("x", x)  # no gradient will tell
     bias_rate = _bias_rate(learning_rate, x, mean)
-    mine = _take(layer.GRADIENTS, x, w, followed=True, last_cost=last_cost)
+    mine = _take(sigmoid_layer.GRADIENTS, x, w, followed=True, last_cost=last_cost)
     costs = mine.carry_out(x, y, w, b, learning_rate=learning_rate, bias_rate=bias_rate, steps=steps, progress=progress)
     call.give_back(mine)
     return costs

@@ -1,7 +1,7 @@
-"""How the work of a call is cut: written from the shapes, carried out by `fastbp.kernels.schedule`.
+"""How the work of a call is cut: written from the shapes, carried out by `fastbp.kernels.layer`.
 
-All of a plan and of its program follows from the shapes and the dtype; only the number of threads does not, and that
-changes no bit of a result.
+Whatever decides a bit of a result follows from the shapes, the dtype and the width of a vector. The number of threads
+decides who does what, and in how many tasks where these give the same bits.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.kernels import few_rows, layer, schedule
+from fastbp.kernels import few_rows, layer, sigmoid_layer
+from fastbp.kernels.layer import Plan
 from fastbp.kernels.matmul import KEPT_IN_CACHE, LEAST_VECTORS
-from fastbp.kernels.schedule import Plan
 from fastbp.tiles.registers import CACHE_LINE, LINE_VECTORS, REGISTER_BITS, TILE_ROWS, TILE_VECTORS, lanes_of
 
 # Outputs of `fastbp.kernels.tiny`, at most, which goes through them one by one: 2 x 3 -> 64 takes it 7.2 us, of which
@@ -107,12 +107,6 @@ def is_tiny(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
     return max(rows, inputs) <= lanes_of(itemsize) and outputs <= MOST_TINY
 
 
-def tiny_size(rows: int, inputs: int, outputs: int, itemsize: int) -> int:
-    """Elements of the memory of `tiny.train_tiny`."""
-    lanes = lanes_of(itemsize)
-    return (rows + inputs + 3 * outputs + 1) * lanes + 2 * outputs
-
-
 def panel_rows(inputs: int, itemsize: int) -> int:
     """Rows of a panel: whole tiles, and few enough that the panel and its transpose stay in the level 1 or 2 cache.
 
@@ -135,7 +129,7 @@ def even_panel(panel: int, rows: int, shards: int, itemsize: int) -> int:
     unit = max(lanes_of(itemsize), LEAST_VECTORS)
     of_shard = -(-rows // shards)
     panels = max(1, round(of_shard / panel))
-    return -(-of_shard // (panels * unit)) * unit if panels <= schedule.FEW_PANELS else panel
+    return -(-of_shard // (panels * unit)) * unit if panels <= layer.FEW_PANELS else panel
 
 
 def rows_of_strip(panel: int, inputs: int, outputs: int, itemsize: int) -> int:
@@ -354,34 +348,34 @@ def program_for(
     def passing(purpose: int) -> list[tuple[int, int, int, int, int]]:
         """All rows, as far as the purpose wants."""
         if plan.few:
-            phases = [few_rows.DELTA] if purpose == layer.BACKWARD else [few_rows.OUTPUTS, few_rows.DELTA]
+            phases = [few_rows.DELTA] if purpose == sigmoid_layer.BACKWARD else [few_rows.OUTPUTS, few_rows.DELTA]
             return [(plan.tasks, phase, purpose, 0, rows) for phase in phases]
         unit = plan.stretch or plan.panel * plan.parts
         per_line = plan.stretch or max(unit, LINE_WORK // work_of(1, inputs, outputs) // unit * unit)
         lines = []
         for first in range(0, rows, per_line):
             last = min(rows, first + per_line)
-            lines.append((plan.tasks, schedule.ROWS, purpose, first, last))
-            if plan.stretch and purpose > layer.COST:
-                lines.append((tasks_of_strips(plan, inputs, outputs), schedule.STRIPS, purpose, first, last))
+            lines.append((plan.tasks, layer.ROWS, purpose, first, last))
+            if plan.stretch and purpose > sigmoid_layer.COST:
+                lines.append((tasks_of_strips(plan, inputs, outputs), layer.STRIPS, purpose, first, last))
         return lines
 
     body = passing(purpose)
     if plan.few:
         # A program begins with one line and ends, if weights are followed, with one: here they need no saving.
-        lines = [(0 if purpose == layer.FORWARD else plan.tasks, few_rows.PREPARE, 0, 0, 0)]
+        lines = [(0 if purpose == sigmoid_layer.FORWARD else plan.tasks, few_rows.PREPARE, 0, 0, 0)]
         ends = [few_rows.REHEARSE, few_rows.FOLLOW] if followed else [few_rows.KEEP]
         closing = [(plan.pieces, few_rows.GRADIENT, end, 0, 0) for end in ends]
-        saving = (0, schedule.SAVE, 0, 0, 0)
+        saving = (0, layer.SAVE, 0, 0, 0)
     else:
-        lines = [(plan.pieces, schedule.LOAD, 0, 0, 0)]
-        closing = [(plan.pieces, schedule.UPDATE if followed else schedule.FOLD, 0, 0, 0)]
-        saving = (plan.pieces, schedule.SAVE, 0, 0, 0)
-    if purpose != layer.FORWARD:
-        body += [(0, schedule.TOTAL, purpose, 0, 0), *closing]
+        lines = [(plan.pieces, layer.LOAD, 0, 0, 0)]
+        closing = [(plan.pieces, layer.UPDATE if followed else layer.FOLD, 0, 0, 0)]
+        saving = (plan.pieces, layer.SAVE, 0, 0, 0)
+    if purpose != sigmoid_layer.FORWARD:
+        body += [(0, layer.TOTAL, purpose, 0, 0), *closing]
     lines += body
     if last_cost:
-        lines += [*passing(layer.COST), (0, schedule.TOTAL, layer.COST, 0, 0)]
+        lines += [*passing(sigmoid_layer.COST), (0, layer.TOTAL, sigmoid_layer.COST, 0, 0)]
     if followed:
         lines.append(saving)
     return np.array(lines, np.int64), len(body)

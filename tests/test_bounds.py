@@ -69,7 +69,7 @@ def test_no_array_is_overstepped_however_the_work_is_cut(kind, tmp_path):
 OVERSTEPPING = """
 import numpy as np
 from fastbp import call
-from fastbp.kernels import elementwise, layer
+from fastbp.kernels import elementwise, sigmoid_layer
 from protected import protected
 
 with protected({side!r}) as memory:
@@ -88,7 +88,7 @@ READ = "print(sum_of_squares(short, long, total))"
 WRITE = "apply_sigmoid(long, result, False)"
 # Of 500 rows, 3 inputs and 2 outputs: what lies in the workspace behind or before the weights.
 WORKSPACE = """
-    mine = call.take((layer.GRADIENTS, False, False, 500, 3, 2, np.dtype("float64"), 1))
+    mine = call.take((sigmoid_layer.GRADIENTS, False, False, 500, 3, 2, np.dtype("float64"), 1))
     {beside}
 """
 BEHIND = WORKSPACE.format(beside="mine.memory[mine.plan.w_t + 2 * 2 * mine.plan.width] = 1")
@@ -126,11 +126,11 @@ CHECKED = """
 import hypothesis, numpy, pytest
 from hypothesis import strategies as st
 import every_call, fastbp
-from fastbp import plan
+from fastbp.tiles.registers import lanes_of
 from fastbp.kernels import tiny
 
 one, no_costs = numpy.ones((1, 1)), numpy.zeros(0)
-memory = numpy.zeros(plan.tiny_size(1, 1, 1, 8))
+memory = numpy.zeros(tiny.memory_size(1, 1, 1, lanes_of(8)))
 with pytest.raises(IndexError):  # else the rest says nothing
     given = one, one, one.copy(), one.copy(), memory, one
     tiny.train_tiny.for_dtype(one.dtype)(*given, 0.1, 0.1, 0, 1, 1, no_costs)

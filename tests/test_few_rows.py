@@ -18,7 +18,7 @@ from test_training import (
 
 import fastbp
 from fastbp import call, plan, reference
-from fastbp.kernels.schedule import SURE
+from fastbp.kernels.layer import SURE
 from fastbp.tiles.registers import lanes_of
 
 

@@ -15,8 +15,8 @@ from processes import in_a_process, started
 from test_training import assert_same_bits
 
 import fastbp
-from fastbp.kernels import layer
-from fastbp.kernels.schedule import FIRST_ROW, LAST_ROW
+from fastbp.kernels import sigmoid_layer
+from fastbp.kernels.layer import FIRST_ROW, LAST_ROW
 from fastbp.plan import LEAST_CUTS, LONG_LINE_WORK, is_tiny, plan_for, program_for, work_of
 
 PACKAGE = str(Path(fastbp.__file__).parent)
@@ -139,16 +139,16 @@ def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_steps(case, rounds):
 def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, monkeypatch, shape, calls):
     """Python raises KeyboardInterrupt when the kernel has returned, and so before its caller sees what it returned."""
     from fastbp import call
-    from fastbp.kernels import schedule, tiny
+    from fastbp.kernels import layer, tiny
 
     x, y, w, b = layer(*shape, "float32")
     wanted_w, wanted_b, done = w.copy(), b.copy(), []
-    module, name = (tiny, "train_tiny") if is_tiny(*shape, 4) else (schedule, "run")
+    module, name = (tiny, "train_tiny") if is_tiny(*shape, 4) else (layer, "run")
     kernel = getattr(module, name).for_dtype(x.dtype)
 
     def interrupted_kernel(*args):
         result = kernel(*args)
-        state = [arg.state[schedule.STEP] for arg in args if isinstance(arg, schedule.Arrays)]
+        state = [arg.state[layer.STEP] for arg in args if isinstance(arg, layer.Arrays)]
         done.append(int(state[0]) if state else result)
         if len(done) == calls:
             raise KeyboardInterrupt
@@ -247,12 +247,12 @@ def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, c
     assert workload.bits_of(network) == workload.bits_of(again), f"not as after {updates} batches"
 
 
-@pytest.mark.parametrize("purpose", [layer.FORWARD, layer.GRADIENTS])
+@pytest.mark.parametrize("purpose", [sigmoid_layer.FORWARD, sigmoid_layer.GRADIENTS])
 @pytest.mark.parametrize("shape", [(10**7, 20, 3), (10**5, 4096, 4096), (4096, 16384, 16384)], ids=str)
 def test_no_line_of_a_layer_is_long(shape, purpose):
     """Ctrl-C waits for the end of a line: all of them are bounded, or have the fewest panels that all threads share."""
-    kept = {"followed": purpose == layer.GRADIENTS}
-    plan = plan_for(*shape, np.dtype("f4"), 2, forward=purpose == layer.FORWARD, **kept)
+    kept = {"followed": purpose == sigmoid_layer.GRADIENTS}
+    plan = plan_for(*shape, np.dtype("f4"), 2, forward=purpose == sigmoid_layer.FORWARD, **kept)
     program, _ = program_for(plan, *shape, purpose, last_cost=False, **kept)
     rows = (program[:, LAST_ROW] - program[:, FIRST_ROW]).max()
     assert rows <= max(LONG_LINE_WORK // work_of(1, *shape[1:]), LEAST_CUTS * plan.panel)

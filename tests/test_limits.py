@@ -13,7 +13,7 @@ from processes import in_a_process
 
 import fastbp
 from fastbp import call
-from fastbp.kernels import elementwise, network, schedule, tiny
+from fastbp.kernels import elementwise, layer, network, tiny
 from fastbp.kernels.jit import Entry
 from fastbp.plan import PAGE, plan_for
 
@@ -176,8 +176,8 @@ stage("tiny again", lambda: fastbp.train(*layer(2, 4, 9), steps=4), lambda: fast
 stage("sigmoid", lambda: fastbp.sigmoid(x))
 stage("sigmoid again", lambda: fastbp.sigmoid(x[0]), lambda: fastbp.sigmoid_gradient(x.T),
       lambda: fastbp.sigmoid(*read_only(x.copy())), lambda: fastbp.sigmoid(np.float32(1)))
-from fastbp.kernels import schedule
-print(json.dumps({"compiled": compiled, "types": len(schedule.run.dispatcher.signatures),
+from fastbp.kernels import layer
+print(json.dumps({"compiled": compiled, "types": len(layer.run.dispatcher.signatures),
       "digest": hashlib.sha256(b"".join(results)).hexdigest()}))
 """
 
@@ -195,7 +195,7 @@ def test_one_compilation_serves_every_shape_layout_and_schedule(cold_then_warm):
     cold, _, _ = cold_then_warm
     compiled = cold["compiled"]
     print({stage: len(names) for stage, names in compiled.items()})
-    assert "schedule.run" in compiled["first"]
+    assert "layer.run" in compiled["first"]
     assert "train_tiny" in compiled["tiny"]
     assert "apply_sigmoid" in compiled["sigmoid"]
     assert [compiled[stage] for stage in ("again", "tiny again", "sigmoid again")] == [[], [], []]
@@ -252,8 +252,8 @@ import numpy as np
 import fastbp
 
 fastbp.train(np.ones((2, 3)), np.ones((2, 2)), np.zeros((3, 2)), np.zeros(2), steps=1)
-from fastbp.kernels import layer
-print([kernel.__name__ for kernel in (layer.clear, layer.transpose, layer.copy) if kernel.signatures])
+from fastbp.kernels import blocks
+print([kernel.__name__ for kernel in (blocks.clear, blocks.transpose, blocks.copy) if kernel.signatures])
 print([name for name in ("train_tiny", "clear", "transpose", "copy") if name in emitted])
 """
     compiled, emitted = in_a_process("-c", script, FASTBP_CACHE_DIR=str(tmp_path)).splitlines()
@@ -288,7 +288,7 @@ def test_kernels_get_arguments_of_the_types_that_they_are_compiled_for(monkeypat
         cases.append(every_call.NetworkCalls((5, 4, 3), 20, 8, "float32", layout=layout, weighted=True))
     for case in cases:
         case.bits()
-    assert called >= {elementwise.apply_sigmoid, elementwise.sum_of_squares, tiny.train_tiny, schedule.run, network.run}
+    assert called >= {elementwise.apply_sigmoid, elementwise.sum_of_squares, tiny.train_tiny, layer.run, network.run}
 
 
 @pytest.mark.jit_only

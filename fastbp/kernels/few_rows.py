@@ -25,22 +25,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbp.kernels.blocks import all_finite, clear, copy, copy_row, fold, watched, whole_vectors
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer import (
-    BACKWARD,
-    COST,
-    FORWARD,
-    GRADIENTS,
-    all_finite,
-    clear,
-    copy,
-    copy_row,
-    fold,
-    to_delta,
-    whole_vectors,
-)
-from fastbp.kernels.matmul import add_product, add_product_of_t
+from fastbp.kernels.matmul import add_product, add_product_of_t, nothing_ahead
 from fastbp.kernels.program import share
+from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS, to_delta
 from fastbp.tiles.operations import (
     as_row,
     block,
@@ -57,7 +46,7 @@ from fastbp.tiles.operations import (
 )
 from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS
 
-# The phases, before those of many rows (`schedule`).
+# The phases, before those of many rows (`layer`).
 PREPARE, OUTPUTS, DELTA, GRADIENT = range(4)
 PHASES = 4
 
@@ -197,7 +186,7 @@ def _outputs(purpose, arrays, plan, worker, task):
                 w = packed
             kept = 1 if cut == 0 or i > first else 0
             x = block(arrays.x, 0, i, rows, some)
-            add_product(some_of_part, x, overstep(w, some_of_part.shape[1]), kept, block(w, 0, 0, 1, 0))
+            add_product(some_of_part, x, overstep(w, some_of_part.shape[1]), kept, nothing_ahead(w))
             i += some
 
 
@@ -309,19 +298,19 @@ def _update(purpose, arrays, plan, worker, task, o, delta):
 def _add(purpose, w, x, delta, learning_rate, strip):
     """w += x^T delta, or w = x^T delta (KEEP), or neither: False if the first would not be finite, or the gradient."""
     target = strip if purpose == REHEARSE else w
-    add_product_of_t(target, x, delta, 1 if purpose == FOLLOW else 0, block(delta, 0, 0, 1, 0))
+    add_product_of_t(target, x, delta, 1 if purpose == FOLLOW else 0, nothing_ahead(delta))
     return purpose != REHEARSE or _leads_to_finite(w, strip, learning_rate)
 
 
 @inlined
 def _leads_to_finite(w, update, learning_rate):
     """Whether w + update is finite, and so is the gradient, which that is but for the rate and its sign."""
-    zero = other = fill(w, 0.0)  # while they are: 0 * inf and 0 * nan are nan
+    zero = other = fill(w, 0.0)
     for row in range(w.shape[0]):
         for column in range(0, w.shape[1], lanes(w)):
             moved = load(update, row, column)
-            zero = multiply_add(load(w, row, column) + moved, 0.0, zero)
-            other = multiply_add(moved / learning_rate, 0.0, other)
+            zero = watched(load(w, row, column) + moved, zero)
+            other = watched(moved / learning_rate, other)
     return sum_lanes(zero + other) == 0.0
 
 

@@ -1,240 +1,345 @@
-"""The sigmoid layer on one panel of rows: forward, cost, delta, and the update.
+"""Whole steps of training a layer: which rows, and which weights, are whose task.
 
-Everything is held transposed, so that the rows of a batch lie along the lanes of a vector: no lane is idle because
-there are few outputs, and both products are the same loops, `matmul.add_product`.
+A step is a program: a table of phases, written by `fastbp.plan` from the shapes and carried out by `program`.
 
-    x (rows, inputs)                        the panel, in the caller's memory
-    x_t (inputs, rows)                      the panel, transposed
-    w_t (outputs, inputs), b (1, outputs)
-    y_t, y_pred_t, delta_t (outputs, rows)
-    gradient_t (outputs, inputs), bias_gradient (outputs, lanes), whose lanes are still to be summed
-
-Blocks of fastbp's own are padded to whole vectors along their rows. What stands in the padding is never used.
+ROWS                    Each shard of the rows goes through its panels, and each panel from x to the gradient while it
+                        is in the level 2 cache, so that x is read from memory once. Every shard has its own gradient;
+                        they are folded in their order. Of many outputs a task has a group, whose weights, gradient and
+                        y_pred stay in that cache.
+ROWS and STRIPS         Where the weights of a group would not, all threads work on one stretch of rows. First its
+                        panels go forward to delta, then each strip of the one gradient takes in the stretch.
+OUTPUTS to GRADIENT     Few rows, as `few_rows` tells.
 """
 
 from __future__ import annotations
 
-from fastbp.kernels.jit import inlined, kernel
-from fastbp.tiles.functions import sigmoid
-from fastbp.tiles.operations import (
-    add_products,
-    as_row,
-    block,
-    broadcast,
-    fill,
-    is_gapless,
-    keep,
-    lanes,
-    load,
-    load_some,
-    multiply_add,
-    narrow_lanes,
-    store,
-    store_some,
-    sum_lanes,
-    transpose_some,
-    transpose_some_columns,
-    transpose_some_rows,
-    transpose_square,
-)
+from typing import Any, NamedTuple
 
-# What rows are gone through for: y_pred, their cost, or gradients; these from x, or from y_pred (BACKWARD).
-FORWARD, COST, BACKWARD, GRADIENTS = range(4)
+import numpy as np
+
+from fastbp.kernels import few_rows
+from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, whole_vectors
+from fastbp.kernels.jit import example_matrices, inlined
+from fastbp.kernels.matmul import LEAST_VECTORS, add_product, add_product_with_t, nothing_ahead
+from fastbp.kernels.program import TASKS, runner, share
+from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS, descend, spread, to_delta
+from fastbp.kernels.strips import Strips, strip_at
+from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
+from fastbp.tiles.registers import TILE_ROWS
+
+# The phases on many rows, and one on both; those on few rows come before.
+LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, TOTAL = range(few_rows.PHASES, few_rows.PHASES + 7)
+
+# A part of the rows that has so many panels, at most, has as many rows as the others; else it has whole panels.
+FEW_PANELS = 4
+
+# The columns of a program. The purpose is that of rows (`sigmoid_layer`), or what becomes of a GRADIENT (`few_rows`).
+PHASE, PURPOSE, FIRST_ROW, LAST_ROW = range(TASKS + 1, TASKS + 5)
+
+# The elements of `state`: which of two copies of the weights is the present one, the updates done, whether the next one
+# need not be rehearsed, whether it is sure that the x that goes forward is finite, and for each piece of the weights
+# whether its last update failed.
+SIDE, STEP, SURE, FINITE_X, FAILED = range(5)
+
+
+class Arrays(NamedTuple):
+    """The caller's arrays, C-contiguous and of one dtype, the kernels' own memory, and the numbers of a step."""
+
+    x: Any  # (rows, inputs)
+    y: Any  # (rows, outputs)
+    y_pred: Any  # (rows, outputs): written by FORWARD, read by BACKWARD
+    w: Any  # (inputs, outputs)
+    b: Any  # (1, outputs)
+    memory: Any  # (size,): the matrices of the plan
+    cost: Any  # (tasks, lanes) float64
+    state: Any  # (FAILED + pieces,) int64
+    desk: Any  # (team.FIRST + threads, 8) int64: where the tasks are given out
+    costs: Any  # (steps,) or, with the last one, (steps + 1,) float64: costs[i] is the cost after i updates
+    learning_rate: float
+    bias_rate: float
+
+
+class Plan(NamedTuple):
+    """How the work is cut. Whatever decides a bit of a result follows from the shapes, and not from `threads`."""
+
+    threads: int
+    panel: int  # rows that go forward together
+    tile: int  # rows in a strip of x_t
+    parts: int  # of the rows: shards, or the panels of a stretch; on few rows, of the inputs
+    groups: int  # of the outputs
+    tasks: int  # parts * groups
+    shards: int  # partial gradients: a part has its own, or all have one
+    stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
+    pieces: int  # tasks in which weights are loaded, updated and saved; on few rows, as many as others
+    few: int  # on few rows: inputs whose weights are gone through at a time; else 0
+    columns: int  # in stretches: inputs whose gradient a task takes; on few rows: outputs gone through at a time
+    direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
+    far: int  # 1 if x comes from memory, and is asked for ahead
+    packed: int  # columns of x that are packed at a time for the gradient, or weights on few rows; 0 if as they lie
+    width: int  # columns of w_t and gradient_t: inputs, padded; on few rows, outputs, padded
+    lanes: int
+    size: int  # of the memory, in elements
+    worker: int  # elements from the memory of one worker to that of the next
+    # Where the matrices start in memory; one below the other for each shard or part. On few rows they are as wide as
+    # the outputs, padded: y (rows, width), the gradient (inputs + 1, width).
+    w_t: int  # (2 * outputs, width): an update reads one side and writes the other
+    b: int  # (2, outputs)
+    gradient_t: int  # (shards * outputs, width)
+    bias_gradient: int  # (parts * outputs, lanes), or on few rows (rows, lanes) for each worker
+    y_pred_t: int  # (outputs, stretch), or a group's (outputs, panel) by worker; on few rows (parts * rows, width)
+    bias_input: int  # (rows, 1)
+    tail: int  # (rows + 1, lanes)
+    squares: int  # (tasks * few_rows.SQUARES, lanes)
+    # For each worker.
+    x_t: int  # (inputs, panel), in strips
+    y_t: int  # of a group (outputs, panel)
+    strip: int  # (stretch or panel, packed), or on few rows (few, columns)
 
 
 @inlined
-def whole_vectors(count, unit):
-    """So many columns and padding, in vectors of `unit` lanes."""
-    return -(-count // unit) * unit
+def _weights(arrays, plan, side):
+    """(w^T, b) of one side."""
+    outputs = arrays.w.shape[1]
+    w_t = matrix_at(arrays.memory, plan.w_t + side * outputs * plan.width, outputs, plan.width)
+    return w_t, matrix_at(arrays.memory, plan.b + side * outputs, 1, outputs)
 
 
-@kernel
-def transpose(source, target):
-    """target = source^T."""
-    rows, columns = source.shape
-    if columns == 1 and is_gapless(source):  # a column that lies like a row: squares of 1 x lanes would cost much more
-        copy(as_row(source), target)
-        return
-    if rows == 1 and target.shape[1] == 1 and is_gapless(target):
-        copy(source, as_row(target))
-        return
-    whole_rows, whole_columns = rows - rows % lanes(source), columns - columns % lanes(source)
-    if whole_rows < rows:
-        _transpose_last_rows(source, whole_rows, target)
-    _transpose_squares(block(source, 0, 0, whole_rows, whole_columns), target)
-    for row in range(0, whole_rows, lanes(source)):
-        for column in range(whole_columns, columns, narrow_lanes(source)):
-            transpose_some_columns(source, row, column, target)
+@inlined
+def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead):
+    """One panel and the outputs from o on, from x to delta^T (FORWARD: to y_pred).
 
-
-@kernel
-def _transpose_last_rows(source, row, target):
-    """The same for the rows from `row` on, which are no vector.
-
-    Before all others: if the target has no gaps, what is written behind them stands at the beginning of its next rows,
-    and comes after that. To store parts of vectors takes a dozen cycles each on some processors.
+    A panel that is not fresh lies transposed already.
     """
-    rows, columns = source.shape
-    free = 0  # columns: behind their last numbers a vector ends inside of the target
-    if is_gapless(target) and rows * columns >= row + lanes(source):
-        free = (rows * columns - row - lanes(source)) // rows + 1
-        free -= free % narrow_lanes(source)
-    for column in range(0, free, narrow_lanes(source)):
-        transpose_some_rows(source, row, column, target)
-    for column in range(free, columns, narrow_lanes(source)):
-        transpose_some(source, row, column, target)
-
-
-@kernel
-def _transpose_squares(source, target):
-    """The same for whole squares: by itself, since it would share its registers with the edges."""
-    rows, columns = source.shape
-    for row in range(0, rows, lanes(source)):
-        for column in range(0, columns, lanes(source)):
-            transpose_square(source, row, column, target)
-
-
-@kernel
-def spread(b, y_pred_t, rows):
-    """a^T = b^T in every row: where eq. 4 begins."""
-    for o in range(b.shape[1]):
-        for row in range(0, rows, lanes(b)):
-            store(y_pred_t, o, row, broadcast(b, 0, o))
-
-
-@kernel
-def to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient):
-    """From a^T on to y_pred^T (FORWARD), or to the cost and delta^T; BACKWARD begins with y_pred^T."""
-    if purpose != BACKWARD:
-        _activate(y_pred_t, bias_gradient.shape[0], rows)
-    if purpose != FORWARD:
-        _cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient)
+    inputs, outputs = arrays.w.shape[0], y_pred_t.shape[0]
+    x = block(arrays.x, row, 0, rows, inputs)
+    y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker, outputs, plan.panel)
+    if purpose == BACKWARD:
+        transpose(block(arrays.y_pred, row, o, rows, outputs), y_pred_t)
+    else:
+        w_t, b = _weights(arrays, plan, arrays.state[SIDE])
+        w_t = block(w_t, o, 0, outputs, inputs)
+        spread(block(b, 0, o, 1, outputs), y_pred_t, rows)
+        if plan.direct:
+            add_product_with_t(y_pred_t, w_t, x, ahead)
+        else:
+            x_t = Strips(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel, plan.tile)
+            of_row = ahead.shape[1] // rows
+            for at in range(0, rows, plan.tile):
+                some = min(plan.tile, rows - at)
+                strip_t = block(strip_at(x_t, at), 0, 0, inputs, some)
+                if fresh:
+                    transpose(block(x, at, 0, some, inputs), strip_t)
+                some_ahead = block(ahead, 0, at * of_row, 1, some * of_row)
+                add_product(
+                    block(y_pred_t, 0, at, outputs, whole_vectors(some, plan.lanes)), w_t, strip_t, 1, some_ahead
+                )
+    if fresh and purpose != FORWARD:
+        transpose(block(arrays.y, row, o, rows, outputs), y_t)
+    if purpose == FORWARD and o == 0 and not all_finite(block(y_pred_t, 0, 0, 1, rows)):
+        arrays.state[FINITE_X] = 0  # x w + b of any output is not finite if x is not
+    to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient)
+    if purpose == FORWARD:
+        transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))
 
 
 @inlined
-def _activate(y_pred_t, outputs, rows):
-    """y_pred^T = g(a^T): eq. 9."""
-    for o in range(outputs):
-        for row in range(0, rows, lanes(y_pred_t)):
-            store(y_pred_t, o, row, sigmoid(load(y_pred_t, o, row)))
+def _add_packed(plan, gradient_t, delta_t, x, strip, kept, ahead):
+    """The gradient takes in some rows of x, some columns after the others, which are packed before: as `strip` has."""
+    rows, inputs = x.shape
+    of_column = ahead.shape[1] // inputs
+    for column in range(0, inputs, strip.shape[1]):
+        columns = min(strip.shape[1], inputs - column)
+        some = block(strip, 0, 0, rows, columns)
+        copy(block(x, 0, column, rows, columns), some)
+        some_ahead = block(ahead, 0, of_column * column, 1, of_column * columns)
+        target = block(gradient_t, 0, column, gradient_t.shape[0], whole_vectors(columns, plan.lanes))
+        add_product(target, delta_t, some, kept, some_ahead)
 
 
 @inlined
-def _cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient):
-    """C += sum((y_pred - y)^2), eq. 13, and y_pred becomes delta = y_pred (1 - y_pred) 2 (y_pred - y), eqs. 1 and 14.
-
-    The sum of delta over the rows is dC/db, eq. 27. Only the last vector of a row may hold padding, which counts
-    nothing: to keep it out of all of them cost 10000 x 32 -> 10 in float64 7 %.
-    """
-    total = load(cost, 0, 0)
-    whole = rows - rows % lanes(y_t)
-    for o in range(bias_gradient.shape[0]):
-        delta_sum = load(bias_gradient, o, 0)
-        for row in range(0, whole, lanes(y_t)):
-            y_pred = load(y_pred_t, o, row)
-            error = y_pred - load(y_t, o, row)
-            delta = _delta_of(y_pred, error)
-            store(y_pred_t, o, row, delta)
-            delta_sum = delta_sum + delta
-            total = add_products(total, error, error)
-        if whole < rows:
-            y_pred = load(y_pred_t, o, whole)
-            error = keep(y_pred - load(y_t, o, whole), rows - whole)
-            delta = keep(_delta_of(y_pred, error), rows - whole)
-            store(y_pred_t, o, whole, delta)
-            delta_sum = delta_sum + delta
-            total = add_products(total, error, error)
-        store(bias_gradient, o, 0, delta_sum)
-    store(cost, 0, 0, total)
-
-
-@inlined
-def _delta_of(y_pred, error):
-    return y_pred * (1.0 - y_pred) * (error + error)
-
-
-@kernel
-def all_finite(matrix):
-    """Whether every number of a matrix, which need not be padded, is finite."""
-    total = fill(matrix, 0.0)  # while they are: 0 * inf and 0 * nan are nan
-    for row in range(matrix.shape[0]):
-        for column in range(0, matrix.shape[1], lanes(matrix)):
-            total = multiply_add(load_some(matrix, row, column, matrix.shape[1] - column), 0.0, total)
-    return sum_lanes(total) == 0.0
-
-
-@kernel
-def is_finite(row):
-    """Whether every number of a row, padded to whole vectors, is finite."""
-    zero = other = fill(row, 0.0)  # while they are: 0 * inf and 0 * nan are nan
-    for column in range(0, row.shape[1], lanes(row)):
-        zero, other = multiply_add(load(row, 0, column), 0.0, other), zero  # in turn: each waits for the one before it
-    return sum_lanes(zero + other) == 0.0
-
-
-@kernel
-def clear(matrix):
-    """matrix = 0, its padding included."""
-    for row in range(matrix.shape[0]):
-        for column in range(0, matrix.shape[1], lanes(matrix)):
-            store(matrix, row, column, fill(matrix, 0.0))
+def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
+    """A part of the rows, panel by panel, for a group of the outputs: as far as delta^T, or on to the gradient."""
+    inputs, all_outputs = arrays.w.shape
+    memory = arrays.memory
+    part = task // plan.groups
+    o, outputs = share(all_outputs, task % plan.groups, plan.groups, TILE_ROWS)
+    rows_of_gradient = outputs if purpose > COST and plan.stretch == 0 else 0
+    row_of_part = part * all_outputs + o
+    gradient_t = matrix_at(memory, plan.gradient_t + row_of_part * plan.width, rows_of_gradient, plan.width)
+    bias_gradient = matrix_at(memory, plan.bias_gradient + row_of_part * plan.lanes, outputs, plan.lanes)
+    cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
+    if first_row == 0:
+        clear(cost)
+        clear(bias_gradient)
+        # By the products; the rest is updated too, and must stay finite.
+        written = whole_vectors(inputs, plan.lanes)
+        clear(block(gradient_t, 0, written, rows_of_gradient, plan.width - written))
+    x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
+    # Rows of few panels are dealt out by vectors; in a stretch, where a tile of sums writes LEAST_VECTORS, by these.
+    few = last_row - first_row <= FEW_PANELS * plan.parts * plan.panel
+    unit = max(plan.lanes, LEAST_VECTORS) if few else plan.panel
+    first, count = share(last_row - first_row, part, plan.parts, unit)
+    first += first_row
+    last = first + count
+    for row in range(first, last, plan.panel):
+        rows = min(plan.panel, last - row)
+        # The next panel comes from memory while this one is worked on: half of it during each product.
+        half = inputs * (min(plan.panel, last - row - rows) // 2) if plan.far else 0
+        ahead = block(x_row, 0, (row + rows) * inputs, 1, half)
+        if plan.stretch:
+            y_pred_t = matrix_at(memory, plan.y_pred_t + row - first_row, outputs, plan.stretch)
+        else:
+            y_pred_t = matrix_at(memory, plan.y_pred_t + worker * plan.worker, outputs, plan.panel)
+        y_pred_t = block(y_pred_t, 0, 0, outputs, plan.panel)
+        _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
+        if rows_of_gradient > 0:
+            ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
+            kept = 0 if first_row == 0 and row == first else 1
+            x = block(arrays.x, row, 0, rows, inputs)
+            if plan.packed == 0:
+                add_product(gradient_t, y_pred_t, x, kept, ahead)
+            else:
+                strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.packed)
+                _add_packed(plan, gradient_t, y_pred_t, x, strip, kept, ahead)
 
 
 @inlined
-def copy_row(source, row, target, at):
-    """target[at] = source[row], as far as that goes; neither is padded, and they lie apart.
-
-    No masks: to store a part of a vector takes a dozen cycles on some processors.
-    """
-    columns = source.shape[1]
-    left = columns % lanes(source)
-    for column in range(0, columns - left, lanes(source)):
-        store(target, at, column, load(source, row, column))
-    if left == columns:
-        for column in range(columns):
-            store_some(target, at, column, broadcast(source, row, column), 1)
-    elif left > 0:
-        store(target, at, columns - lanes(source), load(source, row, columns - lanes(source)))
-
-
-@kernel
-def copy(source, target):
-    """target = source, as far as that goes; neither is padded, and they lie apart."""
-    for row in range(source.shape[0]):
-        copy_row(source, row, target, row)
-
-
-@kernel
-def fold(target, parts, count, first, distance):
-    """target = the sum of `count` parts in their order; each begins `distance` rows below the one before."""
-    if count == 1:  # target is that part
-        return
-    for row in range(target.shape[0]):
-        for column in range(0, target.shape[1], lanes(target)):
-            total = load(parts, first + row, column)
-            for part in range(1, count):
-                total = total + load(parts, first + row + part * distance, column)
-            store(target, row, column, total)
+def _strip(arrays, plan, task, worker, tasks, first_row, last_row):
+    """Some columns of the gradient, from all rows of a stretch: of all outputs, or of a group where tasks are more."""
+    inputs, all_outputs = arrays.w.shape
+    memory = arrays.memory
+    rows = last_row - first_row
+    groups = tasks // -(-inputs // plan.columns)
+    first = task // groups * plan.columns
+    o, outputs = share(all_outputs, task % groups, groups, TILE_ROWS)
+    columns = min(plan.columns, inputs - first)
+    with_padding = columns if first + columns < inputs else plan.width - first
+    gradient_t = block(matrix_at(memory, plan.gradient_t, all_outputs, plan.width), o, first, outputs, with_padding)
+    if first_row == 0:
+        clear(gradient_t)
+    delta_t = block(matrix_at(memory, plan.y_pred_t, all_outputs, plan.stretch), o, 0, outputs, rows)
+    strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.packed)
+    _add_packed(
+        plan, gradient_t, delta_t, block(arrays.x, first_row, first, rows, columns), strip, 1, nothing_ahead(strip)
+    )
 
 
 @inlined
-def _follow(w, gradient, learning_rate, new_w):
-    """new_w = w - learning_rate gradient. True if every new number is finite."""
-    zero = other = fill(w, 0.0)  # while every number is finite: 0 * inf and 0 * nan are nan
-    for row in range(w.shape[0]):
-        for column in range(0, w.shape[1], lanes(w)):
-            new = multiply_add(-learning_rate, load(gradient, row, column), load(w, row, column))
-            store(new_w, row, column, new)
-            zero, other = multiply_add(new, 0.0, other), zero  # in turn: each waits for the one before it
-    return sum_lanes(zero + other) == 0.0
+def _move(phase, arrays, plan, task):
+    """The weights of some inputs, loaded or saved; with the first task the bias too."""
+    inputs, outputs = arrays.w.shape
+    vectors = plan.width // plan.lanes
+    k = vectors * task // plan.pieces * plan.lanes
+    count = vectors * (task + 1) // plan.pieces * plan.lanes - k
+    inside = max(0, min(count, inputs - k))  # the last piece may be padding alone
+    w = block(arrays.w, k, 0, inside, outputs)
+    w_t, b = _weights(arrays, plan, arrays.state[SIDE])
+    w_t = block(w_t, 0, k, outputs, count)
+    if phase == LOAD:
+        if inside < count:
+            clear(w_t)  # the padding is updated too, and must stay finite
+        transpose(w, w_t)
+        if task == 0:
+            copy(block(arrays.b, 0, 0, 1, outputs), b)
+    else:
+        transpose(block(w_t, 0, 0, outputs, inside), w)
+        if task == 0:
+            copy(b, block(arrays.b, 0, 0, 1, outputs))
 
 
-@kernel
-def descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b):
-    """new_w = w - learning_rate dC/dw, new_b = b - bias_rate dC/db. True if every new number is finite."""
-    good = _follow(w_t, gradient_t, learning_rate, new_w_t)
-    for o in range(w_t.shape[0]):
-        new = multiply_add(-bias_rate, fill(b, sum_lanes(load(bias_gradient, o, 0))), broadcast(b, 0, o))
-        good &= sum_lanes(multiply_add(new, 0.0, fill(b, 0.0))) == 0.0
-        store_some(new_b, 0, o, new, 1)
-    return good
+@inlined
+def _follow(phase, arrays, plan, task):
+    """The gradient of some outputs, folded; with UPDATE it is followed to the new weights."""
+    outputs = arrays.w.shape[1]
+    o = outputs * task // plan.pieces
+    count = outputs * (task + 1) // plan.pieces - o
+    parts = matrix_at(arrays.memory, plan.gradient_t, plan.shards * outputs, plan.width)
+    bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.parts * outputs, plan.lanes)
+    gradient_t = block(parts, o, 0, count, plan.width)
+    bias_gradient = block(bias_parts, o, 0, count, plan.lanes)
+    fold(gradient_t, parts, plan.shards, o, outputs)
+    fold(bias_gradient, bias_parts, plan.parts, o, outputs)
+    if phase == UPDATE:
+        side = arrays.state[SIDE]
+        w_t, b = _weights(arrays, plan, side)
+        new_w_t, new_b = _weights(arrays, plan, 1 - side)
+        w_t, new_w_t = block(w_t, o, 0, count, plan.width), block(new_w_t, o, 0, count, plan.width)
+        b, new_b = block(b, 0, o, 1, count), block(new_b, 0, o, 1, count)
+        learning_rate, bias_rate = arrays.learning_rate, arrays.bias_rate
+        good = descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b)
+        arrays.state[FAILED + task] = 0 if good else 1
+
+
+@inlined
+def _perform(program, index, task, worker, again, arrays, plan):
+    phase, purpose = program[index, PHASE], program[index, PURPOSE]
+    if phase == ROWS:
+        # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only, and
+        # y of one group takes the place of another's.
+        fresh = not again or plan.threads > 1 or plan.groups > 1 or arrays.x.shape[0] > plan.panel
+        _rows(purpose, arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW], fresh)
+    elif phase == STRIPS:
+        tasks = program[index, TASKS]
+        _strip(arrays, plan, task, worker, tasks, program[index, FIRST_ROW], program[index, LAST_ROW])
+    elif FOLD <= phase <= UPDATE:
+        _follow(phase, arrays, plan, task)
+    elif phase < few_rows.PHASES:
+        rehearsal = phase == few_rows.GRADIENT and purpose == few_rows.REHEARSE
+        if not (rehearsal and arrays.state[SURE]):
+            good = few_rows.perform(phase, purpose, arrays, plan, worker, task)
+            if phase == few_rows.GRADIENT:
+                arrays.state[FAILED + task] = 0 if good else 1
+            elif not good:
+                arrays.state[FINITE_X] = 0
+    else:
+        _move(phase, arrays, plan, task)
+
+
+@inlined
+def _close(program, index, arrays, plan):
+    """What is left to the leader at the end of a line. False if a cost or an update is not finite."""
+    state = arrays.state
+    phase, purpose, tasks = program[index, PHASE], program[index, PURPOSE], program[index, TASKS]
+    failed = 0
+    if phase == TOTAL:
+        total = 0.0
+        for task in range(plan.tasks):
+            total += sum_lanes(load(block(arrays.cost, task, 0, 1, arrays.cost.shape[1]), 0, 0))
+        arrays.costs[state[STEP]] = total
+        failed = 0 if np.isfinite(total) else 1
+        if plan.few:
+            state[SURE] = 1 if purpose == GRADIENTS and few_rows.surely_finite(arrays, plan, total) else 0
+    elif phase == UPDATE or phase == few_rows.GRADIENT:
+        for piece in range(tasks):
+            failed += state[FAILED + piece]
+        if not failed and (phase == UPDATE or purpose == few_rows.FOLLOW):
+            state[SIDE] = 1 - state[SIDE]
+            state[STEP] += 1
+    return failed == 0
+
+
+def _examples(dtype):
+    matrix, float64, whole = example_matrices(dtype)
+    arrays = Arrays(
+        x=matrix,
+        y=matrix,
+        y_pred=matrix,
+        w=matrix,
+        b=matrix,
+        memory=matrix[0],
+        cost=float64,
+        state=whole[0],
+        desk=whole,
+        costs=float64[0],
+        learning_rate=0.1,
+        bias_rate=0.1,
+    )
+    return arrays, Plan(*[0] * len(Plan._fields))
+
+
+@inlined
+def _conclude(arrays, plan):
+    """Nothing: every line has told whether it is finite."""
+
+
+run = runner("layer.run", _perform, _close, _conclude, _examples)

@@ -13,7 +13,7 @@ c is cut into tiles. A tile stays in registers while k runs over the columns of 
 
 from __future__ import annotations
 
-from fastbp.kernels.jit import kernel, pasted
+from fastbp.kernels.jit import inlined, kernel, pasted
 from fastbp.tiles.operations import (
     add_dots,
     add_dots_some,
@@ -123,6 +123,12 @@ _one_by_eight = _outer_tile(1, LEAST_VECTORS)
 _two_by_four = _outer_tile(2, LEAST_VECTORS // 2)
 
 
+@inlined
+def nothing_ahead(matrix):
+    """What to ask for ahead where there is nothing."""
+    return block(matrix, 0, 0, 1, 0)
+
+
 @pasted
 def add_product(c, a, b, kept, ahead):
     """c += a b if c is `kept` (1), else (0) c = a b; meanwhile, evenly, ask for `ahead`, a row of numbers needed next.
@@ -222,7 +228,7 @@ def add_product_with_few(c, a, b):
     c (rows, columns), padded to LEAST_VECTORS    a (rows, depth)    b (columns, depth)
     """
     height = c.shape[0]
-    nothing = block(c, 0, 0, 1, 0)
+    nothing = nothing_ahead(c)
     whole = height - height % TILE_ROWS
     for row in range(0, whole, TILE_ROWS):
         for column in range(0, b.shape[0], TILE_VECTORS):

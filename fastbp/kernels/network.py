@@ -1,15 +1,18 @@
 """Whole epochs of mini-batch training of a network of dense layers.
 
-Layer l takes its input (rows, inputs) to its output, which is the input of layer l + 1. In training, a batch goes
-through these operations; all that they hold, they hold transposed, the rows of the batch along the lanes of a vector:
+Layer l takes its input (rows, inputs) to its output, which is the input of layer l + 1. A batch goes through some of
+these operations; all that they hold, they hold transposed, the rows of the batch along the lanes of a vector:
 
-    FORWARD   output_l^T = g(w_l^T input_l^T)               eqs. 4 and 9
-    JOIN      the same, from the sums of a FORWARD_CUT      for each cut of the inputs
-    LOSS      C, and delta_l^T of the last layer            eqs. 13, 14 and 1
-    BACK      delta_(l-1)^T = w_l delta_l^T times g'        eq. 26, through one layer
-    GRADIENT  dC/dw_l^T = delta_l^T input_l                 eq. 26, and 27 in its last column
-    FOLD      the sum of the gradients of all shards        in their order; and its norm, if it is to be clipped
-    UPDATE    w_l^T moves against it, as the optimizer wants
+    FORWARD      output_l^T = g(w_l^T input_l^T)            eqs. 4 and 9
+    FORWARD_CUT  what a cut of the first layer's inputs     where these are cut
+                 adds to its outputs
+    JOIN         g of the sum of these                      likewise
+    OUTPUT       output^T of the last layer, to the caller  in predictions
+    LOSS         C, and delta_l^T of the last layer         eqs. 13, 14 and 1
+    BACK         delta_(l-1)^T = w_l delta_l^T times g'     eq. 26, through one layer
+    GRADIENT     dC/dw_l^T = delta_l^T input_l              eq. 26, and 27 in its last column
+    FOLD         the sum of the gradients of all shards     in their order; FOLD_WITH_NORM if it is to be clipped
+    UPDATE       w_l^T moves against it, as the optimizer wants
 
 The bias is the weight of an input that is always 1: parameters of a layer are (outputs, width), where column `inputs`
 is the bias, and the columns behind it, up to whole vectors, stay 0.
@@ -32,8 +35,8 @@ import numpy as np
 
 from fastbp.kernels import workspace
 from fastbp.kernels.activations import activate, times_slope
+from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, whole_vectors
 from fastbp.kernels.jit import example_matrices, inlined, kernel
-from fastbp.kernels.layer import clear, copy, fold, is_finite, transpose, whole_vectors
 from fastbp.kernels.losses import (
     BINARY_CROSS_ENTROPY,
     CROSS_ENTROPY,
@@ -41,7 +44,7 @@ from fastbp.kernels.losses import (
     cross_entropy,
     squared_error,
 )
-from fastbp.kernels.matmul import add_product, add_product_of_t, add_product_with_few
+from fastbp.kernels.matmul import add_product, add_product_of_t, add_product_with_few, nothing_ahead
 from fastbp.kernels.program import TASKS, runner
 from fastbp.kernels.strips import (
     columns_at,
@@ -87,7 +90,7 @@ from fastbp.tiles.operations import (
     sum_lanes,
 )
 
-# The operations. Of those from GRADIENT on a task has a cut of the first layer, too, where there are cuts.
+# The operations. Where the inputs of the first layer are cut, a task of GRADIENT, FOLD or UPDATE has a cut of them.
 FORWARD, FORWARD_CUT, JOIN, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(10)
 
 # The columns of a program: its tasks are parts of the rows x groups of the outputs; which rows of a batch they go
@@ -160,16 +163,16 @@ def _forward(arrays, plan, layer, task, panel):
             add_product_with_few(output_t, w_t, block(rows, 0, 0, panel.rows, w_t.shape[1]))
         else:
             input_t = columns_at(workspace.input_t(arrays, plan, layer, task), column, some)
-            add_product(output_t, block(w_t, 0, 0, count, inputs + 1), input_t, 0, block(output_t, 0, 0, 1, 0))
+            add_product(output_t, block(w_t, 0, 0, count, inputs + 1), input_t, 0, nothing_ahead(output_t))
         if not plan.training and layer == 0 and o == 0:
-            _probe(arrays, block(output_t, 0, 0, 1, some))
+            _probe(arrays, block(output_t, 0, 0, 1, min(some, panel.rows - column)))
         _hand_on(arrays, plan, layer, task, panel, output_t, o, column)
 
 
 @inlined
 def _probe(arrays, a_t):
     """Take note if the first output's a of the first layer is not finite, for any row: so it is if x is not."""
-    if not is_finite(a_t):
+    if not all_finite(a_t):
         arrays.state[FINITE_X] = 0
 
 
@@ -193,7 +196,7 @@ def _forward_cut(arrays, plan, task, panel):
         column, some = span_of(strip, panel.columns, plan.tile)
         input_t = block(columns_at(workspace.input_t(arrays, plan, 0, task), column, some), first, 0, count, some)
         a_t = block(workspace.cuts_t(arrays, plan, task, column, some), cut * outputs, 0, outputs, some)
-        add_product(a_t, w_t, input_t, 0, block(a_t, 0, 0, 1, 0))
+        add_product(a_t, w_t, input_t, 0, nothing_ahead(a_t))
 
 
 @inlined
@@ -266,10 +269,10 @@ def _back(arrays, plan, layer, task, panel):
         target = block(workspace.delta_t(arrays, plan, layer - 1, task, column, some), k, 0, count, some)
         if anew:
             delta_t = workspace.delta_strip(arrays, plan, layer, task, column, some)
-            add_product(target, w, delta_t, 0, block(delta_t, 0, 0, 1, 0))
+            add_product(target, w, delta_t, 0, nothing_ahead(delta_t))
         else:
             delta_t = workspace.delta_t(arrays, plan, layer, task, column, some)
-            add_product_of_t(target, w_t, delta_t, 0, block(delta_t, 0, 0, 1, 0))
+            add_product_of_t(target, w_t, delta_t, 0, nothing_ahead(delta_t))
         output_t = workspace.output_t(arrays, plan, layer - 1, task, column, some)
         times_slope(activation, block(output_t, k, 0, count, some), target)
         if anew and layer > 1:
@@ -303,7 +306,7 @@ def _add_gradient(arrays, plan, layer, task, panel, o, first, gradient):
         target = block(gradient, 0, column, count, some)
         input_ = columns_at(workspace.rows_of_input(arrays, plan, layer, task), first + column, some)
         kept = 0 if panel.fresh else 1
-        add_product(target, delta_t, block(input_, 0, 0, rows, some), kept, block(target, 0, 0, 1, 0))
+        add_product(target, delta_t, block(input_, 0, 0, rows, some), kept, nothing_ahead(target))
 
 
 @inlined
@@ -448,7 +451,7 @@ def _close(program, index, arrays, plan):
 @inlined
 def _conclude(arrays, plan):
     """See whether what has been updated is finite. If parameters are, what they moved by is: what is remembered."""
-    if plan.training and arrays.state[BATCH] > 0 and not is_finite(matrix_at(arrays.parameters, 0, 1, plan.size)):
+    if plan.training and arrays.state[BATCH] > 0 and not all_finite(matrix_at(arrays.parameters, 0, 1, plan.size)):
         arrays.state[FINITE] = 0
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastbp.kernels.blocks import copy_row, transpose
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer import copy_row, transpose
 from fastbp.tiles.operations import block, lanes, matrix_at, prefetch
 from fastbp.tiles.registers import LINE_VECTORS
 

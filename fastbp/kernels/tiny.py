@@ -1,6 +1,6 @@
 """Steps on a problem so small that rows and inputs fit one vector each: the whole step of an output in registers.
 
-Calling the kernels of `schedule` costs more than their work here: 500 ns for a step of 2 x 3 -> 2, of which the
+Calling the kernels of `layer` costs more than their work here: 500 ns for a step of 2 x 3 -> 2, of which the
 arithmetic is a tenth. The outputs of a layer do not depend on each other, so that each goes through its own step, and
 the processor overlaps them.
 
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastbp.kernels.blocks import clear, transpose, watched
 from fastbp.kernels.jit import entry, example_matrices, inlined
-from fastbp.kernels.layer import clear, transpose
 from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import (
     add_products,
@@ -32,7 +32,7 @@ from fastbp.tiles.operations import (
 
 
 @inlined
-def _step_of_output(o, x, x_t, y_t, w_t, b, delta_row, new_w_t, new_b, learning_rate, bias_rate, squares, probe):
+def _step_of_output(o, x, x_t, y_t, w_t, b, delta_row, new_w_t, new_b, learning_rate, bias_rate, squares, zero):
     """Forward, delta, gradient and the new weights of one output; the squared errors and 0 times the new weights."""
     rows, inputs = x.shape[0], x_t.shape[0]
     a = fill(x, 0.0)
@@ -51,7 +51,12 @@ def _step_of_output(o, x, x_t, y_t, w_t, b, delta_row, new_w_t, new_b, learning_
     new_b_o = multiply_add(-bias_rate, fill(x, sum_lanes(delta)), broadcast(b, 0, o))  # eq. 27
     store(new_w_t, o, 0, new_w)
     store_some(new_b, 0, o, new_b_o, 1)
-    return squares, multiply_add(new_b_o, 0.0, multiply_add(new_w, 0.0, probe))
+    return squares, watched(new_b_o, watched(new_w, zero))
+
+
+def memory_size(rows: int, inputs: int, outputs: int, width: int) -> int:
+    """Elements of the memory of `train_tiny`, whose rows are a vector of `width` numbers, but for b and the new one."""
+    return (rows + inputs + 3 * outputs + 1) * width + 2 * outputs
 
 
 def _examples(dtype):
@@ -90,17 +95,17 @@ def train_tiny(x, y, w, b, memory, float64, learning_rate, bias_rate, first, las
     step = first
     while step < last:
         squares = fill(block(float64, 0, 0, 1, 1), 0.0)
-        probe = fill(x_pad, 0.0)
+        zero = fill(x_pad, 0.0)
         for o in range(outputs):
-            squares, probe = _step_of_output(
-                o, x_pad, x_t, y_t, w_t, b_row, delta_row, new_w_t, new_b, learning_rate, bias_rate, squares, probe
+            squares, zero = _step_of_output(
+                o, x_pad, x_t, y_t, w_t, b_row, delta_row, new_w_t, new_b, learning_rate, bias_rate, squares, zero
             )
         cost = sum_lanes(squares)
         costs[step] = cost
         if not np.isfinite(cost):
             break
         if step < updates:
-            if sum_lanes(probe) != 0.0:
+            if sum_lanes(zero) != 0.0:
                 break
             w_t, new_w_t = new_w_t, w_t
             b_row, new_b = new_b, b_row

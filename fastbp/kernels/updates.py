@@ -1,4 +1,13 @@
-"""What an optimizer makes of a gradient: SGD, SGD with momentum, Adam and AdamW, as `fastbp.optimizers` tells them."""
+"""What an optimizer makes of a gradient: SGD, SGD with momentum, Adam and AdamW, as `fastbp.optimizers` tells them.
+
+    SGD       g = scale gradient + decay p,  p -= rate g
+    momentum  v = momentum v + g,  p -= rate v  (Nesterov: p -= rate (momentum v + g))
+    Adam      m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
+              p = shrink p - rate m / (root sqrt(v) + epsilon)
+
+v is computed as g^2 + beta2 (v - g^2). So, if g^2 is beyond the dtype, it is not inf, for which p would not move, but
+nan, and p too: whether all has stayed finite, what an optimizer remembers included, can be seen in parameters alone.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +18,9 @@ from fastbp.tiles.operations import broadcast, lanes, load, multiply_add, square
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
 
 # What an update takes, in the columns of a row: the rate (for Adam divided by 1 - beta1^t), what the gradient is scaled
-# with, how much of the parameters is kept (AdamW) and how much of them is added to the gradient, momentum or beta1,
-# beta2, 1 / (1 - beta2^t)^0.5, and epsilon.
-RATE, SCALE, KEEP, DECAY, BETA1, BETA2, ROOT, EPSILON = range(8)
+# with, what parameters shrink by (AdamW) and how much of them is added to the gradient, momentum or beta1, beta2,
+# 1 / (1 - beta2^t)^0.5, and epsilon.
+RATE, SCALE, SHRINK, DECAY, BETA1, BETA2, ROOT, EPSILON = range(8)
 NUMBERS = 8
 
 
@@ -41,6 +50,6 @@ def update(rule, numbers, parameters, gradient, first, second):
                 v = multiply_add(broadcast(numbers, 0, BETA2), v - g * g, g * g)
                 store(first, row, column, m)
                 store(second, row, column, v)
-                size = multiply_add(square_root(v), broadcast(numbers, 0, ROOT), broadcast(numbers, 0, EPSILON))
-                p = multiply_add(-rate, m / size, broadcast(numbers, 0, KEEP) * p)
+                denominator = multiply_add(square_root(v), broadcast(numbers, 0, ROOT), broadcast(numbers, 0, EPSILON))
+                p = multiply_add(-rate, m / denominator, broadcast(numbers, 0, SHRINK) * p)
             store(parameters, row, column, p)

@@ -48,12 +48,14 @@ class Arrays(NamedTuple):
     layers: Any  # (layers, FIELDS) int64
     operations: Any  # (operations, 2) int64
     state: Any  # (4,) int64
-    gathered: Any  # (threads, 1 + cuts and more) int64: where rows begin that a worker has, of y and of each cut of x
+    gathered: (
+        Any  # (threads, 1 + cuts and more) int64: the first row, + 1, of what a worker has of y and each cut of x
+    )
     desk: Any  # (team.FIRST + threads, 8) int64
 
 
 class Plan(NamedTuple):
-    """How the work is cut. All of it follows from the shapes, except for the number of threads."""
+    """How the work is cut. Whatever decides a bit of a result follows from the shapes, and not from `threads`."""
 
     threads: int
     batch: int  # rows of a batch; the last one of a call may have less

@@ -1,7 +1,7 @@
 """How the work of a network is cut: written from the shapes, carried out by `fastbp.kernels.network`.
 
-All of it follows from the shapes, the dtype and what is to be done; only the number of threads does not, and that
-changes no bit of a result.
+Whatever decides a bit of a result follows from the shapes, the dtype and the width of a vector. The number of threads
+decides who does what, and in how many tasks where these give the same bits.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any
     if not isinstance(rates, float):
         rates = np.array(schedules.rates(rates, first, count))
     row = [0.0] * updates.NUMBERS  # what all updates have in common: a column of the array would take as long as this
-    row[updates.SCALE] = row[updates.KEEP] = 1.0
+    row[updates.SCALE] = row[updates.SHRINK] = 1.0
     numbers = np.empty((count, updates.NUMBERS), dtype)
     if isinstance(optimizer, SGD):
         row[updates.BETA1], row[updates.DECAY] = optimizer.momentum, optimizer.weight_decay
@@ -56,7 +56,7 @@ def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any
         row[updates.DECAY] = optimizer.weight_decay
     numbers[...] = row
     if isinstance(optimizer, AdamW):
-        numbers[:, updates.KEEP] = 1 - rates * optimizer.weight_decay
+        numbers[:, updates.SHRINK] = 1 - rates * optimizer.weight_decay
     t = np.arange(first + 1, first + count + 1)
     numbers[:, updates.ROOT] = 1 / np.sqrt(1 - optimizer.beta2**t)
     numbers[:, updates.RATE] = rates / (1 - optimizer.beta1**t)
