@@ -189,9 +189,9 @@ def largest_group(count: int, groups: int) -> int:
     return min(count, -(-count // (groups * TILE_ROWS)) * TILE_ROWS)
 
 
-def power_of_two_below(number: int) -> int:
-    """The largest power of two up to a number: as many tasks for each of 2, 4, 8 ... threads."""
-    return 1 << (number.bit_length() - 1)
+def power_of_two_within(*limits: int) -> int:
+    """The largest power of two within all limits, 1 at least: as many tasks for each of 2, 4, 8 ... threads."""
+    return 1 << (max(1, min(limits)).bit_length() - 1)
 
 
 def padded(inputs: int, unit: int, dtype: np.dtype[Any]) -> int:
@@ -238,8 +238,8 @@ def _plan_of_few_rows(rows: int, inputs: int, outputs: int, dtype: np.dtype[Any]
     lanes = lanes_of(dtype.itemsize)
     most = min(MOST_TASKS, work_of(rows, inputs, outputs) // WORK_OF_TASK)
     # What each cut adds to y_pred is written and read: few cuts where rows are many.
-    cuts = power_of_two_below(max(1, min(most, inputs // INPUTS_OF_CUT, max(inputs // (4 * rows), LEAST_CUTS))))
-    groups = power_of_two_below(max(1, min(most // cuts, outputs * dtype.itemsize // BYTES_OF_GROUP)))
+    cuts = power_of_two_within(most, inputs // INPUTS_OF_CUT, max(inputs // (4 * rows), LEAST_CUTS))
+    groups = power_of_two_within(most // cuts, outputs * dtype.itemsize // BYTES_OF_GROUP)
     width = padded(outputs, LINE_VECTORS * lanes, dtype)
     columns = min(width, (STRIP_VECTORS if rows > TILE_ROWS else STREAM_VECTORS) * lanes)
     of_cut = -(-inputs // cuts)
@@ -268,7 +268,7 @@ def _plan_of_many_rows(
     panel = panel_rows(inputs, dtype.itemsize)
     panels = -(-rows // panel)
     weights, work = inputs * outputs, work_of(rows, inputs, outputs)
-    shards = power_of_two_below(min(MOST_SHARDS, panels, max(1, work // WORK_OF_SHARD)))
+    shards = power_of_two_within(MOST_SHARDS, panels, work // WORK_OF_SHARD)
     panel = even_panel(panel, rows, shards, dtype.itemsize)
     panels = -(-rows // panel)
     tile = rows_of_strip(panel, inputs, outputs, dtype.itemsize)
@@ -276,7 +276,7 @@ def _plan_of_many_rows(
     large = weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and work > PARALLEL_WORK)
     wide = large and groups == 1 and not forward
     if groups > 1:
-        shards = min(shards, power_of_two_below(max(1, MOST_TASKS // groups)))
+        shards = power_of_two_within(shards, MOST_TASKS // groups)
     elif wide:
         shards = 1
     in_line = LONG_LINE_WORK // work_of(panel, inputs, outputs)  # panels

@@ -233,7 +233,7 @@ def test_no_line_of_a_batch_is_long(sizes):
     rows = 10_000_000
     work = work_for(made(sizes).architecture, rows, sizes[-1], 2, TRAIN)
     lines = work.program[1 : 1 + work.body, LAST_ROW] - work.program[1 : 1 + work.body, FIRST_ROW]
-    assert lines.max() * (work.cost / rows) <= plan.LINE_WORK
+    assert lines.max() * (work.multiply_adds / rows) <= plan.LINE_WORK
 
 
 def test_back_propagation_goes_through_the_weights_that_were_written():

@@ -48,9 +48,7 @@ class Arrays(NamedTuple):
     layers: Any  # (layers, FIELDS) int64
     operations: Any  # (operations, 2) int64
     state: Any  # (4,) int64
-    gathered: (
-        Any  # (threads, 1 + cuts and more) int64: the first row, + 1, of what a worker has of y and each cut of x
-    )
+    gathered: Any  # (threads, 1 + cuts and more) int64: the first row, + 1, of what a worker has of y and each cut of x
     desk: Any  # (team.FIRST + threads, 8) int64
 
 

@@ -26,7 +26,7 @@ from fastbp.plan import (
     in_strips,
     largest_group,
     padded,
-    power_of_two_below,
+    power_of_two_within,
     spaced,
 )
 from fastbp.tiles.registers import CACHE_LINE, TILE_ROWS, TILE_VECTORS, lanes_of
@@ -126,64 +126,89 @@ class Work(NamedTuple):
     operations: Table
     body: int  # lines of a batch
     updating: int  # the last ones of these, which update parameters: all are carried out or none
-    cost: int  # multiply-adds of a batch
+    multiply_adds: int  # of a batch
     memory: int  # elements
     gradient: int
 
 
-class Cut(NamedTuple):
+class Division(NamedTuple):
     """How a batch is divided."""
 
+    work: int  # multiply-adds of a batch
+    training: bool
     by_layer: bool  # all threads work on one layer after the other; else each shard goes through all of them
     panel: int  # rows
     stride: int  # from one row of a transposed panel to the next, where that is no strip
     tile: int  # columns of a strip
+    in_strips: bool  # whether matrices of a panel lie in several of them; small ones are a single strip
     direct: bool  # whether inputs go forward as they lie
-    back_in_strips: bool  # whether BACK, too, has what it takes in so that it follows in memory
-    shards: int
-    cuts: int  # of the inputs of the first layer
-    fused: int  # columns of the gradient that are computed and followed at once; 0 if all are computed before
-    cost: int  # multiply-adds
+    shards: int = 1
+    cuts: int = 1  # of the inputs of the first layer
+    fused: int = 0  # columns of the gradient that are computed and followed at once; 0 if all are computed before
+
+    @property
+    def back_in_strips(self) -> bool:
+        """Whether BACK, too, has what it takes in so that it follows in memory."""
+        return self.by_layer and self.training and self.in_strips
 
 
-def cut_of(architecture: Architecture, batch: int, purpose: int, clip_norm: float) -> Cut:
+def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm: float) -> Division:
     """By shards if there are several, each with a gradient of its own, or if there is little to do; else by layer."""
-    sizes, itemsize = architecture.sizes, architecture.dtype.itemsize
-    lanes, layout = lanes_of(itemsize), layout_of(architecture)
     training = purpose in (TRAIN, GRADIENTS)
-    passes = 3 if training else 1
-    weights, outputs = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), sum(sizes[1:])
-    cost = batch * (passes * weights + 15 * outputs + 2 * sizes[0])
-
-    whole = -(-batch // lanes) * lanes
-    tile = TILE_VECTORS * lanes
-    cuts = _cuts(sizes[0], sizes[1], batch, architecture.dtype) if training else 1
-    few = not training or layout.size * itemsize <= FEW_COPIED_BYTES
-    row_bytes = (sum(layout.widths) + sum(sizes) + 2 * outputs) * itemsize
-    most = min(MOST_ROWS_OF_PANEL, (PANEL_BYTES if few else PANEL_BYTES_OF_COPIES) // row_bytes)
+    work = batch * _work_of_row(architecture.sizes, 3 if training else 1)
+    few = not training or layout_of(architecture).size * architecture.dtype.itemsize <= FEW_COPIED_BYTES
+    most = _most_rows_of_panel(architecture, PANEL_BYTES if few else PANEL_BYTES_OF_COPIES)
+    cuts = _cuts(architecture.sizes[0], architecture.sizes[1], batch, architecture.dtype) if training else 1
     if few:
-        shards = power_of_two_below(max(1, min(cost // WORK_OF_SHARD, batch // ROWS_OF_SHARD, MOST_SHARDS)))
+        shards = power_of_two_within(work // WORK_OF_SHARD, batch // ROWS_OF_SHARD, MOST_SHARDS)
     else:
         shards = _copies(architecture, batch, most, cuts)
+
+    lanes = lanes_of(architecture.dtype.itemsize)
     direct = not training and batch <= DIRECT_ROWS
-    if direct:
-        whole = -(-whole // LEAST_VECTORS) * LEAST_VECTORS  # what a tile of sums writes
-    if shards > 1 or cost < WORK_OF_LAYERS:
-        most = max(1, most // tile) * tile
-        rows = -(-batch // shards)  # of a shard; as even as whole vectors allow
-        panels = -(-rows // most)
-        panel = whole if direct else -(-rows // (panels * lanes)) * lanes
-        return Cut(False, panel, *_laid(architecture, panel), direct, False, shards, 1, 0, cost)
-    rows = STRETCH_BYTES // (max(sizes) * itemsize)
-    panel = whole if whole <= 2 * rows else max(1, min(ROWS_OF_STRETCH, rows) // tile) * tile
-    panel = whole if direct else min(panel, whole)
-    stride, columns = _laid(architecture, panel)
-    if cuts > 1:
-        columns = tile  # a cut has strips of its own
+    unit = max(lanes, LEAST_VECTORS) if direct else lanes  # of inputs as they lie, what a tile of sums writes
+    whole = -(-batch // unit) * unit
+    if shards > 1 or work < WORK_OF_LAYERS:
+        panel = whole if direct else _panel_of_shard(-(-batch // shards), most, lanes)
+        return Division(work, training, False, panel, *_laid(architecture, panel), direct, shards)
+    panel = whole if direct else _panel_of_stretch(architecture, whole)
+    stride, tile, in_strips = _laid(architecture, panel, cut=cuts > 1)
     fused = 0
     if purpose == TRAIN and batch <= panel and not clip_norm:
-        fused = (FUSED_VECTORS_OF_STRIPS if columns == tile else FUSED_VECTORS) * lanes
-    return Cut(True, panel, stride, columns, direct, training and columns == tile, 1, cuts, fused, cost)
+        fused = (FUSED_VECTORS_OF_STRIPS if in_strips else FUSED_VECTORS) * lanes
+    return Division(work, training, True, panel, stride, tile, in_strips, direct, cuts=cuts, fused=fused)
+
+
+def _work_of_row(sizes: tuple[int, ...], passes: int) -> int:
+    """Multiply-adds of a row; an activation and its slope count as 15, and to gather and transpose an input as 2."""
+    return passes * sum(inputs * outputs for inputs, outputs in pairwise(sizes)) + 15 * sum(sizes[1:]) + 2 * sizes[0]
+
+
+def _most_rows_of_panel(architecture: Architecture, most_bytes: int) -> int:
+    """As many as fit so many bytes: of a row there are inputs and outputs, these transposed, and deltas."""
+    sizes = architecture.sizes
+    row_bytes = (sum(layout_of(architecture).widths) + sum(sizes) + 2 * sum(sizes[1:])) * architecture.dtype.itemsize
+    return min(MOST_ROWS_OF_PANEL, most_bytes // row_bytes)
+
+
+def _panel_of_shard(rows: int, most: int, lanes: int) -> int:
+    """Rows of a panel, whole tiles at most, so that those of a shard are as even as whole vectors allow."""
+    tile = TILE_VECTORS * lanes
+    panels = -(-rows // (max(1, most // tile) * tile))
+    return -(-rows // (panels * lanes)) * lanes
+
+
+def _panel_of_stretch(architecture: Architecture, whole: int) -> int:
+    """Rows of a panel that all threads go through layer by layer; `whole` is the batch, in whole vectors."""
+    itemsize = architecture.dtype.itemsize
+    rows = STRETCH_BYTES // (max(architecture.sizes) * itemsize)
+    tile = TILE_VECTORS * lanes_of(itemsize)
+    return whole if whole <= 2 * rows else min(whole, max(1, min(ROWS_OF_STRETCH, rows) // tile) * tile)
+
+
+def _tasks(work: int, outputs: int) -> int:
+    """Groups of so many outputs, for so many multiply-adds."""
+    return power_of_two_within(MOST_TASKS, work // WORK_OF_TASK, outputs // ROWS_OF_TASK)
 
 
 def _copies(architecture: Architecture, batch: int, panel: int, cuts: int) -> int:
@@ -191,10 +216,11 @@ def _copies(architecture: Architecture, batch: int, panel: int, cuts: int) -> in
 
     All parameters come and go with each panel, which has `panel` rows at most: it must be worth it.
     """
+    inputs, outputs = architecture.sizes[:2]
     copies = min(MOST_COPIES, batch // ROWS_OF_COPY)
-    tasks = max(cuts, power_of_two_below(max(1, min(MOST_TASKS, architecture.sizes[1] // ROWS_OF_TASK))))
     copied = layout_of(architecture).size * architecture.dtype.itemsize <= MOST_COPIED_BYTES and panel >= ROWS_OF_COPY
-    return power_of_two_below(copies) if copied and copies >= tasks else 1
+    worth_it = copies >= max(cuts, _tasks(batch * inputs * outputs, outputs))
+    return power_of_two_within(copies) if copied and worth_it else 1
 
 
 def _cuts(inputs: int, outputs: int, batch: int, dtype: np.dtype[Any]) -> int:
@@ -203,21 +229,25 @@ def _cuts(inputs: int, outputs: int, batch: int, dtype: np.dtype[Any]) -> int:
     A worker then gathers all of its rows, which costs more than the exchange of what the cuts add to the outputs if
     rows are long and outputs few. And of few outputs there is but one group.
     """
-    cuts = min(MOST_TASKS, batch * inputs * outputs // WORK_OF_TASK, inputs // (INPUTS_OF_CUT * outputs))
+    cuts = power_of_two_within(
+        MOST_TASKS, batch * inputs * outputs // WORK_OF_TASK, inputs // (INPUTS_OF_CUT * outputs)
+    )
     worth_it = batch * inputs * dtype.itemsize >= CUT_BYTES or outputs < 2 * ROWS_OF_TASK
-    return power_of_two_below(cuts) if cuts >= LEAST_CUTS and worth_it else 1
+    return cuts if cuts >= LEAST_CUTS and worth_it else 1
 
 
-def _laid(architecture: Architecture, panel: int) -> tuple[int, int]:
-    """How matrices of a panel lie: the elements from row to row of the transposed ones, and the columns of a strip.
+def _laid(architecture: Architecture, panel: int, *, cut: bool = False) -> tuple[int, int, bool]:
+    """How matrices of a panel lie: elements from row to row of the transposed ones, columns of a strip, if in several.
 
     Small ones are a single strip. So are those whose transpose is but two tiles wide: on a Zen 3 strips then cost as
-    much as they spare. 784-128-10 in batches of four tiles takes 3 to 8 % less with them.
+    much as they spare. 784-128-10 in batches of four tiles takes 3 to 8 % less with them. Inputs that are `cut` lie in
+    strips, since each cut has its own.
     """
     stride, largest = spaced(panel, architecture.dtype), max(*architecture.sizes, *layout_of(architecture).widths) + 1
     tile = TILE_VECTORS * lanes_of(architecture.dtype.itemsize)
     large = largest * panel * architecture.dtype.itemsize > 2 * LEVEL_1
-    return stride, tile if large and panel > 2 * tile else max(largest, stride)
+    in_strips = cut or (large and panel > 2 * tile)
+    return stride, tile if in_strips else max(largest, stride), in_strips
 
 
 def work_for(
@@ -232,41 +262,41 @@ def work_for(
     clip_norm: float = 0.0,
 ) -> Work:
     """What batches of `batch` rows with so many targets are gone through with."""
-    cut = cut_of(architecture, batch, purpose, clip_norm)
-    lines = _program(architecture, batch, purpose, clip_norm, cut)
+    division = division_of(architecture, batch, purpose, clip_norm)
+    lines = _program(architecture, batch, purpose, clip_norm, division)
     program, operations = np.array(lines.lines, np.int64), np.array(lines.operations, np.int64).reshape(-1, 2)
     workers = max(1, min(threads, int(program[:, TASKS].max())))
 
     memory = _Memory(architecture.dtype)
-    layers = _layers(architecture, purpose, cut, memory)
-    y = memory.take(in_strips(cut.panel, targets, cut.tile))
-    y_t = memory.take(in_strips(targets, cut.stride, cut.tile))
-    weight = memory.take(cut.panel)
-    of_back, w_width = _weights_of_back(architecture, cut, lines)
+    layers = _layers(architecture, purpose, division, memory)
+    y = memory.take(in_strips(division.panel, targets, division.tile))
+    y_t = memory.take(in_strips(targets, division.stride, division.tile))
+    weight = memory.take(division.panel)
+    of_back, w_width = _weights_of_back(architecture, division, lines)
     w = memory.take(of_back * w_width)
     own = memory.end_page() - memory.shared
     size = layout_of(architecture).size
-    strip = max(architecture.sizes[1:]) * cut.fused
-    gradient = cut.shards * size if purpose in (TRAIN, GRADIENTS) else 0
+    strip = max(architecture.sizes[1:]) * division.fused
+    gradient = division.shards * size if division.training else 0
     plan = Plan(
         threads=workers,
         batch=batch,
-        panel=cut.panel,
-        stride=cut.stride,
-        tile=cut.tile,
-        direct=int(cut.direct),
-        parts=cut.shards,
-        fused=cut.fused,
+        panel=division.panel,
+        stride=division.stride,
+        tile=division.tile,
+        direct=int(division.direct),
+        parts=division.shards,
+        fused=division.fused,
         strip=strip,
         loss=_LOSSES[architecture.loss],
         labels=int(labels),
-        training=int(purpose in (TRAIN, GRADIENTS)),
+        training=int(division.training),
         rule=rule,
         clip_norm=clip_norm,
         size=size,
         worker=own,
-        shared=int(cut.by_layer),
-        cuts=cut.cuts,
+        shared=int(division.by_layer),
+        cuts=division.cuts,
         y=y,
         y_t=y_t,
         weight=weight,
@@ -280,85 +310,120 @@ def work_for(
         operations=operations,
         body=len(program) - 1,
         updating=lines.updating,
-        cost=cut.cost,
+        multiply_adds=division.work,
         memory=memory.shared + workers * own,
-        gradient=workers * strip if cut.fused else gradient,
+        gradient=workers * strip if division.fused else gradient,
     )
 
 
-def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: float, cut: Cut) -> _Lines:
-    sizes = architecture.sizes
-    training = purpose in (TRAIN, GRADIENTS)
-    layers = range(len(sizes) - 1)
-    weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
-
-    def groups(cost: int, outputs: int) -> int:
-        """Tasks of a line of so many multiply-adds on so many outputs."""
-        return power_of_two_below(max(1, min(MOST_TASKS, cost // WORK_OF_TASK, outputs // ROWS_OF_TASK)))
-
-    forward = [(network.JOIN if cut.cuts > 1 and layer == 0 else network.FORWARD, layer) for layer in layers]
-    loss = [] if purpose == PREDICT else [(network.LOSS, layers[-1])]
-    output = [] if training else [(network.OUTPUT, layers[-1])]
-    back = [(network.BACK, layer) for layer in reversed(layers[1:])] if training else []
-    gradient = [(network.GRADIENT, layer) for layer in layers] if training else []
-    fold = [(network.FOLD_WITH_NORM if clip_norm else network.FOLD, layer) for layer in layers]
-    update = [(network.UPDATE, layer) for layer in layers] if purpose == TRAIN else []
-    of_loss = 0 if purpose == PREDICT else network.TOTAL_LOSS
-
+def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: float, division: Division) -> _Lines:
+    """Its first line comes before the first batch, and is empty; the others are those of a batch."""
+    passes = _passes(architecture, purpose, clip_norm, division.cuts)
     lines = _Lines()
-    if cut.by_layer:
-        on_parameters = cut.cuts if cut.cuts > 1 else groups(8 * sum(weights), max(sizes[1:]))
+    lines.add(0, 1, (0, 0), [])
+    if division.by_layer:
+        _add_layers(lines, architecture, batch, division, passes)
     else:
-        tasks = min(MOST_TASKS, cut.shards, sum(weights) // WEIGHTS_OF_TASK, max(sizes[1:]) // ROWS_OF_TASK)
-        on_parameters = power_of_two_below(max(1, tasks))
-    lines.add(0, 1, (0, 0), [])  # what comes before the first batch: nothing
-    if not cut.by_layer:
-        panels = cut.panel * cut.shards
-        of_line = max(1, LINE_WORK * batch // (cut.cost * panels)) * panels
-        for first in range(0, batch, of_line):
-            rows = (first, min(first + of_line, batch))
-            lines.add(1, cut.shards, rows, [*forward, *loss, *output, *back, *gradient])
-    else:
-        for first in range(0, batch, cut.panel):
-            rows = (first, min(first + cut.panel, batch))
-            count = rows[1] - rows[0]
-            if cut.cuts > 1:
-                lines.add(cut.cuts, 1, rows, [(network.FORWARD_CUT, 0)])
-            for operation in (*forward, *loss, *output, *(back if cut.cuts > 1 else back[:-1])):
-                kind, layer = operation
-                rows_as_a_whole = layer == layers[-1] and architecture.activations[layer] == "softmax"
-                whole = rows_as_a_whole or kind in (network.LOSS, network.OUTPUT)
-                outputs = sizes[layer] if kind == network.BACK else sizes[layer + 1]
-                work = cut.cuts * sizes[1] if kind == network.JOIN else weights[layer]
-                lines.join(1 if whole else groups(count * work, outputs), rows, [operation])
-            if cut.cuts > 1:
-                lines.add(cut.cuts, 1, rows, gradient)
-                continue
-            if not training:
-                continue
-            # Each group goes from its delta on to its gradient: what one core has computed would come late to another.
-            # But weights that others still take their delta from are followed after that.
-            later = [operation for operation in gradient if cut.fused and operation[1] == 1]
-            now = [operation for operation in gradient if operation not in later]
-            lines.add(groups(count * sum(weights), max(sizes[1:])), 1, rows, [*back[-1:], *now])
-            if later:
-                lines.add(groups(count * weights[1], sizes[2]), 1, rows, later)
-                lines.updating = 2
-    lines.close(of_loss)
-    if training and not cut.fused:
-        if clip_norm and update:
-            lines.add(on_parameters, 1, (0, 1), fold)
-            lines.close(network.TOTAL_NORM)
-            fold = []
-        lines.add(on_parameters, 1, (0, 1), [*fold, *update])
+        _add_shards(lines, batch, division, passes)
+    lines.close(0 if purpose == PREDICT else network.TOTAL_LOSS)
+    if division.training and not division.fused:
+        _add_update(lines, architecture, division, passes, clip_norm)
     lines.close(network.NEXT_BATCH)
     return lines
 
 
-def _weights_of_back(architecture: Architecture, cut: Cut, lines: _Lines) -> tuple[int, int]:
+Operations = list[tuple[int, int]]  # kinds and layers
+
+
+class _Passes(NamedTuple):
+    """The operations of a batch, in their order."""
+
+    forward: Operations  # to the loss or the outputs
+    back: Operations
+    gradient: Operations
+    fold: Operations
+    update: Operations
+
+
+def _passes(architecture: Architecture, purpose: int, clip_norm: float, cuts: int) -> _Passes:
+    layers = range(len(architecture.sizes) - 1)
+    training = purpose in (TRAIN, GRADIENTS)
+    forward = [(network.JOIN if cuts > 1 and layer == 0 else network.FORWARD, layer) for layer in layers]
+    if purpose != PREDICT:
+        forward.append((network.LOSS, layers[-1]))
+    if not training:
+        forward.append((network.OUTPUT, layers[-1]))
+    return _Passes(
+        forward=forward,
+        back=[(network.BACK, layer) for layer in reversed(layers[1:])] if training else [],
+        gradient=[(network.GRADIENT, layer) for layer in layers] if training else [],
+        fold=[(network.FOLD_WITH_NORM if clip_norm else network.FOLD, layer) for layer in layers],
+        update=[(network.UPDATE, layer) for layer in layers] if purpose == TRAIN else [],
+    )
+
+
+def _add_shards(lines: _Lines, batch: int, division: Division, passes: _Passes) -> None:
+    """Each shard goes through all operations, panel by panel."""
+    panels = division.panel * division.shards
+    of_line = max(1, LINE_WORK * batch // (division.work * panels)) * panels
+    for first in range(0, batch, of_line):
+        rows = (first, min(first + of_line, batch))
+        lines.add(1, division.shards, rows, [*passes.forward, *passes.back, *passes.gradient])
+
+
+def _add_layers(lines: _Lines, architecture: Architecture, batch: int, division: Division, passes: _Passes) -> None:
+    """Each operation of each panel is a line, of as many tasks as it has groups of outputs, or cuts of the inputs."""
+    sizes, cuts = architecture.sizes, division.cuts
+    weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
+    for first in range(0, batch, division.panel):
+        rows = (first, min(first + division.panel, batch))
+        count = rows[1] - rows[0]
+        if cuts > 1:
+            lines.add(cuts, 1, rows, [(network.FORWARD_CUT, 0)])
+        for kind, layer in (*passes.forward, *(passes.back if cuts > 1 else passes.back[:-1])):
+            softmax = layer == len(weights) - 1 and architecture.activations[layer] == "softmax"
+            whole = softmax or kind in (network.LOSS, network.OUTPUT)  # a task takes all outputs of a row
+            outputs = sizes[layer] if kind == network.BACK else sizes[layer + 1]
+            work = cuts * sizes[1] if kind == network.JOIN else weights[layer]
+            lines.join(1 if whole else _tasks(count * work, outputs), rows, [(kind, layer)])
+        if not division.training:
+            continue
+        if cuts > 1:
+            lines.add(cuts, 1, rows, passes.gradient)
+            continue
+        # Each group goes from its delta on to its gradient: what one core has computed would come late to another. But
+        # weights that others still take their delta from are followed after that.
+        later = [operation for operation in passes.gradient if division.fused and operation[1] == 1]
+        now = [operation for operation in passes.gradient if operation not in later]
+        lines.add(_tasks(count * sum(weights), max(sizes[1:])), 1, rows, [*passes.back[-1:], *now])
+        if later:
+            lines.add(_tasks(count * weights[1], sizes[2]), 1, rows, later)
+            lines.updating = 2
+
+
+def _add_update(
+    lines: _Lines, architecture: Architecture, division: Division, passes: _Passes, clip_norm: float
+) -> None:
+    """What is left where not every gradient is followed as soon as it is there: tasks of parameters, and of no rows."""
+    sizes = architecture.sizes
+    weights, widest = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), max(sizes[1:])
+    if division.by_layer:
+        tasks = division.cuts if division.cuts > 1 else _tasks(8 * weights, widest)
+    else:
+        tasks = power_of_two_within(MOST_TASKS, division.shards, weights // WEIGHTS_OF_TASK, widest // ROWS_OF_TASK)
+    once = (0, 1)  # as if for a single panel
+    fold = passes.fold
+    if clip_norm and passes.update:
+        lines.add(tasks, 1, once, fold)
+        lines.close(network.TOTAL_NORM)
+        fold = []
+    lines.add(tasks, 1, once, [*fold, *passes.update])
+
+
+def _weights_of_back(architecture: Architecture, division: Division, lines: _Lines) -> tuple[int, int]:
     """Rows and columns of the weights that a task of BACK lays out anew: those of its inputs, at most."""
     dtype, most = architecture.dtype, 0
-    for line in lines.lines if cut.back_in_strips else ():
+    for line in lines.lines if division.back_in_strips else ():
         for kind, layer in lines.operations[line[network.FIRST_OPERATION] : line[network.LAST_OPERATION]]:
             if kind == network.BACK:
                 most = max(most, largest_group(architecture.sizes[layer], line[network.GROUPS]))
@@ -370,15 +435,15 @@ class _Lines:
 
     def __init__(self) -> None:
         self.lines: list[tuple[int, ...]] = []
-        self.operations: list[tuple[int, int]] = []
+        self.operations: Operations = []
         self.updating = 1  # of the last lines
 
-    def add(self, groups: int, parts: int, rows: tuple[int, int], operations: list[tuple[int, int]]) -> None:
+    def add(self, groups: int, parts: int, rows: tuple[int, int], operations: Operations) -> None:
         first = len(self.operations)
         self.operations += operations
         self.lines.append((groups * parts, groups, *rows, first, len(self.operations), 0))
 
-    def join(self, groups: int, rows: tuple[int, int], operations: list[tuple[int, int]]) -> None:
+    def join(self, groups: int, rows: tuple[int, int], operations: Operations) -> None:
         """More operations: in the last line, if that has the same rows and both are a single task."""
         tasks, _, *last_rows, first, _, closing = self.lines[-1]
         if len(self.lines) > 1 and tasks == groups == 1 and last_rows == list(rows):
@@ -392,11 +457,10 @@ class _Lines:
         self.lines[-1] = (*self.lines[-1][:-1], self.lines[-1][-1] | closing)
 
 
-def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory) -> Table:
+def _layers(architecture: Architecture, purpose: int, division: Division, memory: _Memory) -> Table:
     """The table of layers, with a place in memory for all that they need."""
     sizes, layout = architecture.sizes, layout_of(architecture)
-    training = purpose in (TRAIN, GRADIENTS)
-    last = len(sizes) - 2
+    training, last = division.training, len(sizes) - 2
     table = np.full((last + 1, FIELDS), -1, np.int64)
     for row, inputs, outputs in zip(table, sizes, sizes[1:], strict=False):
         row[workspace.INPUTS], row[workspace.OUTPUTS] = inputs, outputs
@@ -404,28 +468,28 @@ def _layers(architecture: Architecture, purpose: int, cut: Cut, memory: _Memory)
     def places(layer: int) -> None:
         """Of what a layer takes, and in training of its delta."""
         row = table[layer]
-        if layer == 0 or training or cut.direct:
-            row[workspace.INPUT] = memory.take(in_strips(cut.panel, layout.widths[layer], cut.tile))
-        row[workspace.INPUT_T] = memory.take(in_strips(sizes[layer] + 1, cut.stride, cut.tile))
+        if layer == 0 or training or division.direct:
+            row[workspace.INPUT] = memory.take(in_strips(division.panel, layout.widths[layer], division.tile))
+        row[workspace.INPUT_T] = memory.take(in_strips(sizes[layer] + 1, division.stride, division.tile))
 
     for layer, row in enumerate(table):
         row[workspace.WIDTH], row[workspace.PARAMETERS] = layout.widths[layer], layout.starts[layer]
         row[workspace.ACTIVATION] = _ACTIVATIONS[architecture.activations[layer]]
         row[workspace.LAST_ACTIVATION] = activations.IDENTITY
-    if not cut.by_layer:
+    if not division.by_layer:
         memory.shared = memory.end_page()
     for layer in range(1, last + 1):
         places(layer)
     for layer, row in enumerate(table):
         if layer == last or training:
-            row[workspace.DELTA_T] = memory.take(sizes[layer + 1] * cut.stride)
-            if cut.back_in_strips and layer > 0:
-                row[workspace.DELTA_STRIPS] = memory.take(in_strips(sizes[layer + 1], cut.stride, cut.tile))
+            row[workspace.DELTA_T] = memory.take(sizes[layer + 1] * division.stride)
+            if division.back_in_strips and layer > 0:
+                row[workspace.DELTA_STRIPS] = memory.take(in_strips(sizes[layer + 1], division.stride, division.tile))
     table[:-1, workspace.OUTPUT_T] = table[1:, workspace.INPUT_T]
-    table[-1, workspace.OUTPUT_T] = memory.take(in_strips(sizes[-1] + 1, cut.stride, cut.tile))
-    if cut.cuts > 1:
-        table[0, workspace.CUTS_T] = memory.take(in_strips(cut.cuts * sizes[1], cut.stride, cut.tile))
-    if cut.by_layer:
+    table[-1, workspace.OUTPUT_T] = memory.take(in_strips(sizes[-1] + 1, division.stride, division.tile))
+    if division.cuts > 1:
+        table[0, workspace.CUTS_T] = memory.take(in_strips(division.cuts * sizes[1], division.stride, division.tile))
+    if division.by_layer:
         memory.shared = memory.end_page()
     places(0)
     if architecture.loss != "squared_error" and purpose != PREDICT:  # which LOSS wants before the activation

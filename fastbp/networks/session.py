@@ -92,7 +92,7 @@ class Session:
         self._nothing = np.empty((1, 0), dtype)
         self._none = np.empty(0, dtype)
         self._numbers = np.zeros((1, updates.NUMBERS), dtype)
-        self._pace = Pace(work.body, work.cost)
+        self._pace = Pace(work.body, work.multiply_adds)
 
     def _strips(self, start: int, rows: int, columns: int) -> FloatArray:
         """A matrix (rows, columns) in the memory, as its strips (strips, rows, tile)."""
