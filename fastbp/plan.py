@@ -27,7 +27,9 @@ WIDE_BYTES = 256 * 1024
 # million multiply-adds, on two threads beside the thread pools of other libraries: 87 us with 14 shards, 70 with 8.
 WORK_OF_SHARD = 250_000
 MOST_SHARDS = 32
+# Panels of a stretch, and what it has at least where a line of a program, after which Ctrl-C is heard, would have less.
 STRETCH_PANELS = 16
+LEAST_OF_STRETCH = 4
 # Tasks for a thread, at least, where it costs little to have more: no core is idle, and a slow one does not keep all
 # others waiting. 4096 x 1024 -> 1024, 16 strips with 512 bits, took 16 threads of an Emerald Rapids 1.03 times as long.
 TASKS_OF_THREAD = 2
@@ -119,17 +121,21 @@ def panel_rows(inputs: int, itemsize: int) -> int:
     return tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
 
 
-def even_panel(panel: int, rows: int, shards: int, itemsize: int) -> int:
-    """Rows of a panel, near `panel`, so that the few of a shard are as even as whole vectors allow.
+def shards_and_panel(rows: int, inputs: int, outputs: int, itemsize: int) -> tuple[int, int]:
+    """Into how many shards the rows are cut, and the rows of a panel: as even as whole vectors allow where it matters.
 
     128 x 512 -> 64 in float32, two shards of 64 rows, took 1.2 times as long in panels of 48 and 16. Of many panels the
     last one does not matter, and the others are whole tiles. A stretch is cut as shards would be, whose number is a
     power of two: of 282 rows 9 panels of 32 were 5 for one thread and 4 for the other, and 8 of 40 are 4 for each.
     """
-    unit = max(lanes_of(itemsize), LEAST_VECTORS)
+    panel = panel_rows(inputs, itemsize)
+    shards = power_of_two_within(MOST_SHARDS, -(-rows // panel), work_of(rows, inputs, outputs) // WORK_OF_SHARD)
     of_shard = -(-rows // shards)
     panels = max(1, round(of_shard / panel))
-    return -(-of_shard // (panels * unit)) * unit if panels <= layer.FEW_PANELS else panel
+    if panels > layer.FEW_PANELS:
+        return shards, panel
+    unit = max(lanes_of(itemsize), LEAST_VECTORS)
+    return shards, -(-of_shard // (panels * unit)) * unit
 
 
 def rows_of_strip(panel: int, inputs: int, outputs: int, itemsize: int) -> int:
@@ -265,11 +271,8 @@ def _plan_of_many_rows(
     rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], workers: int, *, forward: bool
 ) -> Plan:
     lanes = lanes_of(dtype.itemsize)
-    panel = panel_rows(inputs, dtype.itemsize)
-    panels = -(-rows // panel)
     weights, work = inputs * outputs, work_of(rows, inputs, outputs)
-    shards = power_of_two_within(MOST_SHARDS, panels, work // WORK_OF_SHARD)
-    panel = even_panel(panel, rows, shards, dtype.itemsize)
+    shards, panel = shards_and_panel(rows, inputs, outputs, dtype.itemsize)
     panels = -(-rows // panel)
     tile = rows_of_strip(panel, inputs, outputs, dtype.itemsize)
     groups = groups_of_outputs(panel, inputs, outputs, dtype.itemsize)
@@ -280,14 +283,19 @@ def _plan_of_many_rows(
     elif wide:
         shards = 1
     in_line = LONG_LINE_WORK // work_of(panel, inputs, outputs)  # panels
-    parts = min(STRETCH_PANELS, panels, max(LEAST_CUTS, in_line)) if wide else shards
     if forward:
         parts = min(panels, max(workers, min(4 * workers, in_line)))  # rows do not meet: any cut gives the same bits
+    else:
+        parts = min(STRETCH_PANELS, panels, max(LEAST_OF_STRETCH, in_line)) if wide else shards
     stretch = parts * panel if wide else 0
     of_group = largest_group(outputs, groups)
     shape = rows, inputs, of_group, dtype.itemsize
     direct = direct_cycles(*shape) < outer_cycles(*shape)
-    packed = tile if wide else 0 if forward or inputs * dtype.itemsize % SAME_SETS else PACKED_BYTES // dtype.itemsize
+    packed = 0
+    if wide:
+        packed = tile
+    elif not forward and inputs * dtype.itemsize % SAME_SETS == 0:
+        packed = PACKED_BYTES // dtype.itemsize
     columns = panel if wide else 0
     width = padded(inputs, columns or lanes, dtype)
     pieces = min(width // lanes, outputs, -(-weights // PIECE))

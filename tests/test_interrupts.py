@@ -17,7 +17,7 @@ from test_training import assert_same_bits
 import fastbp
 from fastbp.kernels import sigmoid_layer
 from fastbp.kernels.layer import FIRST_ROW, LAST_ROW
-from fastbp.plan import LEAST_CUTS, LONG_LINE_WORK, is_tiny, plan_for, program_for, work_of
+from fastbp.plan import LEAST_OF_STRETCH, LONG_LINE_WORK, is_tiny, plan_for, program_for, work_of
 
 PACKAGE = str(Path(fastbp.__file__).parent)
 
@@ -255,7 +255,7 @@ def test_no_line_of_a_layer_is_long(shape, purpose):
     plan = plan_for(*shape, np.dtype("f4"), 2, forward=purpose == sigmoid_layer.FORWARD, **kept)
     program, _ = program_for(plan, *shape, purpose, last_cost=False, **kept)
     rows = (program[:, LAST_ROW] - program[:, FIRST_ROW]).max()
-    assert rows <= max(LONG_LINE_WORK // work_of(1, *shape[1:]), LEAST_CUTS * plan.panel)
+    assert rows <= max(LONG_LINE_WORK // work_of(1, *shape[1:]), LEAST_OF_STRETCH * plan.panel)
 
 
 @pytest.mark.parametrize("case", NETWORKS, ids=str)
