@@ -96,6 +96,26 @@ class Plan(NamedTuple):
     strip: int  # (stretch or panel, packed), or on few rows (few, columns)
 
 
+class Task(NamedTuple):
+    """A task of ROWS: a part of the rows and a group of the outputs, and what these come to."""
+
+    worker: int
+    o: int  # the first of its outputs
+    outputs: int
+    cost: Any  # (1, lanes) float64
+    bias_gradient: Any  # (outputs, lanes)
+    gradient_t: Any  # (outputs, width), or of no outputs where rows go no further than to delta
+
+
+class Panel(NamedTuple):
+    """Rows that go from x to delta together."""
+
+    row: int
+    rows: int
+    at: int  # where in its stretch it begins
+    fresh: bool  # else it lies transposed already
+
+
 @inlined
 def _weights(arrays, plan, side):
     """(w^T, b) of one side."""
@@ -105,41 +125,138 @@ def _weights(arrays, plan, side):
 
 
 @inlined
-def _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead):
-    """One panel and the outputs from o on, from x to delta^T (FORWARD: to y_pred).
+def _x_t(arrays, plan, task):
+    """The panel of a worker, transposed, (inputs, panel), in strips."""
+    return Strips(arrays.memory, plan.x_t + task.worker * plan.worker, arrays.x.shape[1], plan.panel, plan.tile)
 
-    A panel that is not fresh lies transposed already.
+
+@inlined
+def _y_t(arrays, plan, task):
+    """(outputs, panel)."""
+    return matrix_at(arrays.memory, plan.y_t + task.worker * plan.worker, task.outputs, plan.panel)
+
+
+@inlined
+def _y_pred_t(arrays, plan, task, panel):
+    """a^T of a panel, which becomes y_pred^T and delta^T: (outputs, panel)."""
+    if plan.stretch:
+        y_pred_t = matrix_at(arrays.memory, plan.y_pred_t + panel.at, task.outputs, plan.stretch)
+    else:
+        y_pred_t = matrix_at(arrays.memory, plan.y_pred_t + task.worker * plan.worker, task.outputs, plan.panel)
+    return block(y_pred_t, 0, 0, task.outputs, plan.panel)
+
+
+@inlined
+def _task(arrays, plan, number, worker, to_gradient):
+    """The task of that number; every part of the rows has gradients of its own."""
+    all_outputs = arrays.w.shape[1]
+    o, outputs = share(all_outputs, number % plan.groups, plan.groups, TILE_ROWS)
+    row = number // plan.groups * all_outputs + o
+    return Task(
+        worker,
+        o,
+        outputs,
+        block(arrays.cost, number, 0, 1, arrays.cost.shape[1]),
+        matrix_at(arrays.memory, plan.bias_gradient + row * plan.lanes, outputs, plan.lanes),
+        matrix_at(arrays.memory, plan.gradient_t + row * plan.width, outputs if to_gradient else 0, plan.width),
+    )
+
+
+@inlined
+def _rows(purpose, arrays, plan, number, worker, first_row, last_row, fresh):
+    """A part of the rows, panel by panel, for a group of the outputs: as far as delta^T, or on to the gradient."""
+    to_gradient = purpose > COST and plan.stretch == 0
+    task = _task(arrays, plan, number, worker, to_gradient)
+    if first_row == 0:
+        _clear(arrays, plan, task)
+    first, last = _rows_of_part(plan, number // plan.groups, first_row, last_row)
+    for row in range(first, last, plan.panel):
+        panel = Panel(row, min(plan.panel, last - row), row - first_row, fresh)
+        # The next panel comes from memory while this one is worked on: half of it during each product.
+        half = arrays.x.shape[1] * (min(plan.panel, last - row - panel.rows) // 2) if plan.far else 0
+        delta_t = _delta(purpose, arrays, plan, task, panel, _x_ahead(arrays, panel, 0, half))
+        if to_gradient:
+            kept = 0 if first_row == 0 and row == first else 1
+            _gradient(arrays, plan, task, panel, delta_t, kept, _x_ahead(arrays, panel, half, half))
+
+
+@inlined
+def _rows_of_part(plan, part, first_row, last_row):
+    """The first of the rows that a part has, and the one behind its last.
+
+    Rows of few panels are dealt out by vectors; in a stretch, where a tile of sums writes LEAST_VECTORS, by these.
     """
-    inputs, outputs = arrays.w.shape[0], y_pred_t.shape[0]
-    x = block(arrays.x, row, 0, rows, inputs)
-    y_t = matrix_at(arrays.memory, plan.y_t + worker * plan.worker, outputs, plan.panel)
+    few = last_row - first_row <= FEW_PANELS * plan.parts * plan.panel
+    unit = max(plan.lanes, LEAST_VECTORS) if few else plan.panel
+    first, count = share(last_row - first_row, part, plan.parts, unit)
+    return first_row + first, first_row + first + count
+
+
+@inlined
+def _clear(arrays, plan, task):
+    """Begin with nothing. Products write the gradient of weights; what pads it is updated, too, and must be finite."""
+    clear(task.cost)
+    clear(task.bias_gradient)
+    written = whole_vectors(arrays.w.shape[0], plan.lanes)
+    clear(block(task.gradient_t, 0, written, task.gradient_t.shape[0], plan.width - written))
+
+
+@inlined
+def _x_ahead(arrays, panel, first, count):
+    """So many numbers of x behind a panel, from the first on, as a row."""
+    inputs = arrays.x.shape[1]
+    return block(arrays.x, 0, (panel.row + panel.rows) * inputs + first, 1, count)
+
+
+@inlined
+def _delta(purpose, arrays, plan, task, panel, ahead):
+    """delta^T of a panel and a group of outputs, from x (FORWARD: as far as y_pred; BACKWARD: from there)."""
+    row, rows, o, outputs = panel.row, panel.rows, task.o, task.outputs
+    y_t, y_pred_t = _y_t(arrays, plan, task), _y_pred_t(arrays, plan, task, panel)
     if purpose == BACKWARD:
         transpose(block(arrays.y_pred, row, o, rows, outputs), y_pred_t)
     else:
-        w_t, b = _weights(arrays, plan, arrays.state[SIDE])
-        w_t = block(w_t, o, 0, outputs, inputs)
-        spread(block(b, 0, o, 1, outputs), y_pred_t, rows)
-        if plan.direct:
-            add_product_with_t(y_pred_t, w_t, x, ahead)
-        else:
-            x_t = Strips(arrays.memory, plan.x_t + worker * plan.worker, inputs, plan.panel, plan.tile)
-            of_row = ahead.shape[1] // rows
-            for at in range(0, rows, plan.tile):
-                some = min(plan.tile, rows - at)
-                strip_t = block(strip_at(x_t, at), 0, 0, inputs, some)
-                if fresh:
-                    transpose(block(x, at, 0, some, inputs), strip_t)
-                some_ahead = block(ahead, 0, at * of_row, 1, some * of_row)
-                add_product(
-                    block(y_pred_t, 0, at, outputs, whole_vectors(some, plan.lanes)), w_t, strip_t, 1, some_ahead
-                )
-    if fresh and purpose != FORWARD:
+        _forward(arrays, plan, task, panel, y_pred_t, ahead)
+    if panel.fresh and purpose != FORWARD:
         transpose(block(arrays.y, row, o, rows, outputs), y_t)
     if purpose == FORWARD and o == 0 and not all_finite(block(y_pred_t, 0, 0, 1, rows)):
         arrays.state[FINITE_X] = 0  # x w + b of any output is not finite if x is not
-    to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient)
+    to_delta(purpose, y_t, y_pred_t, rows, task.cost, task.bias_gradient)
     if purpose == FORWARD:
         transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))
+    return y_pred_t
+
+
+@inlined
+def _forward(arrays, plan, task, panel, a_t, ahead):
+    """a^T = (x w + b)^T: eq. 4."""
+    inputs, rows, o, outputs = arrays.x.shape[1], panel.rows, task.o, task.outputs
+    x = block(arrays.x, panel.row, 0, rows, inputs)
+    w_t, b = _weights(arrays, plan, arrays.state[SIDE])
+    w_t = block(w_t, o, 0, outputs, inputs)
+    spread(block(b, 0, o, 1, outputs), a_t, rows)
+    if plan.direct:
+        add_product_with_t(a_t, w_t, x, ahead)
+        return
+    of_row = ahead.shape[1] // rows
+    for at in range(0, rows, plan.tile):
+        some = min(plan.tile, rows - at)
+        strip_t = block(strip_at(_x_t(arrays, plan, task), at), 0, 0, inputs, some)
+        if panel.fresh:
+            transpose(block(x, at, 0, some, inputs), strip_t)
+        target = block(a_t, 0, at, outputs, whole_vectors(some, plan.lanes))
+        add_product(target, w_t, strip_t, 1, block(ahead, 0, at * of_row, 1, some * of_row))
+
+
+@inlined
+def _gradient(arrays, plan, task, panel, delta_t, kept, ahead):
+    """dC/dw^T += delta^T x, eq. 26, or without what was there."""
+    x = block(arrays.x, panel.row, 0, panel.rows, arrays.x.shape[1])
+    if plan.packed == 0:
+        add_product(task.gradient_t, delta_t, x, kept, ahead)
+    else:
+        strip = matrix_at(arrays.memory, plan.strip + task.worker * plan.worker, panel.rows, plan.packed)
+        _add_packed(plan, task.gradient_t, delta_t, x, strip, kept, ahead)
 
 
 @inlined
@@ -151,56 +268,8 @@ def _add_packed(plan, gradient_t, delta_t, x, strip, kept, ahead):
         columns = min(strip.shape[1], inputs - column)
         some = block(strip, 0, 0, rows, columns)
         copy(block(x, 0, column, rows, columns), some)
-        some_ahead = block(ahead, 0, of_column * column, 1, of_column * columns)
         target = block(gradient_t, 0, column, gradient_t.shape[0], whole_vectors(columns, plan.lanes))
-        add_product(target, delta_t, some, kept, some_ahead)
-
-
-@inlined
-def _rows(purpose, arrays, plan, task, worker, first_row, last_row, fresh):
-    """A part of the rows, panel by panel, for a group of the outputs: as far as delta^T, or on to the gradient."""
-    inputs, all_outputs = arrays.w.shape
-    memory = arrays.memory
-    part = task // plan.groups
-    o, outputs = share(all_outputs, task % plan.groups, plan.groups, TILE_ROWS)
-    rows_of_gradient = outputs if purpose > COST and plan.stretch == 0 else 0
-    row_of_part = part * all_outputs + o
-    gradient_t = matrix_at(memory, plan.gradient_t + row_of_part * plan.width, rows_of_gradient, plan.width)
-    bias_gradient = matrix_at(memory, plan.bias_gradient + row_of_part * plan.lanes, outputs, plan.lanes)
-    cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
-    if first_row == 0:
-        clear(cost)
-        clear(bias_gradient)
-        # By the products; the rest is updated too, and must stay finite.
-        written = whole_vectors(inputs, plan.lanes)
-        clear(block(gradient_t, 0, written, rows_of_gradient, plan.width - written))
-    x_row = block(arrays.x, 0, 0, 1, inputs)  # x, as one long row
-    # Rows of few panels are dealt out by vectors; in a stretch, where a tile of sums writes LEAST_VECTORS, by these.
-    few = last_row - first_row <= FEW_PANELS * plan.parts * plan.panel
-    unit = max(plan.lanes, LEAST_VECTORS) if few else plan.panel
-    first, count = share(last_row - first_row, part, plan.parts, unit)
-    first += first_row
-    last = first + count
-    for row in range(first, last, plan.panel):
-        rows = min(plan.panel, last - row)
-        # The next panel comes from memory while this one is worked on: half of it during each product.
-        half = inputs * (min(plan.panel, last - row - rows) // 2) if plan.far else 0
-        ahead = block(x_row, 0, (row + rows) * inputs, 1, half)
-        if plan.stretch:
-            y_pred_t = matrix_at(memory, plan.y_pred_t + row - first_row, outputs, plan.stretch)
-        else:
-            y_pred_t = matrix_at(memory, plan.y_pred_t + worker * plan.worker, outputs, plan.panel)
-        y_pred_t = block(y_pred_t, 0, 0, outputs, plan.panel)
-        _delta(purpose, arrays, plan, worker, row, rows, o, y_pred_t, bias_gradient, cost, fresh, ahead)
-        if rows_of_gradient > 0:
-            ahead = block(x_row, 0, (row + rows) * inputs + half, 1, half)
-            kept = 0 if first_row == 0 and row == first else 1
-            x = block(arrays.x, row, 0, rows, inputs)
-            if plan.packed == 0:
-                add_product(gradient_t, y_pred_t, x, kept, ahead)
-            else:
-                strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.packed)
-                _add_packed(plan, gradient_t, y_pred_t, x, strip, kept, ahead)
+        add_product(target, delta_t, some, kept, block(ahead, 0, of_column * column, 1, of_column * columns))
 
 
 @inlined
