@@ -27,6 +27,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         stream = temporary.open("xb")
         try:
             with stream:
+                with contextlib.suppress(OSError):  # as the file has been: it may be for few eyes
+                    temporary.chmod(target.stat().st_mode & 0o777)
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())

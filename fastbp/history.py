@@ -17,7 +17,7 @@ MONITORED = ("val_loss", "loss")
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """End training when `monitor` has not fallen for `patience` epochs, and return to the best weights.
+    """End training when `monitor` has not fallen for `patience` epochs, and return to the best weights and optimizer.
 
     monitor: "val_loss", which wants validation rows, or "loss". patience: 1 or more. minimum_change: an epoch is better
     if it is lower by more than this, 0 or more.

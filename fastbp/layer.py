@@ -53,8 +53,9 @@ def cost(y_pred: Any, y: Any) -> float:
 def cost_gradient(y_pred: Any, y: Any) -> FloatArray:
     """dC/dy_pred = 2 (y_pred - y), eq. 14, elementwise for any shape."""
     y_pred, y = contract.pair(y_pred, y)
-    difference: FloatArray = np.subtract(y_pred, y)
-    return np.multiply(difference, 2, out=difference)
+    with np.errstate(over="ignore"):
+        difference: FloatArray = np.subtract(y_pred, y)
+        return np.multiply(difference, 2, out=difference)
 
 
 def forward(x: Any, w: Any, b: Any) -> FloatArray:

@@ -104,8 +104,8 @@ class Network:
         return self._state.look(lambda: _engine().predict(self._state, x))
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
-        """The class of each row, (rows,) int64: the largest output; of one output, whether it is above 1/2."""
-        classes: npt.NDArray[np.int64] = _engine().classes(self.predict(x))
+        """The class of each row, (rows,) int64: the largest output; of one that is no softmax, whether it is above 1/2."""
+        classes: npt.NDArray[np.int64] = _engine().classes(self.predict(x), self._state.architecture.loss)
         return classes
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:

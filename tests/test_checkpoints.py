@@ -280,6 +280,26 @@ def test_what_killed_writers_left_is_removed_after_an_hour_and_nothing_else(tmp_
     assert sorted(os.listdir(tmp_path)) == sorted([*kept, "network"])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_that_could_not_be_loaded_takes_no_place_of_a_good_one(value, tmp_path):
+    network = fastbp.Network([3, 4, 1])
+    network.save(tmp_path / "network")
+    good = (tmp_path / "network").read_bytes()
+    network.weights[1][2, 0] = value
+    with pytest.raises(ValueError, match=rf"^weights\.1 must be finite in dtype float32, .* is {value}$"):
+        network.save(tmp_path / "network")
+    assert (tmp_path / "network").read_bytes() == good
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_a_file_that_is_written_anew_stays_for_as_few_eyes(tmp_path):
+    fastbp.Network([2, 1]).save(tmp_path / "network")
+    for mode in (0o600, 0o644):
+        (tmp_path / "network").chmod(mode)
+        fastbp.Network([2, 1]).save(tmp_path / "network")
+        assert (tmp_path / "network").stat().st_mode & 0o777 == mode
+
+
 def test_what_cannot_be_removed_is_no_hindrance(tmp_path):
     folders = [tmp_path / f".network.{number}123abcd.tmp" for number in "02468"]
     for folder in folders:

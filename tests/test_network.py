@@ -165,6 +165,13 @@ def test_accuracy_counts_the_rows_whose_class_is_right(network_class):
     assert math.isnan(network.evaluate(x, [0, 1, 2, 0], sample_weight=[0, 0, 0, 0])["accuracy"])
 
 
+def test_one_softmax_output_is_the_only_class_there_is(network_class):
+    network = network_class([2, 1], loss="cross_entropy")
+    x = np.ones((3, 2))
+    assert network.predict_classes(x).tolist() == [0, 0, 0]
+    assert network.evaluate(x, [0, 0, 0])["accuracy"] == network.evaluate(x, np.ones((3, 1)))["accuracy"] == 1
+
+
 def test_one_output_is_a_class_above_a_half(network_class):
     network = network_class([1, 1], loss="binary_cross_entropy", dtype="float64")
     network.weights[0][:] = 1
@@ -650,3 +657,28 @@ def test_arguments_are_left_as_they_were(network_class):
     network.evaluate(x, y, sample_weight=weight)
     network.predict(x)
     assert_same_bits([x, y, weight], held)
+
+
+# ------------------------------------------------------------------------------------------------ how exact Adam is
+
+
+@pytest.mark.parametrize("beta2", [0.0, 0.9, 0.999, 0.9999, 0.99999, 0.999999, 0.99999997])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_first_step_of_adam_is_the_learning_rate(network_class, beta2, dtype):
+    """Since m is (1 - beta1) g and v (1 - beta2) g^2, however 1 - beta2 is rounded."""
+    network = network_class([3, 2], dtype=dtype)
+    before = network.weights[0].copy()
+    network.step([[1.0, -2.0, 0.5]], [[1.0, 0.0]], optimizer=Adam(learning_rate=1.0, beta2=beta2, epsilon=1e-30))
+    np.testing.assert_allclose(np.abs(network.weights[0] - before), 1, rtol=2e-6 if dtype == "float32" else 1e-14)
+
+
+@pytest.mark.parametrize("beta2", [0.999, 0.999999])
+def test_adam_in_float32_stays_near_float64_after_a_large_gradient(network_class, beta2):
+    """v, small before, is a small share of g^2 after: to take one from the other would cost it its digits."""
+    moved = []
+    for network in (network_class([1, 1], dtype="float32"), reference.Network([1, 1], dtype="float64")):
+        network.weights[0][...] = 0.5
+        for x in (1e-3, 1.0, 0.1, 0.1, 0.1):
+            network.step([[x]], [[1.0]], optimizer=Adam(learning_rate=0.01, beta2=beta2))
+        moved.append(network.weights[0] - 0.5)
+    np.testing.assert_allclose(*moved, rtol=1e-5)

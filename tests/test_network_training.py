@@ -591,6 +591,27 @@ def test_training_ends_when_validation_no_longer_gets_better_with_the_best_weigh
         assert_same_bits(one, other)
 
 
+@pytest.mark.parametrize("first", [fastbp.SGD(), fastbp.SGD(momentum=0.5), fastbp.Adam()], ids=str)
+@pytest.mark.parametrize("then", [fastbp.SGD(), fastbp.SGD(momentum=0.5), fastbp.Adam(), fastbp.AdamW()], ids=str)
+def test_the_best_weights_come_back_with_the_optimizer_that_they_are_of(first, then):
+    """Another optimizer, used meanwhile, may remember more or less of an update."""
+    x, y = problem([3, 1], 30)
+    best, network = made([3, 1]), made([3, 1])
+    best.fit(x, y, epochs=1, optimizer=first)
+
+    def use_another(epoch, _):
+        if epoch == 1:
+            network.step(x, y, optimizer=then)
+
+    stopping = fastbp.EarlyStopping(monitor="loss", patience=3, minimum_change=1.0)
+    history = network.fit(x, y, epochs=9, optimizer=first, callback=use_another, early_stopping=stopping)
+    assert (history.best_epoch, network.optimizer, network.updates) == (0, first, best.updates)
+    best.step(x, y)
+    network.step(x, y)
+    for one, other in zip(parameters(network), parameters(best), strict=True):
+        assert_same_bits(one, other)
+
+
 def test_small_changes_are_no_progress_where_more_is_wanted():
     x, y = problem([3, 1], 30)
     stopping = fastbp.EarlyStopping(monitor="loss", patience=2, minimum_change=10.0)

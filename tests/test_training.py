@@ -353,6 +353,7 @@ def test_the_callers_numpy_error_state_does_not_matter(engine, dtype, layer):
         engine.forward(x, w, b)
         engine.sigmoid(np.array([-1e4, 1e4], dtype))
         engine.sigmoid_gradient(np.array([-1e4, 1e4], dtype))
+        engine.cost_gradient(np.array([-np.finfo(dtype).max], dtype), np.array([np.finfo(dtype).max], dtype))
 
 
 # -------------------------------------------------------------------------------------------------------- divergence

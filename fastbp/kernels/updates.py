@@ -3,14 +3,16 @@
     SGD       g = scale gradient + decay p,  p -= rate g
     momentum  v = momentum v + g,  p -= rate v  (Nesterov: p -= rate (momentum v + g))
     Adam      m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2,
-              p = shrink p - rate m / (root sqrt(v) + epsilon)
+              p = shrink p + 0 v - rate m / (root sqrt(v) + epsilon)
 
-v is computed as g^2 + beta2 (v - g^2). So, if g^2 is beyond the dtype, it is not inf, for which p would not move, but
-nan, and p too: whether all has stayed finite, what an optimizer remembers included, can be seen in parameters alone.
+0 v makes p nan if v is not finite, which p would else not move by: whether all has stayed finite, what an optimizer
+remembers included, can be seen in parameters alone. 1 - beta is taken in float64: from a beta2 of 0.9999 that has been
+rounded to float32 it is 2e-4 off, and the first updates are half of that.
 """
 
 from __future__ import annotations
 
+from fastbp.kernels.blocks import watched
 from fastbp.kernels.jit import kernel
 from fastbp.tiles.operations import broadcast, lanes, load, multiply_add, square_root, store
 
@@ -18,10 +20,10 @@ from fastbp.tiles.operations import broadcast, lanes, load, multiply_add, square
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
 
 # What an update takes, in the columns of a row: the rate (for Adam divided by 1 - beta1^t), what the gradient is scaled
-# with, what parameters shrink by (AdamW) and how much of them is added to the gradient, momentum or beta1, beta2,
+# with, what parameters shrink by (AdamW) and how much of them is added to the gradient, momentum, 1 - beta1, 1 - beta2,
 # 1 / (1 - beta2^t)^0.5, and epsilon.
-RATE, SCALE, SHRINK, DECAY, BETA1, BETA2, ROOT, EPSILON = range(8)
-NUMBERS = 8
+RATE, SCALE, SHRINK, DECAY, MOMENTUM_OF_SGD, ONE_MINUS_BETA1, ONE_MINUS_BETA2, ROOT, EPSILON = range(9)
+NUMBERS = 9
 
 
 @kernel
@@ -31,7 +33,7 @@ def update(rule, numbers, parameters, gradient, first, second):
     numbers (1, NUMBERS)    all others (rows, columns), padded to whole vectors
     """
     rate, scale = broadcast(numbers, 0, RATE), broadcast(numbers, 0, SCALE)
-    decay, momentum = broadcast(numbers, 0, DECAY), broadcast(numbers, 0, BETA1)
+    decay, momentum = broadcast(numbers, 0, DECAY), broadcast(numbers, 0, MOMENTUM_OF_SGD)
     for row in range(parameters.shape[0]):
         for column in range(0, parameters.shape[1], lanes(parameters)):
             p = load(parameters, row, column)
@@ -46,10 +48,11 @@ def update(rule, numbers, parameters, gradient, first, second):
                 p = multiply_add(-rate, v, p)
             else:
                 m, v = load(first, row, column), load(second, row, column)
-                m = multiply_add(1.0 - momentum, g - m, m)
-                v = multiply_add(broadcast(numbers, 0, BETA2), v - g * g, g * g)
+                m = multiply_add(broadcast(numbers, 0, ONE_MINUS_BETA1), g - m, m)
+                v = multiply_add(broadcast(numbers, 0, ONE_MINUS_BETA2), multiply_add(g, g, -v), v)
                 store(first, row, column, m)
                 store(second, row, column, v)
                 denominator = multiply_add(square_root(v), broadcast(numbers, 0, ROOT), broadcast(numbers, 0, EPSILON))
-                p = multiply_add(-rate, m / denominator, broadcast(numbers, 0, SHRINK) * p)
+                p = watched(v, broadcast(numbers, 0, SHRINK) * p)
+                p = multiply_add(-rate, m / denominator, p)
             store(parameters, row, column, p)

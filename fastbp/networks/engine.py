@@ -65,9 +65,10 @@ def predict(state: State, x: FloatArray) -> FloatArray:
     return y_pred
 
 
-def classes(y: FloatArray) -> npt.NDArray[np.int64]:
-    """The class of each row: the largest output; of one output, whether it is above 1/2."""
-    return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1).astype(np.int64)
+def classes(y: FloatArray, loss: str) -> npt.NDArray[np.int64]:
+    """The class of each row: the largest output; of one output that is no softmax, whether it is above 1/2."""
+    two = y.shape[1] == 1 and loss != "cross_entropy"
+    return (y[:, 0] > 0.5).astype(np.int64) if two else y.argmax(axis=1).astype(np.int64)
 
 
 def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, float]:
@@ -76,7 +77,8 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
     chunk = _rows_of_call(state, count)
     y_pred = np.empty((chunk, state.architecture.outputs), state.parameters.dtype)
     key, session = state.session(EVALUATE, chunk, rows.y.shape[1], labels=rows.labels)
-    classify = state.architecture.loss != "squared_error"
+    name = state.architecture.loss
+    classify = name != "squared_error"
     loss = right = all_weight = 0.0
     finite_x = True
     for first in range(0, count, chunk):
@@ -88,8 +90,8 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
         if classify:
             picked = some_order if some_order.size else slice(None)
             y, weight = some.y[picked], 1.0 if some.weight is None else some.weight[picked]
-            wanted = y[:, 0].astype(np.int64) if rows.labels else classes(y)
-            right += float(np.sum(weight * (classes(y_pred[:number]) == wanted), dtype=np.float64))
+            wanted = y[:, 0].astype(np.int64) if rows.labels else classes(y, name)
+            right += float(np.sum(weight * (classes(y_pred[:number], name) == wanted), dtype=np.float64))
             all_weight += float(np.sum(np.broadcast_to(weight, number), dtype=np.float64))
     if not finite_x:  # looked at once, not for every chunk: it may be a weight that is not finite
         contract.finite("x", rows.x)

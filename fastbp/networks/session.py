@@ -47,11 +47,12 @@ def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any
     row[updates.SCALE] = row[updates.SHRINK] = 1.0
     numbers = np.empty((count, updates.NUMBERS), dtype)
     if isinstance(optimizer, SGD):
-        row[updates.BETA1], row[updates.DECAY] = optimizer.momentum, optimizer.weight_decay
+        row[updates.MOMENTUM_OF_SGD], row[updates.DECAY] = optimizer.momentum, optimizer.weight_decay
         numbers[...] = row
         numbers[:, updates.RATE] = rates
         return numbers
-    row[updates.BETA1], row[updates.BETA2], row[updates.EPSILON] = optimizer.beta1, optimizer.beta2, optimizer.epsilon
+    row[updates.ONE_MINUS_BETA1], row[updates.ONE_MINUS_BETA2] = 1 - optimizer.beta1, 1 - optimizer.beta2
+    row[updates.EPSILON] = optimizer.epsilon
     if not isinstance(optimizer, AdamW):
         row[updates.DECAY] = optimizer.weight_decay
     numbers[...] = row

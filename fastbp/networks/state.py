@@ -25,9 +25,10 @@ MOST_KEPT = 4
 
 
 class Moment(NamedTuple):
-    """A copy of all that training changes, apart from the random numbers."""
+    """A copy of all that training changes, apart from the random numbers, and the optimizer that the rest is of."""
 
     parameters: FloatArray
+    optimizer: Optimizer
     slots: tuple[FloatArray, ...]
     updates: int
 
@@ -85,7 +86,7 @@ class State(Turns):
         parameters, slots = self.parameters, self.slots
         self.parameters = self._zeros()
         self.slots = tuple(self._zeros() for _ in slots)
-        self._set(Moment(parameters, slots, self.updates))
+        self._set(Moment(parameters, self.optimizer, slots, self.updates))
         self.weights, self.biases = self.views(self.parameters)
         self._at_rest()
 
@@ -140,7 +141,8 @@ class State(Turns):
         self.optimizer, self.slots, self.updates, self.generator.bit_generator.state = beginning
 
     def moment(self) -> Moment:
-        return Moment(self.parameters.copy(), tuple(slot.copy() for slot in self.slots), self.updates)
+        slots = tuple(slot.copy() for slot in self.slots)
+        return Moment(self.parameters.copy(), self.optimizer, slots, self.updates)
 
     def return_to(self, moment: Moment) -> None:
         """Within a turn: be what the network was."""
@@ -172,10 +174,12 @@ class State(Turns):
             self._beginning = None
 
     def _set(self, moment: Moment) -> None:
+        if len(moment.slots) != len(self.slots):  # another optimizer has been used since
+            self.slots = tuple(self._zeros() for _ in moment.slots)
         self.parameters[...] = moment.parameters
         for slot, kept in zip(self.slots, moment.slots, strict=True):
             slot[...] = kept
-        self.updates = moment.updates
+        self.optimizer, self.updates = moment.optimizer, moment.updates
 
     def session(self, purpose: int, batch: int, targets: int = 0, *, labels: bool = False) -> tuple[Any, Session]:
         """A workspace, and the key to give it back with; who has it has it alone."""

@@ -54,6 +54,8 @@ def save(state: State, path: Path, extra: Extra | None = None) -> None:
             "random": state.generator.bit_generator.state,
         }
         tensors, metadata = dict(_tensors(state)), {_KEY: json.dumps(about)}
+    for name, tensor in tensors.items():  # else the file, which takes the place of another one, could not be loaded
+        contract.finite(name, tensor)
     if extra is not None:
         tensors |= {f"{_EXTRA}.{name}": tensor for name, tensor in extra.tensors.items()}
         metadata[_EXTRA] = json.dumps(extra.about)

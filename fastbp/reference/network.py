@@ -73,8 +73,8 @@ class Network:
         return p[-1]
 
     def predict_classes(self, x: Any) -> FloatArray:
-        """The class of each row, (rows,) int64: the largest output; of one output, whether it is above 1/2."""
-        return _classes(self.predict(x))
+        """The class of each row, (rows,) int64: the largest output; of one that is no softmax, whether it is above 1/2."""
+        return _classes(self.predict(x), self.architecture.loss)
 
     @_quiet
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
@@ -86,7 +86,7 @@ class Network:
         p, a = self._forward(x)
         scores = {"loss": self._loss(p[-1], a, y, weight)}
         if self.architecture.loss != "squared_error":
-            right = _classes(p[-1]) == _classes(y)
+            right = _classes(p[-1], self.architecture.loss) == _classes(y, self.architecture.loss)
             scores["accuracy"] = float(np.sum(weight * right, dtype=np.float64) / np.sum(weight, dtype=np.float64))
         return scores
 
@@ -259,9 +259,10 @@ class Network:
         return loss
 
 
-def _classes(y: FloatArray) -> FloatArray:
+def _classes(y: FloatArray, loss: str) -> FloatArray:
     """The class of each row, (rows,)."""
-    return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1).astype(np.int64)
+    two = y.shape[1] == 1 and loss != "cross_entropy"
+    return (y[:, 0] > 0.5).astype(np.int64) if two else y.argmax(axis=1).astype(np.int64)
 
 
 def _finite(arrays: list[FloatArray]) -> bool:
