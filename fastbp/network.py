@@ -104,7 +104,7 @@ class Network:
         return self._state.look(lambda: _engine().predict(self._state, x))
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
-        """The class of each row, (rows,) int64: the largest output; of one that is no softmax, whether it is above 1/2."""
+        """The class of each row, (rows,) int64: the largest output; of one, but no softmax, whether it is above 1/2."""
         classes: npt.NDArray[np.int64] = _engine().classes(self.predict(x), self._state.architecture.loss)
         return classes
 

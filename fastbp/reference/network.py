@@ -73,7 +73,7 @@ class Network:
         return p[-1]
 
     def predict_classes(self, x: Any) -> FloatArray:
-        """The class of each row, (rows,) int64: the largest output; of one that is no softmax, whether it is above 1/2."""
+        """The class of each row, (rows,) int64: the largest output; of one, but no softmax, whether it is above 1/2."""
         return _classes(self.predict(x), self.architecture.loss)
 
     @_quiet
