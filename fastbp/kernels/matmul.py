@@ -87,8 +87,8 @@ def _lines_of(vectors):
 
 
 def _tiles(tile_of):
-    """multiply(rows, ...): one tile of 1 ... 6 rows. Tiles live in registers, so each height has code."""
-    one, two, three, four, five, six = (tile_of(height) for height in range(1, 7))
+    """multiply(rows, ...): one tile of 1 ... TILE_ROWS rows. Tiles live in registers, so each height has code."""
+    one, two, three, four, five, six = (tile_of(height) for height in range(1, TILE_ROWS + 1))
 
     @pasted
     def multiply(rows, c, a, b, kept, row, column, ahead, at, pace):
@@ -114,9 +114,9 @@ _dots_of_six, _dots_of_one = _dots_tile(TILE_ROWS), _dots_tile(1)
 # At the edge: two vectors wide, one, and a part of one. Only that has masks, for which LLVM compares lanes each time. A
 # multiply-add waits four cycles for the one before it: four rows of one vector take no longer than one.
 _of_some_rows = add_matrix_of_some_rows, store_tile_of_some_rows
-_six_by_two = _outer_tile(6, 2, add_outer_of_some_rows, *_of_some_rows)
-_six_by_one = _outer_tile(6, 1, add_outer_of_some_rows, *_of_some_rows)
-_six_by_some = _outer_tile(6, 1, add_outer_some, *_of_some_rows)
+_six_by_two = _outer_tile(TILE_ROWS, 2, add_outer_of_some_rows, *_of_some_rows)
+_six_by_one = _outer_tile(TILE_ROWS, 1, add_outer_of_some_rows, *_of_some_rows)
+_six_by_some = _outer_tile(TILE_ROWS, 1, add_outer_some, *_of_some_rows)
 _four_by_some = _outer_tile(4, 1, add_outer_some, *_of_some_rows)
 # One row or two, as long as there are columns for it.
 _one_by_eight = _outer_tile(1, LEAST_VECTORS)
@@ -182,7 +182,7 @@ def _add_product(c, a, b, kept, ahead):
         column += width
     while column < columns:
         left = columns - column
-        for row in range(0, height, 6):
+        for row in range(0, height, TILE_ROWS):
             if TILE_VECTORS > 2 and left >= 2 * lanes(b):  # not compiled where a tile is no wider
                 _six_by_two(c, a, b, kept, row, column, ahead, at, pace)
             elif left >= lanes(b):
