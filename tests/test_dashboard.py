@@ -4,6 +4,7 @@ import base64
 import hashlib
 import http.server
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -245,6 +246,41 @@ def test_records_are_read_newest_commit_first(source, records):
     dates = [record["date"] for record in publish.read_records(source / "records")]
     assert dates == sorted(dates, reverse=True)
     assert len(dates) == sum(map(len, records.values()))
+
+
+# ---- the results that are published ----
+
+
+@pytest.fixture(scope="module")
+def stored():
+    """asv's benchmarks, and the results of each machine and commit."""
+    pytest.importorskip("asv")
+    from asv.results import Results
+
+    folder = ROOT / "benchmarks" / "results"
+    benchmarks = json.loads((folder / "benchmarks.json").read_text())
+    benchmarks.pop("version")  # of the format
+    return benchmarks, [Results.load(str(path)) for path in folder.glob("*/*-py*.json")]
+
+
+def test_every_stored_figure_is_of_a_benchmark_that_asv_publishes(stored):
+    benchmarks, results = stored
+    assert results
+    for each in results:
+        for name in each.get_all_result_keys():
+            assert each.benchmark_version[name] == benchmarks[name]["version"], name
+            columns = each.get_result_params(name), benchmarks[name]["params"]
+            lost = [set(of) - set(shown) for of, shown in zip(*columns, strict=True)]
+            assert lost == [set()] * len(lost), name
+
+
+def test_every_graph_opens_with_a_line(stored):
+    # asv opens a graph at the first of each parameter.
+    benchmarks, results = stored
+    for name, benchmark in benchmarks.items():
+        of_name = [each for each in results if name in each.get_all_result_keys()]
+        first = [each.get_result_value(name, benchmark["params"])[0] for each in of_name]
+        assert any(figure is not None and not math.isnan(figure) for figure in first), name
 
 
 # ---- in a browser ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from contextlib import ExitStack
+from importlib.util import find_spec
 
 from registry.cases import Case, Problem
 from registry.implementations import IMPLEMENTATIONS, missing
@@ -14,7 +15,12 @@ FASTBP = "fastbp"
 ALONE = "fastbp, 1 thread"
 ENGINES = ("reference", FASTBP, ALONE)
 NUMPY = ("numpy", "numpy blocks", "numpy columns")
-PEERS = ("torch", "torch blocks", "torch autograd", "jax", "jax autodiff")
+# Where they are installed: asv's own environments have none, and would list and draw combinations without a figure.
+PEERS = tuple(
+    name
+    for name in ("torch", "torch blocks", "torch autograd", "jax", "jax autodiff")
+    if find_spec(name.split()[0]) is not None
+)
 
 
 @functools.lru_cache(maxsize=1)
