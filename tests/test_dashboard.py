@@ -714,6 +714,15 @@ def test_nothing_is_wider_than_the_window_and_no_label_is_cut_off(browser, width
     assert overlapping == []
 
 
+def test_logarithmic_axes_are_called_so(browser):
+    browser.open("compare.html#machine=zen4-2&dtype=float32")
+    browser.wait("document.querySelector('.chart.bars svg') !== null")
+    bars = browser.run("return [...document.querySelectorAll('.chart.bars')].map(each => each.textContent)")
+    assert bars
+    assert all("log scale" in each for each in bars)
+    assert all("log" in browser.texts(f"#{section} > p")[0] for section in ("scaling", "history"))
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_charts_are_drawn_again_for_another_width(browser, width):
     other = 1640 - width

@@ -118,9 +118,9 @@ const Charts = (() => {
    * One bar for each row {title, detail, colour, value, label}, and the limit as a line across them. Names stand left
    * of the bars where there is room, above them where there is not.
    */
-  function bars(width, { label, rows, limit, limitLabel, format }) {
+  function bars(width, { label, xTitle, rows, limit, limitLabel, format }) {
     const narrow = width < 420;
-    const [top, left, bottom] = [24, narrow ? 0 : 146, 24];
+    const [top, left, bottom] = [24, narrow ? 0 : 146, 44];
     const pitch = narrow ? 46 : 42;
     const thick = narrow ? 16 : 20;
     const right = Math.max(...rows.map((row) => textWidth(row.label, 600))) + 14;
@@ -137,6 +137,7 @@ const Charts = (() => {
       const anchor = x - textWidth(name) / 2 < 0 ? "start" : "middle";
       svg.append(line(x, top, x, end, "grid"), text(name, x, end + 17, { "text-anchor": anchor, class: "tick" }));
     }
+    svg.append(text(xTitle, (left + width - right) / 2, height - 6, { "text-anchor": "middle", class: "detail" }));
     const names = [];
     rows.forEach((row, i) => {
       const y = top + i * pitch + (narrow ? 26 : (pitch - thick) / 2);

@@ -88,6 +88,7 @@ const Sections = (() => {
     const draw = (width) =>
       Charts.bars(width, {
         label: `Time of one call of ${name}: ${summary}; the limit is ${M.duration(entry.limit)}`,
+        xTitle: "time of one call (log scale)",
         rows: best.map((each) => ({
           title: M.familyTitle(each.family),
           detail: detailOf(each),
@@ -136,7 +137,7 @@ const Sections = (() => {
       h(
         "p",
         { class: "muted" },
-        "Time of one call against one size, the others held; each family at its best for each size.",
+        "Time of one call against one size, the others held; each family at its best for each size. Both axes are logarithmic.",
       ),
       legend(families.map(familySeries), LIMIT),
       h(
@@ -243,7 +244,7 @@ const Sections = (() => {
       h(
         "p",
         { class: "muted" },
-        `The speed-up of fastbp over the reference on ${record.machine.name}, both at their best.`,
+        `The speed-up of fastbp over the reference on ${record.machine.name}, both at their best, on a log scale.`,
       ),
       legend(series),
       chart("lines", draw),
