@@ -714,6 +714,23 @@ def test_nothing_is_wider_than_the_window_and_no_label_is_cut_off(browser, width
     assert overlapping == []
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_line_of_the_limit_crosses_no_label(browser, width):
+    browser.open("compare.html#machine=zen4-2&dtype=float32", width=width)
+    browser.wait("document.querySelector('.chart.bars svg') !== null")
+    assert browser.count("#cases .chart.bars line.limit") >= len(FLOAT32_CASES)
+    crossed = browser.run(
+        """return [...document.querySelectorAll(".chart.bars svg")].flatMap((svg) => {
+             const lines = [...svg.querySelectorAll("line.limit")].map(line => line.getBoundingClientRect());
+             const across = (p, q) =>
+               p.left > q.left && p.left < q.right && p.top < q.bottom - 3 && p.bottom > q.top + 3;
+             return [...svg.querySelectorAll("text")].filter((text) =>
+               lines.some(line => across(line, text.getBoundingClientRect()))).map(text => text.textContent);
+           })"""
+    )
+    assert crossed == []
+
+
 def test_logarithmic_axes_are_called_so(browser):
     browser.open("compare.html#machine=zen4-2&dtype=float32")
     browser.wait("document.querySelector('.chart.bars svg') !== null")

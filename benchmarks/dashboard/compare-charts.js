@@ -128,6 +128,7 @@ const Charts = (() => {
     const values = [limit, ...rows.map((row) => row.value)];
     const [lowest, highest] = [roundDown(Math.min(...values) * 0.8), Math.max(...values)];
     const scale = logScale(lowest, highest, left, width - right);
+    const limitX = scale(limit);
     const end = height - bottom;
     const svg = frame(width, height, label);
 
@@ -139,8 +140,9 @@ const Charts = (() => {
     }
     svg.append(text(xTitle, (left + width - right) / 2, height - 6, { "text-anchor": "middle", class: "detail" }));
     const names = [];
+    const barTop = (i) => top + i * pitch + (narrow ? 26 : (pitch - thick) / 2);
     rows.forEach((row, i) => {
-      const y = top + i * pitch + (narrow ? 26 : (pitch - thick) / 2);
+      const y = barTop(i);
       const x = scale(row.value);
       const bar = element("rect", {
         x: left,
@@ -151,7 +153,8 @@ const Charts = (() => {
         class: `bar ${row.colour}`,
       });
       svg.append(titled(bar, `${row.title}${row.detail ? ` (${row.detail})` : ""}: ${row.label}`));
-      names.push(text(row.label, x + 8, y + thick / 2 + 4, { class: "value" }));
+      const crossed = x < limitX && limitX < x + 12 + textWidth(row.label, 600); // faster than the limit
+      names.push(text(row.label, (crossed ? limitX : x) + 8, y + thick / 2 + 4, { class: "value" }));
       if (narrow) {
         const name = text(row.title, 0, y - 6, { class: "name" });
         if (row.detail) name.append(element("tspan", { class: "detail", dx: 6 }, row.detail));
@@ -161,12 +164,14 @@ const Charts = (() => {
         if (row.detail) names.push(text(row.detail, left - 12, y + 22, { "text-anchor": "end", class: "detail" }));
       }
     });
-    const x = scale(limit);
-    const room = x + textWidth(limitLabel) < width;
+    const room = limitX + textWidth(limitLabel) < width;
+    // Above the bars stand their names: there, the line is broken.
+    const broken = rows.map((_, i) => [barTop(i) - 2, barTop(i) + thick + 2]);
+    const pieces = narrow ? [[top - 6, top + 4], ...broken] : [[top - 6, end]];
     svg.append(
-      line(x, top - 6, x, end, "halo"),
-      line(x, top - 6, x, end, "limit"),
-      text(limitLabel, room ? x : width, 12, { "text-anchor": room ? "start" : "end", class: "detail" }),
+      ...pieces.map(([from, to]) => line(limitX, from, limitX, to, "halo")),
+      ...pieces.map(([from, to]) => line(limitX, from, limitX, to, "limit")),
+      text(limitLabel, room ? limitX : width, 12, { "text-anchor": room ? "start" : "end", class: "detail" }),
     );
     svg.append(...names);
     return svg;
