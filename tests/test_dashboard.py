@@ -752,6 +752,23 @@ def test_charts_are_drawn_again_for_another_width(browser, width):
     browser.assert_quiet()
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_is_told_of_as_an_error(browser, width):
+    # The console of a driver leaves out what a reader's shows: that a ResizeObserver did not come to an end.
+    record = "window.told = []; addEventListener('error', (event) => told.push(event.message));"
+    added = browser.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": record})
+    try:
+        browser.open("compare.html#machine=zen4-2&dtype=float32", width=width)
+        browser.wait("document.querySelector('#history .chart path.series') !== null")
+        browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        browser.emulate(1640 - width, dark=False)
+        history = "document.querySelector('#history .chart')"
+        browser.wait(f"{history}.firstChild.getAttribute('width') == {history}.clientWidth")
+        assert browser.run("return told") == []
+    finally:
+        browser.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
 # The contrast of two colours as WCAG 2 defines it.
 CONTRAST = """
 const luminance = (colour) => {

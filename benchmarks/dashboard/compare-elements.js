@@ -55,7 +55,10 @@ const Elements = (() => {
   }
 
   const onResize = new WeakMap();
-  const resized = new ResizeObserver((entries) => entries.forEach(({ target }) => onResize.get(target)()));
+  // In the next frame: what is drawn changes sizes, of which the observer would complain in its own.
+  const resized = new ResizeObserver((entries) =>
+    requestAnimationFrame(() => entries.forEach(({ target }) => onResize.get(target)())),
+  );
 
   return { chart, h, table };
 })();
