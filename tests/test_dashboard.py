@@ -481,18 +481,18 @@ def test_compare_ranks_the_implementations_by_time(browser, records):
     best = [row[0] for row in rows if row[0].endswith("best")]
     assert len(best) == len(made_up.FAMILIES)
     own = min(seconds for label, seconds in case["medians"].items() if label.startswith("fastbp"))
-    reference = min(seconds for label, seconds in case["medians"].items() if label.startswith("reference"))
+    numpy = min(seconds for label, seconds in case["medians"].items() if label.startswith("numpy"))
     name, threads, time, ratio, share = rows[0]
     assert name.startswith("fastbp")
     assert threads == "2"
     assert float(time.split()[0]) == pytest.approx(own * 1e6, rel=5e-3)
     assert time.endswith("µs")
-    assert float(ratio.rstrip("\N{MULTIPLICATION SIGN}")) == pytest.approx(reference / own, rel=5e-3)
+    assert float(ratio.rstrip("\N{MULTIPLICATION SIGN}")) == pytest.approx(numpy / own, rel=5e-3)
     assert float(share.rstrip("% \xa0")) == pytest.approx(100 * case["limit"] / own, rel=5e-3)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_compare_shows_the_networks_of_a_dtype_beside_the_best_of_numpy(browser, records, scheme):
+def test_compare_shows_the_networks_of_a_dtype(browser, records, scheme):
     browser.open("compare.html#machine=zen4-2&dtype=float32", scheme)
     named = [f"{name} {shape}" for name, shape, _, dtype in made_up.NETWORKS if dtype == "float32"]
     assert browser.texts("#networks h3") == named
@@ -502,8 +502,9 @@ def test_compare_shows_the_networks_of_a_dtype_beside_the_best_of_numpy(browser,
         """return [...document.querySelectorAll('#networks [data-case="mnist-float32"] tbody tr')].map(
                row => [...row.children].map(cell => cell.innerText.trim()))"""
     )
-    titles = browser.texts('#networks [data-case="mnist-float32"] thead th')
-    assert titles == ["implementation", "threads", "time", "vs NumPy", "of the limit"]
+    for section in ("cases", "networks"):  # one ratio for both
+        titles = browser.texts(f'#{section} [data-case="mnist-float32"] thead th')
+        assert titles == ["implementation", "threads", "time", "vs NumPy", "of the limit"]
     ranking = sorted(network["medians"], key=network["medians"].get)
     assert [row[0].removesuffix("best").strip() for row in rows] == [label.split(",")[0] for label in ranking]
     numpy = min(seconds for label, seconds in network["medians"].items() if label.startswith("numpy"))
@@ -611,6 +612,10 @@ def test_what_it_ran_on_and_what_was_left_out_are_named(browser):
     ):
         assert fact in environment.replace("\xa0", " ")
     assert "OMP_NUM_THREADS=2" in environment
+    # scikit-learn is compared for networks.
+    assert browser.run("return document.getElementById('left-out').previousSibling.textContent") == (
+        "Not compared for layers"
+    )
     left_out = browser.texts("#left-out li")
     assert left_out == [
         f"scikit-learn: {made_up.MISSING['scikit-learn']}",

@@ -39,9 +39,9 @@ const Measures = (() => {
 
   const bestOf = (entry, family) => ranking(entry).find((each) => each.family === family) ?? null;
 
-  /* How many times as fast as a family's best this time is; null where that was not timed. */
-  function speedUp(entry, seconds, family = "reference") {
-    const other = bestOf(entry, family);
+  /* How many times as fast as NumPy's best this time is; null where that was not timed. */
+  function speedUp(entry, seconds) {
+    const other = bestOf(entry, "numpy");
     return other && other.seconds / seconds;
   }
 
