@@ -719,6 +719,27 @@ def test_nothing_is_wider_than_the_window_and_no_label_is_cut_off(browser, width
     assert overlapping == []
 
 
+def test_tables_fade_where_there_is_more_of_them(browser):
+    browser.open("compare.html#machine=zen4-2&dtype=float32", width=375)
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    fades = """[...document.querySelectorAll(".scroll")].map((each) => [
+                 each.scrollWidth - each.clientWidth,
+                 ...["left", "right"].map(side => parseInt(each.style.getPropertyValue(`--more-${side}`)))])"""
+    browser.wait(f"{fades}.every(([hidden, before, after]) => before === 0 && after === Math.min(hidden, 40))")
+    assert any(hidden > 40 for hidden, *_ in browser.run(f"return {fades}"))
+    browser.run("document.querySelectorAll('.scroll').forEach((each) => { each.scrollLeft = each.scrollWidth; })")
+    browser.wait(f"{fades}.every(([hidden, before, after]) => before === Math.min(hidden, 40) && after === 0)")
+
+
+def test_all_columns_of_a_case_are_seen_on_a_phone(browser):
+    browser.open("compare.html#machine=zen4-2&dtype=float32", width=375)
+    browser.wait("document.querySelector('#history .chart path.series') !== null")
+    hidden = browser.run(
+        "return [...document.querySelectorAll('#cases .scroll')].map(each => each.scrollWidth - each.clientWidth)"
+    )
+    assert hidden == [0] * len(FLOAT32_CASES)
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_line_of_the_limit_crosses_no_label(browser, width):
     browser.open("compare.html#machine=zen4-2&dtype=float32", width=width)

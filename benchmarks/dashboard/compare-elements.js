@@ -31,13 +31,24 @@ const Elements = (() => {
     );
   }
 
-  /* What is wider than the page scrolls in a place of its own, and can be reached from the keyboard when it does. */
+  /*
+   * What is wider than the page scrolls in a place of its own, and can be reached from the keyboard when it does. It
+   * fades where there is more of it, over as many pixels as there are more, at most FADE.
+   */
+  const FADE = 40;
+
   function scrolling(label, content) {
     const place = h("div", { class: "scroll", role: "region", "aria-label": label }, content);
+    const fade = () => {
+      const hidden = place.scrollWidth - place.clientWidth;
+      place.style.setProperty("--more-left", `${Math.min(place.scrollLeft, FADE)}px`);
+      place.style.setProperty("--more-right", `${Math.min(hidden - place.scrollLeft, FADE)}px`);
+    };
+    place.addEventListener("scroll", fade, { passive: true });
     resized.observe(place);
     onResize.set(place, () => {
-      if (place.scrollWidth > place.clientWidth) place.tabIndex = 0;
-      else place.removeAttribute("tabindex");
+      place.tabIndex = place.scrollWidth > place.clientWidth ? 0 : -1; // a browser alone stops for half a pixel too
+      fade();
     });
     return place;
   }

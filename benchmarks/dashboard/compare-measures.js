@@ -72,7 +72,8 @@ const Measures = (() => {
   const plainDuration = (seconds) => duration(seconds, (value) => String(digits(value)));
 
   const ratio = (value) => `${number(value)}\u00d7`;
-  const percent = (share) => `${number(100 * share)}\u00a0%`;
+  /* Two digits are enough of less than 1 %: a third is a column too wide for a phone. */
+  const percent = (share) => `${share < 0.01 ? (100 * share).toPrecision(2) : number(100 * share)}\u00a0%`;
 
   function rate(perSecond, unit) {
     const [prefix, size] = [

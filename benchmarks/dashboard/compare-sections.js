@@ -62,7 +62,7 @@ const Sections = (() => {
       const ratio = M.speedUp(entry, each.seconds);
       const name = [
         h("span", { class: `dot ${familySeries(each.family).colour}`, "aria-hidden": "true" }),
-        each.name,
+        `${each.name} `,
         isBest ? h("span", { class: "best", title: `the best of ${M.familyTitle(each.family)}` }, "best") : null,
       ];
       const threads = each.threads === null ? "auto" : String(each.threads);
