@@ -228,6 +228,24 @@ def test_images_and_labels_have_files_of_their_own(images, data, labels):
     assert predictions == [known[label] for label in np.load("test-labels.npy")]
 
 
+def test_images_with_y_beside_them_need_no_file_of_labels(images):
+    for name in ("train", "test"):
+        words = np.load(f"{name}-words.npy")
+        Path(f"{name}.npz").write_bytes(npz(x=np.load(f"{name}.npy"), y=words))
+    shown = passed(images("train", "train.npz", "--test", "test.npz", "--save", "model", *BRIEF))
+    assert "60 rows, 12 inputs (4 x 3, standardised together)" in shown
+    assert "'y' (the last column): 2 classes" in shown
+    assert "accuracy    100.0 % on the rows held out" in shown
+    for data in ("test.npz", "test.npy"):
+        assert passed(images("predict", "model", data)).split() == np.load("test-words.npy").tolist()
+    shown = passed(images("train", "train.npy", "--target", "train-words.npy", "--test", "test.npz", *BRIEF))
+    assert "accuracy    100.0 % on the rows held out" in shown
+    refused = images("train", "train.npz", "--target", "train-labels.npy")
+    assert_one_line(refused, "--target is train-labels.npy, but train.npz holds y, which is wanted")
+    refused = images("train", "train.npz", "--test", "test.npy")
+    assert_one_line(refused, "--test-target is missing; an IDX or NPY file of the labels of test.npy is wanted")
+
+
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 BAD_IMAGES = [
     ([IMAGES], "--target is missing; an IDX or NPY file of the labels of train-images-idx3-ubyte"),

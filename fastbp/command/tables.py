@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import os
 import re
 import stat
@@ -53,6 +54,11 @@ class Table:
     def rows(self) -> int:
         """How many rows there are."""
         return int(self.values.shape[0])
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the last column holds what images show, as y of an NPZ file does."""
+        return bool(self.image) and len(self.names) > math.prod(self.image)
 
     def find(self, column: str) -> int:
         """The position of a column given by its name or its number: 0 is the first, -1 the last."""

@@ -142,10 +142,11 @@ def read_target(table: Table, word: str | None, task: Task) -> Target:
 
 def read_test_target(table: Table, word: str | None, known: Target, *, named: bool) -> Target:
     """The target of a separate test set, as the one to train on is; `named`: whether its table has names."""
-    if word is None and known.column is None:
+    if word is None and known.column is None and not table.labelled:
         raise ValueError("--test-target is missing; a file of labels is wanted, as --target is one")
-    default = known.name if named and table.named else str(known.column)
-    source, column, name = _find(table, default if word is None else word, "--test-target")
+    if word is None and not table.image:
+        word = known.name if named and table.named else str(known.column)
+    source, column, name = _find(table, word, "--test-target")
     position = column if source is table else None
     if known.labels is None:
         return Target(source.source, name, position, None, source.numbers([column])[:, 0].astype(np.float64))
@@ -159,6 +160,11 @@ def read_test_target(table: Table, word: str | None, known: Target, *, named: bo
 
 def _find(table: Table, word: str | None, option: str) -> tuple[Table, int, str]:
     """The table that holds the target, the target's column there, and its name."""
+    if table.labelled:
+        last, name = len(table.names) - 1, table.names[-1]
+        if word is not None and not (_is_column(table, word) and table.find(word) == last):
+            raise ValueError(f"{option} is {word}, but {table.source} holds {name}, which is wanted")
+        return table, last, name
     if word is not None and os.path.isfile(word) and (table.image or not _is_column(table, word)):
         labels = read_table(Path(word))
         rows, columns = labels.values.shape
