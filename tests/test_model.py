@@ -94,6 +94,12 @@ def test_text_that_cannot_be_classes_is_refused(cells, task, message):
         read_target(table_of(np.full((len(cells), 2), np.nan), text={1: cells}), None, task)
 
 
+def test_true_and_false_are_two_classes():
+    cells = ["True", "False", "True", "True"]
+    target = read_target(table_of(np.full((4, 2), np.nan), text={1: cells}), None, "auto")
+    assert (target.labels, target.actual.tolist()) == (("False", "True"), [1, 0, 1, 1])
+
+
 @pytest.mark.parametrize("task", ["classes", "values"])
 def test_constant_target_is_refused(task):
     with pytest.raises(ValueError, match="at least two"):

@@ -161,6 +161,31 @@ def test_text_that_starts_after_many_numbers_keeps_every_label(write, monkeypatc
     np.testing.assert_array_equal(table.numbers([0])[:, 0], np.arange(10))
 
 
+TRUTHS = ["True", "False", "true", "FALSE", "TRUE", "false"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "npy", "parquet"])
+def test_true_and_false_are_1_and_0_in_every_format(write, kind):
+    numbers = [5.0, 6, 7, 8, 9, 10]
+    content = {
+        "csv": lambda: "a,b\n" + "".join(f"{number},{word}\n" for number, word in zip(numbers, TRUTHS, strict=True)),
+        "npy": lambda: npy(np.rec.fromarrays([numbers, TRUTHS], names="a,b")),
+        "parquet": lambda: parquet_of(a=numbers, b=TRUTHS),
+    }[kind]()
+    table = read_table(write(f"a.{kind}", content))
+    wanted = np.column_stack([numbers, [1, 0, 1, 0, 1, 0]])
+    np.testing.assert_array_equal(table.numbers([0, 1]), wanted)
+    np.testing.assert_array_equal(table.numbers([1, 0]), wanted[:, ::-1])
+    assert table.words(1) == TRUTHS
+
+
+def test_a_true_or_false_that_is_missing_is_refused_by_its_row(write):
+    with pytest.raises(ValueError, match="column 'b', row 2 is missing; a finite number is wanted"):
+        read_table(write("a.csv", "a,b\n1,True\n2,\n3,False\n")).numbers([0, 1])
+    with pytest.raises(ValueError, match="column 'b', row 3 holds the text 'maybe'; a number is wanted"):
+        read_table(write("a.csv", "a,b\n1,True\n2,False\n3,maybe\n")).numbers([0, 1])
+
+
 @pytest.mark.parametrize(("wanted", "found"), [("b", 1), ("0", 0), ("-1", 2), ("2", 2), ("-3", 0)])
 def test_column_is_found_by_name_or_number(write, wanted, found):
     assert read_table(write("a.csv", "a,b,c\n1,2,3\n")).find(wanted) == found

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp.command.readers import arrays, idx, parquet, text
-from fastbp.command.readers.contents import Contents, check_shape, number_of
+from fastbp.command.readers.contents import Contents, check_shape, measure_of
 from fastbp.contract import shortened
 
 ENDINGS = {".npy": "NPY", ".npz": "NPZ", ".parquet": "Parquet", ".pq": "Parquet"}
@@ -77,14 +77,12 @@ class Table:
         return number % width
 
     def numbers(self, columns: Sequence[int]) -> npt.NDArray[Any]:
-        """The finite numbers (rows, columns) of these columns, in their order."""
-        for column in columns:
-            if column in self.text:
-                cells = self.text[column]
-                row = next((row for row, cell in enumerate(cells) if number_of(cell) is None), 0)
-                raise ValueError(self._at(row + 1, column, f"holds the text {quoted(cells[row])}; a number is wanted"))
-        together = list(columns) == list(range(columns[0], columns[0] + len(columns)))
+        """The finite numbers (rows, columns) of these columns, in their order; true and false are 1 and 0."""
+        read = {position: self._read(column) for position, column in enumerate(columns) if column in self.text}
+        together = not read and list(columns) == list(range(columns[0], columns[0] + len(columns)))
         chosen = self.values[:, columns[0] : columns[0] + len(columns)] if together else self.values[:, columns]
+        for position, numbers in read.items():
+            chosen[:, position] = numbers
         for start in range(0, self.rows if chosen.dtype.kind == "f" else 0, ROWS_A_BLOCK):
             good = np.isfinite(chosen[start : start + ROWS_A_BLOCK])
             if not good.all():
@@ -100,6 +98,16 @@ class Table:
         if "" in cells:
             raise ValueError(self._at(cells.index("") + 1, column, "is missing; a class is wanted"))
         return cells
+
+    def _read(self, column: int) -> list[float]:
+        """The numbers that the cells of a text column stand for."""
+        numbers = []
+        for row, cell in enumerate(self.text[column], 1):
+            number = measure_of(cell)
+            if number is None:
+                raise ValueError(self._at(row, column, f"holds the text {quoted(cell)}; a number is wanted"))
+            numbers.append(number)
+        return numbers
 
     def _at(self, row: int, column: int, problem: str) -> str:
         return f"{self.source}: column {quoted(self.names[column])}, row {row} {problem}"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 LARGEST_DEFLATE_RATIO = 1032  # no deflated stream grows by more
 BYTES_A_STRING = 64  # what Python adds to the characters of a short string
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # in lower case
+TRUTHS = {"true": 1.0, "false": 0.0}  # in lower case
 
 
 class Contents(NamedTuple):
@@ -61,6 +62,11 @@ def number_of(cell: str) -> float | None:
         return float(cell)
     except ValueError:
         return np.nan if cell.strip().lower() in MISSING else None
+
+
+def measure_of(cell: str) -> float | None:
+    """The number that a cell of text is as an input: `number_of`, and 1 and 0 for true and false."""
+    return TRUTHS.get(cell.lower(), number_of(cell))
 
 
 def as_text(number: float) -> str:
