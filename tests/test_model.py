@@ -86,6 +86,10 @@ def test_text_is_classes_in_the_order_of_the_alphabet():
         (["a", "a", "a"], "auto", "is 'a' in every row"),
         (["a", "b", "c", "d", "e"], "auto", "5 different texts in 5 rows"),
         (["a", "", "a"], "auto", "row 2 is missing; a class is wanted"),
+        (["282594,1", "1,5", "3", "4"], "auto", "row 1 holds the text '282594,1'; a number with a decimal point is"),
+        (["3", "1,000", "2,000", "4"], "auto", "row 2 holds the text '1,000'; a number is wanted"),
+        (["1,5", "2,5", "3,5"], "classes", "3 different texts in 3 rows"),
+        (["1,5", "2,5", "x"], "auto", "3 different texts in 3 rows"),
         (["a", "b", "a"], "values", "row 1 holds the text 'a'; a number is wanted"),
     ],
 )

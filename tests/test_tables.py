@@ -203,6 +203,11 @@ NOT_NUMBERS = [
     ("a,b\n1,2\n3,\n", r"column 'b', row 2 is missing"),
     ("a,b\n1,NA\n3,4\n", r"column 'b', row 1 is missing"),
     ("a,b\n1,2\n3,-inf\n", r"column 'b', row 2 is -inf"),
+    ("a;b\n1;2\n3;0,5\n", r"column 'b', row 2 holds the text '0,5'; a number with a decimal point is wanted"),
+    ("a;b\n1;-282594,125e3\n", r"row 1 holds the text '-282594,125e3'; a number with a decimal point is wanted"),
+    ("a;b\n1;1,000\n", r"column 'b', row 1 holds the text '1,000'; a number is wanted"),
+    ("a;b\n1;1,000,000.5\n", r"column 'b', row 1 holds the text '1,000,000.5'; a number is wanted"),
+    ("a;b\n1;1,2,3\n", r"column 'b', row 1 holds the text '1,2,3'; a number is wanted"),
     ("1,2\n3,nan\n", r"column 'column 1', row 2 is missing"),
 ]
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp.command.readers import arrays, idx, parquet, text
-from fastbp.command.readers.contents import Contents, check_shape, measure_of
+from fastbp.command.readers.contents import Contents, check_shape, has_decimal_comma, measure_of
 from fastbp.contract import shortened
 
 ENDINGS = {".npy": "NPY", ".npz": "NPZ", ".parquet": "Parquet", ".pq": "Parquet"}
@@ -105,7 +105,8 @@ class Table:
         for row, cell in enumerate(self.text[column], 1):
             number = measure_of(cell)
             if number is None:
-                raise ValueError(self._at(row, column, f"holds the text {quoted(cell)}; a number is wanted"))
+                wanted = "a number with a decimal point" if has_decimal_comma(cell) else "a number"
+                raise ValueError(self._at(row, column, f"holds the text {quoted(cell)}; {wanted} is wanted"))
             numbers.append(number)
         return numbers
 

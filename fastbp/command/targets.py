@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.command.readers.contents import as_text
+from fastbp.command.readers.contents import as_text, means_number
 from fastbp.command.tables import Table, listed, quoted, read_table
 
 Task = Literal["auto", "classes", "values"]
@@ -122,6 +122,8 @@ def read_target(table: Table, word: str | None, task: Task) -> Target:
     if column in source.text and task != "values":
         labels, actual = _classes(source, column)
         if len(labels) > max(2, min(MOST_CLASSES, table.rows // 2)):
+            if task == "auto" and all(map(means_number, labels)):
+                source.numbers([column])  # refuses the spelling, by its row
             raise ValueError(
                 f"{where} has {len(labels)} different texts in {table.rows} rows; classes that recur are wanted"
             )

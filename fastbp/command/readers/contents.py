@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy.typing as npt
 LARGEST_DEFLATE_RATIO = 1032  # no deflated stream grows by more
 BYTES_A_STRING = 64  # what Python adds to the characters of a short string
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})  # in lower case
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 TRUTHS = {"true": 1.0, "false": 0.0}  # in lower case
 
 
@@ -67,6 +70,16 @@ def number_of(cell: str) -> float | None:
 def measure_of(cell: str) -> float | None:
     """The number that a cell of text is as an input: `number_of`, and 1 and 0 for true and false."""
     return TRUTHS.get(cell.lower(), number_of(cell))
+
+
+def has_decimal_comma(cell: str) -> bool:
+    """Whether a cell is a number with a comma for its point, and not one whose comma may part thousands."""
+    return DECIMAL_COMMA.fullmatch(cell) is not None and THOUSANDS.fullmatch(cell) is None
+
+
+def means_number(cell: str) -> bool:
+    """Whether a cell is a number, in whatever spelling."""
+    return any(spelling.fullmatch(cell) for spelling in (THOUSANDS, DECIMAL_COMMA)) or number_of(cell) is not None
 
 
 def as_text(number: float) -> str:
