@@ -28,6 +28,7 @@ CELLS_A_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 24  # characters
 LONGEST_GAP = 1 << 16  # lines
 MOST_COLUMNS = 1 << 19
+UTF_16_MARKS = b"\xff\xfe", b"\xfe\xff"
 
 
 def read(stream: BinaryIO, gzipped: bool) -> Contents:
@@ -50,13 +51,23 @@ def read(stream: BinaryIO, gzipped: bool) -> Contents:
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
     blank = 0
-    while line := text.readline(LONGEST_LINE + 1):
+    while line := _line(text):
         if len(line) > LONGEST_LINE:
             raise ValueError(f"it has a line of more than {LONGEST_LINE:,} characters")
         blank = blank + 1 if line.isspace() else 0
         if blank > LONGEST_GAP:
             raise ValueError(f"it has more than {LONGEST_GAP:,} blank lines in a row")
         yield line
+
+
+def _line(text: io.TextIOWrapper) -> str:
+    try:
+        return text.readline(LONGEST_LINE + 1)
+    except UnicodeDecodeError as error:
+        bad = error.object[error.start]
+        utf_16 = error.start == 0 and error.object.startswith(UTF_16_MARKS)
+        found = "it is text in UTF-16" if utf_16 else f"it holds the byte 0x{bad:02x}, which is no text in UTF-8"
+        raise ValueError(f"{found}; text in UTF-8 is wanted") from None
 
 
 def _table(rows: Iterator[list[str]]) -> Contents:
