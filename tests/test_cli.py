@@ -514,6 +514,26 @@ def test_closed_pipe_gives_no_traceback(fastbp_command, tmp_path):
         assert process.stderr.read() == ""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+@pytest.mark.parametrize("words", [["predict", "model", "classes.csv"], ["--help"], ["train", "--help"], ["--version"]])
+def test_a_full_disk_behind_standard_output_is_named(fastbp_command, tmp_path, words):
+    passed(fastbp_command("train", "classes.csv", "--save", "model", *BRIEF))
+    command = [sys.executable, "-W", "error", "-m", "fastbp", *words]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(HERE)},
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "Error: standard output cannot be written: No space left on device\n",
+    )
+
+
 def test_terminal_of_another_alphabet_shows_escapes(fastbp_command, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "iso8859-5")
     Path("a.csv").write_text(CLASSES.replace("kind", "größe"), encoding="utf-8")

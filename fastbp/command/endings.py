@@ -40,6 +40,10 @@ class PlainEndings(click.Group):
             raise
         except click.UsageError as error:
             raise BadInput(error.format_message()) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # of printing the help or the version
+            raise _failed(error) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Parse and run the command."""
@@ -55,7 +59,14 @@ class PlainEndings(click.Group):
         except MemoryError:
             raise BadInput("there is not enough memory for this") from None
         except OSError as error:
-            where = f"{click.format_filename(error.filename)}: " if error.filename else ""
-            raise BadInput(f"{where}{error.strerror or error}") from error
+            raise _failed(error) from error
         except (ValueError, FloatingPointError) as error:
             raise BadInput(str(error)) from error
+
+
+def _failed(error: OSError) -> BadInput:
+    """What failed, by its name: every file that is opened has one, so that what has none is what is printed to."""
+    if error.filename or error.errno is None:
+        where = f"{click.format_filename(error.filename)}: " if error.filename else ""
+        return BadInput(f"{where}{error.strerror or error}")
+    return BadInput(f"standard output cannot be written: {error.strerror}")
