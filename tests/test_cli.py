@@ -441,7 +441,10 @@ BAD_WORDS = [
     (["example", "--steps", "0"], "--steps.*0"),
     (["predict"], "Missing argument 'MODEL'"),
     (["predict", "none", "classes.csv"], "none: No such file"),
-    (["predict", "classes.csv", "classes.csv"], "Error: classes.csv is not a model of fastbp; a file that fastbp saved"),
+    (
+        ["predict", "classes.csv", "classes.csv"],
+        "Error: classes.csv is not a model of fastbp; a file that fastbp saved",
+    ),
     (["predict", ".", "classes.csv"], r"\.: Is a directory"),
     (["predict", "x", "classes.csv", "-o", "none/a.csv"], "--output is none/a.csv, but there is no folder"),
 ]
