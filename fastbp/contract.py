@@ -442,6 +442,10 @@ def diverged(step: int | None, x: FloatArray, y: FloatArray) -> NoReturn:
     )
 
 
+MAY_HELP = "a smaller learning_rate or a clip_norm may help"
+LAST_STATE = f"weights and biases hold the last finite state ({MAY_HELP})"
+
+
 def network_diverged(x: FloatArray, y: npt.NDArray[Any], step: int | None, epoch: int | None = None) -> NoReturn:
     """Say why the loss or the update of `step` is not finite, as `diverged` does: all of x and y, and where it was."""
     finite("x", x)
@@ -452,7 +456,4 @@ def network_diverged(x: FloatArray, y: npt.NDArray[Any], step: int | None, epoch
             f"wanted"
         )
     where = f"step {step}" if epoch is None else f"step {step}, in epoch {epoch}"
-    raise FloatingPointError(
-        f"training diverged in {where}: its loss or its update is not finite; weights and biases hold the last finite "
-        f"state (a smaller learning_rate or a clip_norm may help)"
-    )
+    raise FloatingPointError(f"training diverged in {where}: its loss or its update is not finite; {LAST_STATE}")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import fastbp as engine
 from fastbp.command.model import Model, columns_like
 from fastbp.command.readers.contents import check_size
-from fastbp.command.recipe import VALIDATION, Recipe
+from fastbp.command.recipe import VALIDATION, Recipe, in_options
 from fastbp.command.standardisation import blocks, measure
 from fastbp.command.tables import Table, quoted
 from fastbp.command.targets import Classes, Target, Values
@@ -107,17 +107,20 @@ def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> Fit:
     """Train the model's network in place."""
     rows = len(problem.train.x)
     ends = [time.perf_counter()]
-    history = problem.model.network.fit(
-        problem.train.x,
-        problem.train.y,
-        epochs=recipe.epochs_for(rows),
-        batch_size=recipe.batch_size,
-        optimizer=recipe.optimizer_for(rows),
-        validation_fraction=None if recipe.patience is None else VALIDATION,
-        early_stopping=None if recipe.patience is None else engine.EarlyStopping(patience=recipe.patience),
-        callback=lambda epoch, metrics: ends.append(time.perf_counter()),
-        progress=progress,
-    )
+    try:
+        history = problem.model.network.fit(
+            problem.train.x,
+            problem.train.y,
+            epochs=recipe.epochs_for(rows),
+            batch_size=recipe.batch_size,
+            optimizer=recipe.optimizer_for(rows),
+            validation_fraction=None if recipe.patience is None else VALIDATION,
+            early_stopping=None if recipe.patience is None else engine.EarlyStopping(patience=recipe.patience),
+            callback=lambda epoch, metrics: ends.append(time.perf_counter()),
+            progress=progress,
+        )
+    except (ValueError, FloatingPointError) as error:
+        raise type(error)(in_options(str(error))) from error
     return Fit(history, np.diff(ends).tolist())
 
 

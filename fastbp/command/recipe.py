@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 
 import fastbp as engine
 from fastbp.command.readers.contents import check_size
 from fastbp.command.targets import Classes, Values
+from fastbp.contract import LAST_STATE, MAY_HELP
 from fastbp.optimizers import Optimizer
 from fastbp.schedules import Schedule
 
@@ -22,6 +24,15 @@ FEWEST_EPOCHS, MOST_EPOCHS = 10, 100
 
 STEPS = 3  # of the schedule "step": a tenth of the rate after each
 VALIDATION = 0.1  # of the rows to train on, for early stopping
+
+
+# What the engine calls by the same names.
+ARGUMENTS = re.compile(r"\b(learning_rate|momentum|weight_decay|clip_norm)\b")
+
+
+def in_options(message: str) -> str:
+    """What the engine says of its arguments, said of the options, and nothing of a state that the command drops."""
+    return ARGUMENTS.sub(lambda name: "--" + name[0].replace("_", "-"), message.replace(LAST_STATE, MAY_HELP))
 
 
 @dataclass(frozen=True)
