@@ -493,8 +493,11 @@ def test_failed_training_leaves_the_old_model(fastbp_command):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signal")
-def test_interruption_is_one_line_and_exit_code_130(tmp_path):
-    training = start("train", "--epochs", 10**8, "--save", "model", cwd=tmp_path, preexec_fn=hear_ctrl_c)
+@pytest.mark.parametrize(
+    ("words", "message"), [(["--save", "model"], "Interrupted. Nothing was saved as model.\n"), ([], "Interrupted.\n")]
+)
+def test_interruption_is_one_line_and_exit_code_130(tmp_path, words, message):
+    training = start("train", "--epochs", 10**8, *words, cwd=tmp_path, preexec_fn=hear_ctrl_c)
     with training as process:
         for line in process.stdout:
             if line.startswith("training"):
@@ -506,7 +509,7 @@ def test_interruption_is_one_line_and_exit_code_130(tmp_path):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert errors == "Interrupted.\n"
+    assert errors == message
     assert not os.listdir(tmp_path)
 
 

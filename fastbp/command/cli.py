@@ -18,7 +18,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from fastbp.command.endings import PlainEndings
+from fastbp.command.endings import UNSAVED, PlainEndings
 
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
@@ -183,6 +183,9 @@ def train(
     if test_target is not None and not test:
         raise click.UsageError("--test-target is given, but not --test; both are wanted.")
 
+    unsaved = click.get_current_context().meta
+    unsaved[UNSAVED] = save
+
     import fastbp as engine
     from fastbp.command import wording
     from fastbp.command.datasets import digits
@@ -216,6 +219,7 @@ def train(
         say(line)
     if save:
         problem.model.save(save)
+        unsaved[UNSAVED] = None
         say(f"model       {click.format_filename(save)}")
     if plot:
         from fastbp.command.plots import plot_history

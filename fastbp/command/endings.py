@@ -11,6 +11,7 @@ import click
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+UNSAVED = "fastbp.unsaved"  # of a context: the file that is to be written at the end, while it is not
 
 
 class BadInput(click.ClickException):
@@ -50,7 +51,8 @@ class PlainEndings(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("\nInterrupted." if sys.stderr.isatty() else "Interrupted.", err=True)
+            unsaved = f" Nothing was saved as {click.format_filename(path)}." if (path := ctx.meta.get(UNSAVED)) else ""
+            click.echo(("\n" if sys.stderr.isatty() else "") + f"Interrupted.{unsaved}", err=True)
             ctx.exit(INTERRUPTED)
         except click.UsageError as error:
             raise BadInput(error.format_message()) from None
