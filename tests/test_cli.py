@@ -270,6 +270,34 @@ def test_files_that_do_not_fit_one_another_are_one_line_and_exit_code_2(images, 
     assert_one_line(images("train", *words), message)
 
 
+def test_header_of_numbers_is_no_row(fastbp_command):
+    rows = CLASSES.partition("\n")[2]
+    Path("pandas.csv").write_text(f"0,1,2\n{rows}")
+    shown = passed(fastbp_command("train", "pandas.csv", "--save", "model", *BRIEF))
+    assert "pandas.csv: 40 rows, 2 inputs\n" in shown
+    assert passed(fastbp_command("predict", "model", "pandas.csv")).split() == ["even", "odd"] * 20
+
+    Path("years.csv").write_text("2019,2020,2021\n" + rows.replace("even", "0").replace("odd", "1"))
+    words = ["train", "years.csv", "--test", "years.csv", "--save", "model", "--task", "classes", *BRIEF]
+    shown = passed(fastbp_command(*words))
+    assert "years.csv: 41 rows, 2 inputs, no header\n" in shown
+    assert "41 held out (years.csv, no header)" in shown
+    shown = passed(fastbp_command(*words, "--header"))
+    assert "years.csv: 40 rows, 2 inputs\n" in shown
+    assert "'2021' (the last column): 2 classes" in shown
+    assert "40 held out (years.csv)," in shown
+    assert len(passed(fastbp_command("predict", "model", "years.csv", "--header")).split()) == 40
+    assert_one_line(fastbp_command("predict", "model", "years.csv"), "years.csv has 3 columns; 2 are wanted")
+
+
+def test_header_may_be_denied(fastbp_command):
+    Path("a.csv").write_text("0,1,2\n" * 20 + "1,0,3\n" * 20)
+    shown = passed(fastbp_command("train", "a.csv", "--no-header", "--save", "model", *BRIEF))
+    assert "a.csv: 40 rows, 2 inputs, no header\n" in shown
+    Path("rows.csv").write_text("0,1\n1,0\n")
+    assert passed(fastbp_command("predict", "model", "rows.csv", "--no-header")).split() == ["2", "3"]
+
+
 def test_test_set_has_the_same_columns_in_any_order(fastbp_command):
     Path("test.csv").write_text("kind,b,a\nodd,1,3\neven,0,2\neven,0,4\n")
     shown = passed(fastbp_command("train", "classes.csv", "--test", "test.csv", *BRIEF))

@@ -142,15 +142,37 @@ HEADERS = [
     ("1,abc", "1,2", None),  # a number that is not the column's own: a row with a mistake, not a header
     ("1,2", "3,4", None),
     ("nan,1", "2,3", None),
+    ("0,1", "2,3", ("0", "1")),
+    (" 0, 1, 2", "2,3,4", ("0", "1", "2")),
+    ("0,1,1", "2,3,4", None),
+    ("0.0,1.0", "2,3", None),
+    ("2019,2020", "2,3", None),
+    ("0", "1", None),  # the first of a file of labels
 ]
 
 
 @pytest.mark.parametrize(("first", "second", "names"), HEADERS)
-def test_first_line_is_a_header_if_it_holds_text_and_no_number(write, first, second, names):
+def test_first_line_is_a_header_if_it_holds_text_and_no_number_or_the_numbers_of_the_columns(
+    write, first, second, names
+):
     table = read_table(write("a.csv", f"{first}\n{second}\n"))
     assert table.named == (names is not None)
     assert table.names == (names or tuple(f"column {i}" for i in range(len(table.names))))
     assert table.rows == (1 if names else 2)
+    assert table.headless == (names is None)
+
+
+@pytest.mark.parametrize("first", ["2019,2020", "0,1", "a,b", "1,abc", "5,"])
+def test_first_line_is_what_it_is_said_to_be(write, first):
+    path = write("a.csv", f"{first}\n2,3\n")
+    named, unnamed = read_table(path, header=True), read_table(path, header=False)
+    assert (named.names, named.rows, named.headless) == (tuple(first.replace("5,", "5,column 1").split(",")), 1, False)
+    assert (unnamed.names, unnamed.rows, unnamed.headless) == (("column 0", "column 1"), 2, True)
+
+
+def test_only_csv_files_are_without_a_header(write):
+    path = write("a.npy", npy(NUMBERS))
+    assert [read_table(path, header=header).headless for header in (None, True, False)] == [False] * 3
 
 
 def test_text_that_starts_after_many_numbers_keeps_every_label(write, monkeypatch):

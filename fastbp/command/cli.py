@@ -70,8 +70,17 @@ def main() -> None:
     """Dense networks trained on a CPU, on plain NumPy arrays, at the speed of the hardware."""
 
 
+header_option = click.option(
+    "--header/--no-header",
+    default=None,
+    help="Whether the first line of CSV files names the columns.  [default: guessed: it does if it holds texts and no "
+    "other numbers, or is 0,1,2,... in full]",
+)
+
+
 @main.command()
 @click.argument("data", type=FILE, required=False)
+@header_option
 @click.option(
     "--target",
     metavar="COLUMN_OR_FILE",
@@ -156,6 +165,7 @@ def main() -> None:
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def train(
     data: Path | None,
+    header: bool | None,
     target: str | None,
     task: Any,
     test: Path | None,
@@ -171,8 +181,8 @@ def train(
 ) -> None:
     """Train a network on DATA: a CSV, NPY, NPZ, Parquet or IDX file (MNIST's).
 
-    CSV and IDX files may be gzipped, and CSV files have a header; images are flattened; an NPZ file holds x and y, or
-    one array. Without DATA, fastbp learns the UCI handwritten digits, which come with it.
+    CSV and IDX files may be gzipped, and CSV files may have a header; images are flattened; an NPZ file holds x and y,
+    or one array. Without DATA, fastbp learns the UCI handwritten digits, which come with it.
 
     The inputs are standardised, and so are values to learn. Then come the loss and how good the network is on the rows
     held out, and the time for an epoch beside that of the same network in NumPy, on the same data.
@@ -199,16 +209,16 @@ def train(
     say = _silence if quiet else click.echo
     progress = (sys.stderr.isatty() if progress is None else progress) and not quiet
     how = Recipe(**recipe)
-    table = read_table(data) if data else digits()
+    table = read_table(data, header) if data else digits()
     learned = read_target(table, target, task)
-    held_out = None
+    held_out = test_table = None
     if test:
-        test_table = read_table(test)
+        test_table = read_table(test, header)
         held_out = test_table, read_test_target(test_table, test_target, learned, named=table.named)
     fraction = TEST_FRACTION if test_fraction is None else test_fraction
     problem = prepare(table, learned, how, test_fraction=fraction, test=held_out)
     say(wording.data(table, learned, problem, chosen=target is not None))
-    say(wording.split(problem, how, str(test) if test else ""))
+    say(wording.split(problem, how, test_table))
     say(wording.network(problem.model.network))
     say(wording.training(how, len(problem.train.x), problem.model.network.architecture.loss))
 
@@ -239,8 +249,9 @@ def train(
 @main.command()
 @click.argument("model", type=FILE)
 @click.argument("data", type=FILE)
+@header_option
 @click.option("-o", "--output", type=FILE, metavar="PREDICTIONS.csv", help="Write to a file and not to the terminal.")
-def predict(model: Path, data: Path, output: Path | None) -> None:
+def predict(model: Path, data: Path, header: bool | None, output: Path | None) -> None:
     """Print what MODEL, which train --save wrote, says of each row of DATA: a class or a value a line.
 
     DATA has the columns that the model was trained on, in raw units. Where both have names, columns are found by name;
@@ -255,7 +266,7 @@ def predict(model: Path, data: Path, output: Path | None) -> None:
     from fastbp.command.model import Model
     from fastbp.command.tables import read_table
 
-    words = Model.load(model).predict(read_table(data))
+    words = Model.load(model).predict(read_table(data, header))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([word] for word in words)
     if output:

@@ -40,7 +40,7 @@ MOST_NAMES = 8  # names that a message lists
 class Table:
     """`values` (rows, columns), its column names, and the cells of its text columns; `named` if the file has names.
 
-    `image`: the shape of a row that has more than one dimension.
+    `image`: the shape of a row that has more than one dimension. `headless`: a CSV file whose first line is a row.
     """
 
     source: str
@@ -49,6 +49,7 @@ class Table:
     values: npt.NDArray[Any]
     text: dict[int, list[str]]
     image: tuple[int, ...] = ()
+    headless: bool = False
 
     @property
     def rows(self) -> int:
@@ -114,8 +115,11 @@ class Table:
         return f"{self.source}: column {quoted(self.names[column])}, row {row} {problem}"
 
 
-def read_table(path: Path) -> Table:
-    """The table of a file, whose kind is told by its ending or its first bytes; all else is read as CSV."""
+def read_table(path: Path, header: bool | None = None) -> Table:
+    """The table of a file, whose kind is told by its ending or its first bytes; all else is read as CSV.
+
+    `header`: whether the first line of a CSV file names its columns; None: as it looks.
+    """
     with open(path, "rb", opener=_at_once) as stream:
         mode = os.fstat(stream.fileno()).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
@@ -125,7 +129,7 @@ def read_table(path: Path) -> Table:
             start = stream.peek(8)[:8]
             gzipped = start.startswith(GZIP)
             kind = _kind(path.name.lower(), start, _unpacked(stream) if gzipped else start)
-            contents = _contents(kind, stream, gzipped)
+            contents = _contents(kind, stream, gzipped, header)
             check_shape(*contents.values.shape)
         except MemoryError:
             raise
@@ -133,7 +137,7 @@ def read_table(path: Path) -> Table:
             raise ValueError(f"{path}: {error}") from None
         except Exception as error:  # a damaged file makes parsers raise almost anything
             raise ValueError(f"{path} is not a readable {kind} file: {reason(error)}") from error
-    return _checked(str(path), contents)
+    return _checked(str(path), contents, headless=kind == "CSV" and contents.names is None)
 
 
 def _at_once(path: str, flags: int) -> int:
@@ -163,23 +167,24 @@ def _unpacked(stream: io.BufferedReader) -> bytes:
         stream.seek(0)
 
 
-def _contents(kind: str, stream: io.BufferedReader, gzipped: bool) -> Contents:
+def _contents(kind: str, stream: io.BufferedReader, gzipped: bool, header: bool | None) -> Contents:
     if kind == "NPY":
         return arrays.read_npy(stream)
     if kind == "NPZ":
         return arrays.read_npz(stream)
     if kind == "Parquet":
         return parquet.read(stream)
-    return idx.read(stream, gzipped) if kind == "IDX" else text.read(stream, gzipped)
+    return idx.read(stream, gzipped) if kind == "IDX" else text.read(stream, gzipped, header)
 
 
-def _checked(source: str, contents: Contents) -> Table:
+def _checked(source: str, contents: Contents, *, headless: bool) -> Table:
     unnamed = [""] * contents.values.shape[1]
     names = tuple(name or f"column {i}" for i, name in enumerate(contents.names or unnamed))
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise ValueError(f"{source} has {times} columns named {quoted(name)}; different names are wanted")
-    return Table(source, names, contents.names is not None, contents.values, contents.text, contents.image)
+    named = contents.names is not None
+    return Table(source, names, named, contents.values, contents.text, contents.image, headless)
 
 
 def reason(error: Exception) -> str:

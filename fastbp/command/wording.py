@@ -24,6 +24,8 @@ def data(table: Table, target: Target, problem: Problem, *, chosen: bool) -> str
     inputs = f"{len(problem.model.names)} inputs"
     if table.image:
         inputs += f" ({' x '.join(map(str, table.image))}, standardised together)"
+    if table.headless:
+        inputs += ", no header"
     if target.labels is None:
         kind = f"values, here {target.actual.min():g} to {target.actual.max():g}"
     else:
@@ -32,12 +34,12 @@ def data(table: Table, target: Target, problem: Problem, *, chosen: bool) -> str
     return f"data        {table.source}: {table.rows} rows, {inputs}\ntarget      {quoted(target.name)}{which}: {kind}"
 
 
-def split(problem: Problem, recipe: Recipe, test: str) -> str:
+def split(problem: Problem, recipe: Recipe, test: Table | None) -> str:
     """Which rows are for what."""
     rows, held_out = len(problem.train.x), len(problem.test.x) if problem.test else 0
     back = recipe.held_back(rows)
     judged = f", {back} of them to tell when to stop" if back else ""
-    source = f" ({test})" if test else ""
+    source = f" ({test.source}{', no header' if test.headless else ''})" if test else ""
     return f"split       {rows} rows to train on{judged}, {held_out} held out{source}, seed {recipe.seed}"
 
 

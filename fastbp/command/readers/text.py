@@ -31,8 +31,11 @@ MOST_COLUMNS = 1 << 19
 UTF_16_MARKS = b"\xff\xfe", b"\xfe\xff"
 
 
-def read(stream: BinaryIO, gzipped: bool) -> Contents:
-    """The table of a CSV file. Blank lines are skipped; a row of another width is refused."""
+def read(stream: BinaryIO, gzipped: bool, header: bool | None = None) -> Contents:
+    """The table of a CSV file. Blank lines are skipped; a row of another width is refused.
+
+    `header`: whether the first line names the columns; None: as it looks.
+    """
     raw: Any = gzip.GzipFile(fileobj=stream) if gzipped else stream
     with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as characters:
         lines = _lines(characters)
@@ -44,7 +47,7 @@ def read(stream: BinaryIO, gzipped: bool) -> Contents:
             raise ValueError(f"it has more than {MOST_COLUMNS:,} columns")
         reader = csv.reader(itertools.chain([first], lines), delimiter=separator, skipinitialspace=True, strict=True)
         try:
-            return _table(row for row in reader if row)
+            return _table((row for row in reader if row), header)
         except csv.Error as error:
             raise ValueError(f"line {reader.line_num}: {error}") from None
 
@@ -70,9 +73,9 @@ def _line(text: io.TextIOWrapper) -> str:
         raise ValueError(f"{found}; text in UTF-8 is wanted") from None
 
 
-def _table(rows: Iterator[list[str]]) -> Contents:
+def _table(rows: Iterator[list[str]], header: bool | None) -> Contents:
     first = next(rows)
-    names = [name.strip() for name in first] if _is_header(first) else None
+    names = [name.strip() for name in first] if header or (header is None and _is_header(first)) else None
     width = len(first)
     blocks: list[npt.NDArray[np.float64]] = []
     text: dict[int, list[str]] = {}
@@ -91,7 +94,12 @@ def _table(rows: Iterator[list[str]]) -> Contents:
 
 
 def _is_header(cells: list[str]) -> bool:
-    """Whether the first line names the columns: it holds text, and no number but a column's own (pandas' 0, 1, 2)."""
+    """Whether the first line names the columns: it holds text, and no number but a column's own, or is 0, 1, 2, ...
+
+    Those are what pandas writes of columns without names. A single 0 is more likely the first of a file of labels.
+    """
+    if len(cells) > 1 and [cell.strip() for cell in cells] == list(map(str, range(len(cells)))):
+        return True
     numbers = [number_of(cell) for cell in cells]
     return None in numbers and all(
         number is None or np.isnan(number) or number == column for column, number in enumerate(numbers)
