@@ -22,7 +22,7 @@ from fastbp.bench.implementations import (
     missing,
     numpy_step,
 )
-from fastbp.bench.report import duration, footer, listing, row
+from fastbp.bench.report import duration, footer, listing, plain, row
 from fastbp.bench.timing import Candidate, contenders
 from fastbp.command.cli import main
 
@@ -265,5 +265,11 @@ def test_the_command_refuses_what_makes_no_sense_in_one_line(words: list[str], w
 
 
 def test_durations_have_three_digits() -> None:
-    durations = [duration(seconds) for seconds in (1.5, 0.0123, 78.12e-6, 3e-10)]
-    assert durations == ["1.5 s", "12.3 ms", "78.1 µs", "0.3 ns"]
+    durations = [duration(seconds) for seconds in (1.5, 0.0123, 78.12e-6, 3e-10, 0.9999, 1234)]
+    assert durations == ["1.5 s", "12.3 ms", "78.1 µs", "0.3 ns", "1000 ms", "1234 s"]
+
+
+def test_numbers_up_to_ten_million_have_no_exponent() -> None:
+    values = (2.5, 999.4, 999.6, 1040.2, 24850.3, 1234567.0, 12345678.0)
+    assert [plain(value) for value in values] == ["2.5", "999", "1000", "1040", "24850", "1234567", "1.23e+07"]
+    assert [plain(value, 4) for value in (0.012345, 9483.2, 24853.0)] == ["0.01235", "9483", "24853"]

@@ -116,7 +116,7 @@ def test_classes_of_a_test_set_are_those_trained_on():
     assert (target.labels, target.actual.tolist()) == (("3", "5", "9"), [2, 0])
     words = read_test_target(table_of(np.full((2, 2), np.nan), text={1: ["5", "3"]}), "1", known, named=False)
     assert words.actual.tolist() == [1, 0]
-    with pytest.raises(ValueError, match="table has 1 classes that no row to train on has: '4'"):
+    with pytest.raises(ValueError, match="table has 1 class that no row to train on has: '4'"):
         read_test_target(table_of([[0, 9], [0, 4]]), None, known, named=False)
 
 
@@ -337,9 +337,9 @@ def test_inputs_are_found_by_name_in_any_order_with_or_without_the_target():
     ("names", "width", "message"),
     [
         (["a", "b", "c", "z"], 4, "lacks 1 of the model's columns: 'd'"),
-        (["a", "b", "c", "d", "z"], 5, "1 columns that the model does not know: 'z'"),
-        (None, 3, "has 3 columns; 4 are wanted"),
-        (None, 5, "has 5 columns; 4 are wanted"),
+        (["a", "b", "c", "d", "z"], 5, "1 column that the model does not know: 'z'"),
+        (None, 3, "has 3 columns, and the model 4 inputs; as many are wanted"),
+        (None, 5, "has 5 columns, and the model 4 inputs; as many are wanted"),
     ],
 )
 def test_other_columns_than_the_model_knows_are_refused(names, width, message):

@@ -250,7 +250,7 @@ UNREADABLE = {
     "empty csv": ("a.csv", "", "it is empty"),
     "blank csv": ("a.csv", "\n \n", "it is empty"),
     "header only": ("a.csv", "a,b\n", "0 rows"),
-    "ragged": ("a.csv", "a,b\n1,2\n3\n", "row 2 has 1 cells; 2 are wanted"),
+    "ragged": ("a.csv", "a,b\n1,2\n3\n", "row 2 has 1 cell, and the first line 2; as many are wanted"),
     "same names": ("a.csv", "a,a\n1,2\n", "2 columns named 'a'"),
     "not text": ("a.csv", bytes(range(128, 256)), "it holds the byte 0x80, which is no text in UTF-8"),
     "utf-16": ("a.csv", "ä,b\n1,2\n".encode("utf-16"), "it is text in UTF-16; text in UTF-8 is wanted"),

@@ -32,7 +32,7 @@ def _against(measured: Measured, *families: str) -> str:
     best, own = measured.best(*families), measured.medians.get(DEFAULT)
     if best is None:
         return "-"
-    ratio = f"{best[1] / own:.3g}x " if own else ""
+    ratio = f"{plain(best[1] / own)}x " if own else ""
     return f"{ratio}({best[0]}: {duration(best[1])})"
 
 
@@ -47,7 +47,7 @@ def ranking(title: str, medians: dict[str, float], limit: float) -> str:
     own = medians.get(DEFAULT, float("nan"))
     lines = [("", "time", "of fastbp's", "share of the limit"), ("the limit", duration(limit), "", "")]
     for label, seconds in sorted(medians.items(), key=lambda item: item[1]):
-        lines.append((label, duration(seconds), f"{seconds / own:.3g}x", f"{100 * limit / seconds:.3g}%"))
+        lines.append((label, duration(seconds), f"{plain(seconds / own)}x", f"{100 * limit / seconds:.3g}%"))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = [
         "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
@@ -60,8 +60,13 @@ def duration(seconds: float) -> str:
     """A time with three digits and its unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
+            return f"{plain(seconds / size)} {unit}"
+    return f"{plain(seconds / 1e-9)} ns"
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """With so many digits, and up to seven before the point no exponent."""
+    return f"{value:.0f}" if 10**digits - 0.5 <= abs(value) < 1e7 else f"{value:.{digits}g}"
 
 
 class Compared(Protocol):

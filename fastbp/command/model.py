@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 import fastbp as engine
+from fastbp.command.readers.contents import counted
 from fastbp.command.standardisation import Standardisation, blocks
 from fastbp.command.tables import Table, listed, reason
 from fastbp.command.targets import Classes, Values
@@ -94,14 +95,16 @@ def columns_like(
         known = {*names, target}
         extra = [name for column, name in enumerate(table.names) if name not in known and column != position]
         if extra:
-            raise ValueError(f"{table.source} has {len(extra)} columns that the model does not know: {listed(extra)}")
+            found = counted(len(extra), "column")
+            raise ValueError(f"{table.source} has {found} that the model does not know: {listed(extra)}")
         return [table.names.index(name) for name in names]
     if position is None and table.named and target in table.names:
         position = table.names.index(target)
     columns = [column for column in range(len(table.names)) if column != position]
     if len(columns) != len(names):
+        found, wanted = counted(len(columns), "column"), counted(len(names), "input")
         raise ValueError(
-            f"{table.source} has {len(columns)} columns; {len(names)} are wanted, the model's inputs "
+            f"{table.source} has {found}, and the model {wanted}; as many are wanted "
             f"(the target may be there too, but only by name)"
         )
     return columns

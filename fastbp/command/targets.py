@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.command.readers.contents import as_text, means_number
+from fastbp.command.readers.contents import as_text, counted, means_number
 from fastbp.command.tables import Table, listed, quoted, read_table
 
 Task = Literal["auto", "classes", "values"]
@@ -155,7 +155,8 @@ def read_test_target(table: Table, word: str | None, known: Target, *, named: bo
     labels, actual = _classes(source, column)
     unknown = [label for label in labels if label not in known.labels]
     if unknown:
-        raise ValueError(f"{source.source} has {len(unknown)} classes that no row to train on has: {listed(unknown)}")
+        found = counted(len(unknown), "class", "es")
+        raise ValueError(f"{source.source} has {found} that no row to train on has: {listed(unknown)}")
     positions = np.array([known.labels.index(label) for label in labels])
     return Target(source.source, name, position, known.labels, positions[actual])
 
@@ -173,7 +174,7 @@ def _find(table: Table, word: str | None, option: str) -> tuple[Table, int, str]
         if (rows, columns) != (table.rows, 1):
             raise ValueError(
                 f"{option} is {word}, which has shape ({rows}, {columns}); ({table.rows}, 1) is wanted, as "
-                f"{table.source} has {table.rows} rows"
+                f"{table.source} has {counted(table.rows, 'row')}"
             )
         return labels, 0, labels.names[0] if labels.named else Path(word).name
     if table.image:

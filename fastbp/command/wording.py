@@ -5,9 +5,10 @@ from __future__ import annotations
 from statistics import median
 
 import fastbp as engine
-from fastbp.bench.report import duration
+from fastbp.bench.report import duration, plain
 from fastbp.command.comparison import Comparison
 from fastbp.command.fitting import Problem
+from fastbp.command.readers.contents import counted
 from fastbp.command.recipe import Recipe
 from fastbp.command.tables import Table, quoted
 from fastbp.command.targets import Target
@@ -21,17 +22,18 @@ SCHEDULES = {
 
 def data(table: Table, target: Target, problem: Problem, *, chosen: bool) -> str:
     """What there is to learn from, and what it is taken for."""
-    inputs = f"{len(problem.model.names)} inputs"
+    inputs = counted(len(problem.model.names), "input")
     if table.image:
         inputs += f" ({' x '.join(map(str, table.image))}, standardised together)"
     if table.headless:
         inputs += ", no header"
     if target.labels is None:
-        kind = f"values, here {target.actual.min():g} to {target.actual.max():g}"
+        kind = f"values, here {plain(target.actual.min(), 6)} to {plain(target.actual.max(), 6)}"
     else:
         kind = f"{len(target.labels)} classes"
     which = "" if chosen else " (the last column)"
-    return f"data        {table.source}: {table.rows} rows, {inputs}\ntarget      {quoted(target.name)}{which}: {kind}"
+    rows = counted(table.rows, "row")
+    return f"data        {table.source}: {rows}, {inputs}\ntarget      {quoted(target.name)}{which}: {kind}"
 
 
 def split(problem: Problem, recipe: Recipe, test: Table | None) -> str:
@@ -40,7 +42,7 @@ def split(problem: Problem, recipe: Recipe, test: Table | None) -> str:
     back = recipe.held_back(rows)
     judged = f", {back} of them to tell when to stop" if back else ""
     source = f" ({test.source}{', no header' if test.headless else ''})" if test else ""
-    return f"split       {rows} rows to train on{judged}, {held_out} held out{source}, seed {recipe.seed}"
+    return f"split       {counted(rows, 'row')} to train on{judged}, {held_out} held out{source}, seed {recipe.seed}"
 
 
 def network(made: engine.Network) -> str:
@@ -73,7 +75,9 @@ def results(problem: Problem, history: engine.History) -> list[str]:
         if held_out:
             shown = f"{_score(name, held_out[name])} on the rows held out, {_score(name, value)} on those trained on"
         if name == "loss":
-            shown += f" ({history['loss'][0]:.3g} in the first epoch)"
+            shown += f" ({plain(history['loss'][0])} in the first epoch)"
+        if name == "error":
+            shown += " (root mean square)"
         lines.append(f"{name:<12}{shown}")
     return lines
 
@@ -93,12 +97,7 @@ def timing(both: Comparison | None, epochs: list[float], batches: int) -> str:
     )
 
 
-def counted(number: int, word: str, ending: str = "s") -> str:
-    """A number of things."""
-    return f"{number} {word}{ending if number != 1 else ''}"
-
-
 def _score(name: str, value: float) -> str:
     if value != value:
         return "undefined (the values do not differ)"
-    return f"{100 * value:.1f} %" if name == "accuracy" else f"{value:.4g}"
+    return f"{100 * value:.1f} %" if name == "accuracy" else plain(value, 4)

@@ -39,10 +39,17 @@ def flattened(array: npt.NDArray[Any]) -> Contents:
     return Contents(None, array.reshape(rows, math.prod(row)), {}, tuple(row) if len(row) > 1 else ())
 
 
+def counted(number: int, word: str, ending: str = "s") -> str:
+    """A number of things."""
+    return f"{number} {word}{ending if number != 1 else ''}"
+
+
 def check_shape(rows: int, columns: int) -> None:
     """Refuse a table without a cell, which may declare any number of columns and take no bytes for them."""
     if rows == 0 or columns == 0:
-        raise ValueError(f"it has {rows} rows and {columns} columns; at least one of each is wanted")
+        raise ValueError(
+            f"it has {counted(rows, 'row')} and {counted(columns, 'column')}; at least one of each is wanted"
+        )
 
 
 def largest_table() -> int:

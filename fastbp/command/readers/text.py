@@ -21,6 +21,7 @@ from fastbp.command.readers.contents import (
     as_text,
     cell_as_text,
     check_size,
+    counted,
     number_of,
 )
 
@@ -84,7 +85,9 @@ def _table(rows: Iterator[list[str]], header: bool | None) -> Contents:
     while block := list(itertools.islice(rest, max(1, CELLS_A_BLOCK // width))):
         for number, row in enumerate(block, done + 1):
             if len(row) != width:
-                raise ValueError(f"row {number} has {len(row)} cells; {width} are wanted, as in the first line")
+                raise ValueError(
+                    f"row {number} has {counted(len(row), 'cell')}, and the first line {width}; as many are wanted"
+                )
         blocks.append(_numbers(block, blocks, text))
         done += len(block)
         size += blocks[-1].nbytes + sum(BYTES_A_STRING + len(row[column]) for column in text for row in block)
