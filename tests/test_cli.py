@@ -18,6 +18,7 @@ from transcript import SHOWN
 
 import fastbp
 from fastbp.command.cli import main
+from fastbp.command.comparison import timed_batches
 
 HERE = Path(fastbp.__file__).parents[1]
 CLASSES = "a,b,kind\n" + "".join(f"{i % 7},{i % 2},{'odd' if i % 2 else 'even'}\n" for i in range(40))
@@ -78,8 +79,22 @@ def test_digits_are_learned_and_timed_without_any_argument(fastbp_command):
     before, after = map(float, re.search(r"([\d.]+) on those trained on \(([\d.]+) in the first", shown).group(2, 1))
     assert after < before / 20
     time = r"[\d.]+ (µs|ms)"
-    first = rf"epoch +{time}(; its first \d+ batches {time})?"  # of a slow epoch, a part is compared
-    assert re.search(rf"{first}, NumPy {time} on the same data: [\d.]+ times as (fast|slow)", shown)
+    assert re.search(rf"time +45 batches in {time}, by NumPy in {time}: [\d.]+ times as (fast|slow)", shown)
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "parameters", "batches"),
+    [
+        (1438, 32, 4810, 45),  # the digits: an epoch
+        (1, 32, 10, 1),
+        (10**6, 1, 2, 100),
+        (60_000, 32, 101_770, 15),
+        (60_000, 128, 101_770, 4),
+        (100, 10**9, 10**9, 1),
+    ],
+)
+def test_batches_timed_follow_from_the_shapes_alone(rows, batch_size, parameters, batches):
+    assert timed_batches(rows, batch_size, parameters) == batches
 
 
 def test_classes_are_trained_saved_and_predicted(fastbp_command):

@@ -160,7 +160,9 @@ header_option = click.option(
 @click.option("--threads", metavar="N", type=COUNT, help="Threads to use.  [default: all cores]")
 @click.option("--save", type=FILE, metavar="MODEL", help="Write the trained model (safetensors), for fastbp predict.")
 @click.option("--plot", type=FILE, metavar="COST.png", help="Write the curve of the loss (PNG, SVG or PDF).")
-@click.option("--compare/--no-compare", default=True, help="Time an epoch and NumPy's, or do not.  [default: compare]")
+@click.option(
+    "--compare/--no-compare", default=True, help="Time some batches beside NumPy, or do not.  [default: compare]"
+)
 @click.option("--progress/--no-progress", default=None, help="Show a progress bar.  [default: if in a terminal]")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def train(
@@ -185,7 +187,7 @@ def train(
     or one array. Without DATA, fastbp learns the UCI handwritten digits, which come with it.
 
     The inputs are standardised, and so are values to learn. Then come the loss and how good the network is on the rows
-    held out, and the time for an epoch beside that of the same network in NumPy, on the same data.
+    held out, and the time for some batches beside that of the same network in NumPy, on the same data.
     """
     _check_outputs([data, test, *_files(target, test_target)], save=save, plot=plot)
     if test and test_fraction is not None:
@@ -224,8 +226,8 @@ def train(
 
     with _announcing("compiling the kernels, once for all networks of this dtype ...", progress):
         problem.model.network.predict(problem.train.x[:1])
-    done = fit(problem, how, progress=progress)
-    for line in wording.results(problem, done.history):
+    history = fit(problem, how, progress=progress)
+    for line in wording.results(problem, history):
         say(line)
     if save:
         problem.model.save(save)
@@ -234,7 +236,7 @@ def train(
     if plot:
         from fastbp.command.plots import plot_history
 
-        plot_history(done.history, problem.model.target, plot)
+        plot_history(history, problem.model.target, plot)
         say(f"loss curve  {click.format_filename(plot)}")
     if compare and not quiet:
         from fastbp.command.comparison import compare as time_both
@@ -243,7 +245,7 @@ def train(
         rows = len(problem.train.x) - how.held_back(len(problem.train.x))
         x, y = problem.train.x[:rows], problem.train.y[:rows]
         both = time_both(x, y, problem.model.network, optimizer, how.batch_size)
-        say(wording.timing(both, done.seconds, how.batches(len(problem.train.x))))
+        say(wording.timing(both))
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""The time for an epoch of training, fused and in NumPy, measured one after the other on the same data."""
+"""The time for some batches of training, fused and in NumPy, measured one after the other on the same data."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ from fastbp.optimizers import Optimizer
 
 BUDGET = 0.1  # seconds for each engine, if a batch does not take longer
 RUNS = 5
+# So many batches that their rows times parameters come to WORK: in NumPy, 20 to 60 ms on one thread.
+WORK = 1 << 26
+ROWS_OF_AN_UPDATE = 10  # that an optimizer's update of the parameters takes as long as
+MOST_BATCHES = 100
 # BLAS uses one thread unless all are so much faster: over small batches they mostly wait for each other, and where the
 # machine does something else as well, 30 times as long as they work.
 WORTH_ALL_THREADS = 1.3
@@ -31,7 +35,7 @@ class Comparison(NamedTuple):
 def compare(
     x: npt.NDArray[Any], y: npt.NDArray[Any], trained: engine.Network, optimizer: Optimizer, batch_size: int
 ) -> Comparison | None:
-    """Time an epoch of untrained twins of a network, or as many of its batches as there is time for.
+    """Time an epoch of untrained twins of a network, or as many of its batches as `timed_batches` says.
 
     None if one of them diverges.
     """
@@ -66,11 +70,17 @@ def compare(
 
     try:
         one, every = batch_of_numpy(1), batch_of_numpy(None)
-        seconds, threads = (every, None) if every < one / WORTH_ALL_THREADS else (one, 1)
-        batches = max(1, min(-(-len(x) // batch_size), int(BUDGET / RUNS / seconds)))
+        threads = None if every < one / WORTH_ALL_THREADS else 1
+        batches = timed_batches(len(x), batch_size, sum(array.size for array in (*trained.weights, *trained.biases)))
         run(fused, batches)
         fused_seconds = timed(fused, batches)
         with threadpool_limits(threads, "blas"):
             return Comparison(batches, fused_seconds, timed(plain, batches))
     except FloatingPointError:
         return None
+
+
+def timed_batches(rows: int, batch_size: int, parameters: int) -> int:
+    """How many batches are timed: an epoch, or less where that is much work; the same in every run."""
+    of_a_batch = parameters * (min(rows, batch_size) + ROWS_OF_AN_UPDATE)
+    return max(1, min(-(-rows // batch_size), MOST_BATCHES, WORK // of_a_batch))

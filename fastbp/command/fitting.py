@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -96,19 +95,11 @@ def _refuse_overflow(source: str, numbers: npt.NDArray[np.intp], rows: Rows) -> 
                 raise ValueError(f"{source}: row {row} has numbers too large beside those of the rows trained on")
 
 
-class Fit(NamedTuple):
-    """What training told of its epochs, and the seconds that each took."""
-
-    history: engine.History
-    seconds: list[float]
-
-
-def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> Fit:
+def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> engine.History:
     """Train the model's network in place."""
     rows = len(problem.train.x)
-    ends = [time.perf_counter()]
     try:
-        history = problem.model.network.fit(
+        return problem.model.network.fit(
             problem.train.x,
             problem.train.y,
             epochs=recipe.epochs_for(rows),
@@ -116,12 +107,10 @@ def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> Fit:
             optimizer=recipe.optimizer_for(rows),
             validation_fraction=None if recipe.patience is None else VALIDATION,
             early_stopping=None if recipe.patience is None else engine.EarlyStopping(patience=recipe.patience),
-            callback=lambda epoch, metrics: ends.append(time.perf_counter()),
             progress=progress,
         )
     except (ValueError, FloatingPointError) as error:
         raise type(error)(in_options(str(error))) from error
-    return Fit(history, np.diff(ends).tolist())
 
 
 def _meaning(target: Target, trained: npt.NDArray[np.intp]) -> Classes | Values:

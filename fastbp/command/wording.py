@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 import fastbp as engine
 from fastbp.bench.report import duration, plain
 from fastbp.command.comparison import Comparison
@@ -82,19 +80,14 @@ def results(problem: Problem, history: engine.History) -> list[str]:
     return lines
 
 
-def timing(both: Comparison | None, epochs: list[float], batches: int) -> str:
-    """The time of an epoch, and how NumPy's compares."""
+def timing(both: Comparison | None) -> str:
+    """The time of some batches, and how NumPy's compares."""
     if both is None:
-        return f"epoch       {duration(median(epochs))}; with NumPy, training diverged"
+        return "time        not compared with NumPy's, as training from other weights diverged"
     ratio = both.numpy / both.fused
     compared = f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
-    if both.batches == batches:
-        return f"epoch       {duration(both.fused)}, NumPy {duration(both.numpy)} on the same data: {compared}"
-    first = counted(both.batches, "batch", "es")
-    return (
-        f"epoch       {duration(median(epochs))}; its first {first} {duration(both.fused)}, "
-        f"NumPy {duration(both.numpy)} on the same data: {compared}"
-    )
+    batches = counted(both.batches, "batch", "es")
+    return f"time        {batches} in {duration(both.fused)}, by NumPy in {duration(both.numpy)}: {compared}"
 
 
 def _score(name: str, value: float) -> str:
