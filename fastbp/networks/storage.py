@@ -101,7 +101,8 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _not_whole(path: Path, error: Exception) -> ValueError:
-    with path.open("rb") as stream:
+    start = b""
+    with contextlib.suppress(OSError), path.open("rb") as stream:  # what opens but cannot be read
         start = stream.read(9)
     if start[8:] not in (b"{", b""):  # a safetensors file is a length in 8 bytes, and JSON
         return ValueError(f"{path} is not a model of fastbp; a file that fastbp saved is wanted")
