@@ -54,7 +54,7 @@ def healthy_cache(tmp_path_factory):
 UPGRADES = [
     ("tiles/functions.py", "s = t / (1.0 + t)", "s = t / (2.0 + t)", 6 / 7),
     (
-        "tiles/operations.py",
+        "tiles/vectors.py",
         'signed = emitter.builder.icmp_signed("<"',
         'signed = emitter.builder.icmp_signed(">="',
         1 / 4,
@@ -141,6 +141,7 @@ def test_an_upgrade_under_a_process_that_runs_leaves_no_mixture_of_both_versions
 FOLDER = "from fastbp.kernels.cache import cache_folder; print(cache_folder())"
 CHANGES = [  # a source, and whether machine code follows from it
     ("tiles/operations.py", True),
+    ("tiles/products.py", True),
     ("tiles/functions.py", True),
     ("kernels/matmul.py", True),
     ("reference/layer.py", False),

@@ -3,7 +3,8 @@
 registers   how wide the host's registers are
 values      the types: vector, tile, block
 lowering    how an operation becomes machine code
-operations  the operations, each a NumPy twin with its lowering
+operations  the operations, each a NumPy twin with its lowering: on rectangles of `memory`, on `vectors`, on register
+            tiles of `products`, and the `transposition` of squares
 atomics     numbers that threads share
 calls       a call of a kernel that other threads enter
 functions   e^x, the sigmoid, tanh and log on vectors
