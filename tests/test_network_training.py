@@ -18,7 +18,8 @@ from fastbp import contract, reference
 from fastbp.kernels.network import FIRST_ROW, GROUPS, LAST_ROW
 from fastbp.kernels.program import TASKS
 from fastbp.networks import engine, plan
-from fastbp.networks.plan import PREDICT, TRAIN, work_for
+from fastbp.networks.division import PREDICT, TRAIN
+from fastbp.networks.plan import work_for
 from fastbp.networks.session import Session
 from fastbp.tiles.registers import REGISTER_BITS, TILE_VECTORS, lanes_of
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastbp import contract
 from fastbp.contract import FloatArray
-from fastbp.networks.plan import EVALUATE, GRADIENTS, PREDICT, TRAIN
+from fastbp.networks.division import EVALUATE, GRADIENTS, PREDICT, TRAIN
 from fastbp.networks.session import AS_THEY_LIE, Session, numbers_of
 from fastbp.networks.state import Change, State
 

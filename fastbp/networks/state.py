@@ -14,7 +14,8 @@ from fastbp import optimizers
 from fastbp.architecture import Architecture
 from fastbp.call import aligned
 from fastbp.contract import FloatArray
-from fastbp.networks.plan import layout_of, work_for
+from fastbp.networks.division import layout_of
+from fastbp.networks.plan import work_for
 from fastbp.networks.session import Session, rule_of
 from fastbp.networks.turns import Turns
 from fastbp.optimizers import SGD, Optimizer

@@ -1,0 +1,208 @@
+"""How a batch of a network is divided: into shards or by layers, into panels of rows, and how matrices of these lie.
+
+Whatever decides a bit of a result follows from the shapes, the dtype, the width of a vector and what is to be done.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.architecture import Architecture
+from fastbp.kernels.matmul import LEAST_VECTORS
+from fastbp.plan import (
+    LEVEL_1,
+    MOST_SHARDS,
+    MOST_TASKS,
+    padded,
+    power_of_two_within,
+    spaced,
+)
+from fastbp.tiles.registers import TILE_ROWS, TILE_VECTORS, lanes_of
+
+# Parameters of the first size are copied for every shard of a batch. Beyond the second, all threads work on one layer
+# after the other. Between them it depends: where shards, and panels, have so many rows, and there are as many shards as
+# the first layer has tasks, their copies cost less than what workers exchange from layer to layer. On two threads of a
+# Zen 3, layer by layer 162-124-33-2 with 20000 rows in float64 took 1.5 times as long, 667-48-100 in batches of 512 1.3
+# times, 784-128-10 in batches of 2048 1.12 times, and 180-428-320-100 with 4065 rows (985 KB) 1.03 to 1.1 times; larger
+# networks took less.
+FEW_COPIED_BYTES = 128 * 1024
+MOST_COPIED_BYTES = 1024 * 1024
+ROWS_OF_COPY = 64
+MOST_COPIES = 16
+# Multiply-adds of a batch that is gone through layer by layer if it is a single shard, and of the task of a line.
+WORK_OF_LAYERS = 800_000
+WORK_OF_TASK = 100_000
+# Multiply-adds and rows of a shard, at least. 64-32-10 in float64 on two threads of a Zen 3: 100 rows took 46 us in one
+# shard and 29 in two. With two of 16 rows, 32 took 12 us instead of 15, but 21 where the cores share no cache.
+WORK_OF_SHARD = 100_000
+ROWS_OF_SHARD = 32
+# Outputs, or inputs of BACK, of a task at least: two whole tiles.
+ROWS_OF_TASK = 2 * TILE_ROWS
+# Inputs of a cut of the first layer for each output, bytes of the inputs of a batch, and cuts, at least. On two threads
+# of a Zen 3 cuts instead of groups of outputs gave: 784-16-10 in float64 and 3072-16-10, of which there is a single
+# group, 1.34 and 1.6, 5000-16-2 1.3 to 1.5; 3072-64-10 in batches of 128 1.09 in float32 and 1.19 in float64; but
+# 784-24-10 in batches of 32 0.87, and 2000-32-1 in batches of 64 0.97.
+INPUTS_OF_CUT = 8
+CUT_BYTES = 1024 * 1024
+LEAST_CUTS = 4
+# Rows that go forward as they lie, at most. One of 784-128-10 in float32 took a Zen 3 66 us, and 37 so; 4 took 74 and
+# 52; 8 of 784-512-256-10 took 212 and 203 in float32, but 344 and 470 in float64.
+DIRECT_ROWS = 4
+# Of what a panel holds at most: half a level 2 cache, or more where that does not hold the parameters: it is they that
+# come anew with every panel.
+PANEL_BYTES = 256 * 1024
+PANEL_BYTES_OF_COPIES = 1024 * 1024
+MOST_ROWS_OF_PANEL = 240
+# Rows of a stretch, where a batch takes several; one of up to twice STRETCH_BYTES stays whole: its update is fused.
+ROWS_OF_STRETCH = 496
+# Of the widest input of a stretch. With half of it, 3072-256-10 in batches of 256 took 1.16 times as long in float32,
+# and 512-1024-512 1.07 times in float64: in several stretches. With twice of it, none of eight networks took less.
+STRETCH_BYTES = 1024 * 1024
+# Columns of a gradient that are computed and then followed while they are in the level 1 cache; or, where a batch lies
+# in strips, in level 2, since long pieces of what an optimizer remembers come sooner than many short ones: with pieces
+# of two vectors, 784-512-256-10 with Adam took 3 to 7 % longer.
+FUSED_VECTORS = 2 * TILE_VECTORS
+FUSED_VECTORS_OF_STRIPS = 32
+
+# What a network is gone through for: updates, gradients alone, outputs, or outputs and loss.
+TRAIN, GRADIENTS, PREDICT, EVALUATE = range(4)
+
+
+class Layout(NamedTuple):
+    """Where the parameters of each layer lie in one flat vector: (outputs, width), the bias in column `inputs`."""
+
+    starts: tuple[int, ...]
+    widths: tuple[int, ...]
+    size: int
+
+
+def layout_of(architecture: Architecture) -> Layout:
+    lanes = lanes_of(architecture.dtype.itemsize)
+    widths = tuple(padded(inputs + 1, lanes, architecture.dtype) for inputs in architecture.sizes[:-1])
+    starts, size = [], 0
+    for width, outputs in zip(widths, architecture.sizes[1:], strict=True):
+        starts.append(size)
+        size += width * outputs
+    return Layout(tuple(starts), widths, size)
+
+
+class Division(NamedTuple):
+    """How a batch is divided."""
+
+    work: int  # multiply-adds of a batch
+    training: bool
+    by_layer: bool  # all threads work on one layer after the other; else each shard goes through all of them
+    panel: int  # rows
+    stride: int  # from one row of a transposed panel to the next, where that is no strip
+    tile: int  # columns of a strip
+    in_strips: bool  # whether matrices of a panel lie in several of them; small ones are a single strip
+    direct: bool  # whether inputs go forward as they lie
+    shards: int = 1
+    cuts: int = 1  # of the inputs of the first layer
+    fused: int = 0  # columns of the gradient that are computed and followed at once; 0 if all are computed before
+
+    @property
+    def back_in_strips(self) -> bool:
+        """Whether BACK, too, has what it takes in so that it follows in memory."""
+        return self.by_layer and self.training and self.in_strips
+
+
+def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm: float) -> Division:
+    """By shards if there are several, each with a gradient of its own, or if there is little to do; else by layer."""
+    training = purpose in (TRAIN, GRADIENTS)
+    work = batch * _work_of_row(architecture.sizes, 3 if training else 1)
+    few = not training or layout_of(architecture).size * architecture.dtype.itemsize <= FEW_COPIED_BYTES
+    most = _most_rows_of_panel(architecture, PANEL_BYTES if few else PANEL_BYTES_OF_COPIES)
+    cuts = _cuts(architecture.sizes[0], architecture.sizes[1], batch, architecture.dtype) if training else 1
+    if few:
+        shards = power_of_two_within(work // WORK_OF_SHARD, batch // ROWS_OF_SHARD, MOST_SHARDS)
+    else:
+        shards = _copies(architecture, batch, most, cuts)
+
+    lanes = lanes_of(architecture.dtype.itemsize)
+    direct = not training and batch <= DIRECT_ROWS
+    unit = max(lanes, LEAST_VECTORS) if direct else lanes  # of inputs as they lie, what a tile of sums writes
+    whole = -(-batch // unit) * unit
+    if shards > 1 or work < WORK_OF_LAYERS:
+        panel = whole if direct else _panel_of_shard(-(-batch // shards), most, lanes)
+        return Division(work, training, False, panel, *_laid(architecture, panel), direct, shards)
+    panel = whole if direct else _panel_of_stretch(architecture, whole)
+    stride, tile, in_strips = _laid(architecture, panel, cut=cuts > 1)
+    fused = 0
+    if purpose == TRAIN and batch <= panel and not clip_norm:
+        fused = (FUSED_VECTORS_OF_STRIPS if in_strips else FUSED_VECTORS) * lanes
+    return Division(work, training, True, panel, stride, tile, in_strips, direct, cuts=cuts, fused=fused)
+
+
+def _work_of_row(sizes: tuple[int, ...], passes: int) -> int:
+    """Multiply-adds of a row; an activation and its slope count as 15, and to gather and transpose an input as 2."""
+    return passes * sum(inputs * outputs for inputs, outputs in pairwise(sizes)) + 15 * sum(sizes[1:]) + 2 * sizes[0]
+
+
+def _most_rows_of_panel(architecture: Architecture, most_bytes: int) -> int:
+    """As many as fit so many bytes: of a row there are inputs and outputs, these transposed, and deltas."""
+    sizes = architecture.sizes
+    row_bytes = (sum(layout_of(architecture).widths) + sum(sizes) + 2 * sum(sizes[1:])) * architecture.dtype.itemsize
+    return min(MOST_ROWS_OF_PANEL, most_bytes // row_bytes)
+
+
+def _panel_of_shard(rows: int, most: int, lanes: int) -> int:
+    """Rows of a panel, whole tiles at most, so that those of a shard are as even as whole vectors allow."""
+    tile = TILE_VECTORS * lanes
+    panels = -(-rows // (max(1, most // tile) * tile))
+    return -(-rows // (panels * lanes)) * lanes
+
+
+def _panel_of_stretch(architecture: Architecture, whole: int) -> int:
+    """Rows of a panel that all threads go through layer by layer; `whole` is the batch, in whole vectors."""
+    itemsize = architecture.dtype.itemsize
+    rows = STRETCH_BYTES // (max(architecture.sizes) * itemsize)
+    tile = TILE_VECTORS * lanes_of(itemsize)
+    return whole if whole <= 2 * rows else min(whole, max(1, min(ROWS_OF_STRETCH, rows) // tile) * tile)
+
+
+def tasks_of(work: int, outputs: int) -> int:
+    """Groups of so many outputs, for so many multiply-adds."""
+    return power_of_two_within(MOST_TASKS, work // WORK_OF_TASK, outputs // ROWS_OF_TASK)
+
+
+def _copies(architecture: Architecture, batch: int, panel: int, cuts: int) -> int:
+    """Into how many shards a batch is divided where parameters are not few; 1 if it is gone through layer by layer.
+
+    All parameters come and go with each panel, which has `panel` rows at most: it must be worth it.
+    """
+    inputs, outputs = architecture.sizes[:2]
+    copies = min(MOST_COPIES, batch // ROWS_OF_COPY)
+    copied = layout_of(architecture).size * architecture.dtype.itemsize <= MOST_COPIED_BYTES and panel >= ROWS_OF_COPY
+    worth_it = copies >= max(cuts, tasks_of(batch * inputs * outputs, outputs))
+    return power_of_two_within(copies) if copied and worth_it else 1
+
+
+def _cuts(inputs: int, outputs: int, batch: int, dtype: np.dtype[Any]) -> int:
+    """Into how many parts the inputs of the first layer are cut; 1 if its outputs are dealt out instead.
+
+    A worker then gathers all of its rows, which costs more than the exchange of what the cuts add to the outputs if
+    rows are long and outputs few. And of few outputs there is but one group.
+    """
+    cuts = power_of_two_within(
+        MOST_TASKS, batch * inputs * outputs // WORK_OF_TASK, inputs // (INPUTS_OF_CUT * outputs)
+    )
+    worth_it = batch * inputs * dtype.itemsize >= CUT_BYTES or outputs < 2 * ROWS_OF_TASK
+    return cuts if cuts >= LEAST_CUTS and worth_it else 1
+
+
+def _laid(architecture: Architecture, panel: int, *, cut: bool = False) -> tuple[int, int, bool]:
+    """How matrices of a panel lie: elements from row to row of the transposed ones, columns of a strip, if in several.
+
+    Small ones are a single strip. So are those whose transpose is but two tiles wide: on a Zen 3 strips then cost as
+    much as they spare. 784-128-10 in batches of four tiles takes 3 to 8 % less with them. Inputs that are `cut` lie in
+    strips, since each cut has its own.
+    """
+    stride, largest = spaced(panel, architecture.dtype), max(*architecture.sizes, *layout_of(architecture).widths) + 1
+    tile = TILE_VECTORS * lanes_of(architecture.dtype.itemsize)
+    large = largest * panel * architecture.dtype.itemsize > 2 * LEVEL_1
+    in_strips = cut or (large and panel > 2 * tile)
+    return stride, tile if in_strips else max(largest, stride), in_strips
