@@ -39,7 +39,7 @@ from fastbp.plan import (
 from fastbp.tiles.registers import CACHE_LINE, lanes_of
 
 # Weights of a task that folds the gradients of shards and follows them: half of the numbers come from another core's
-# cache. In one task, the above took 41 us.
+# cache. 100 rows of 64-32-10 in float64 took two threads of a Zen 3 29 us, and 41 in one task.
 WEIGHTS_OF_TASK = 1000
 
 _ACTIVATIONS = {
