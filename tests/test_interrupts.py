@@ -139,16 +139,17 @@ def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_steps(case, rounds):
 def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, monkeypatch, shape, calls):
     """Python raises KeyboardInterrupt when the kernel has returned, and so before its caller sees what it returned."""
     from fastbp import call
-    from fastbp.kernels import layer, tiny
+    from fastbp.kernels import layer as steps
+    from fastbp.kernels import tiny
 
     x, y, w, b = layer(*shape, "float32")
     wanted_w, wanted_b, done = w.copy(), b.copy(), []
-    module, name = (tiny, "train_tiny") if is_tiny(*shape, 4) else (layer, "run")
+    module, name = (tiny, "train_tiny") if is_tiny(*shape, 4) else (steps, "run")
     kernel = getattr(module, name).for_dtype(x.dtype)
 
     def interrupted_kernel(*args):
         result = kernel(*args)
-        state = [arg.state[layer.STEP] for arg in args if isinstance(arg, layer.Arrays)]
+        state = [arg.state[steps.STEP] for arg in args if isinstance(arg, steps.Arrays)]
         done.append(int(state[0]) if state else result)
         if len(done) == calls:
             raise KeyboardInterrupt
