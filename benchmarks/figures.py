@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fastbp.bench.implementations import Configuration
-from fastbp.bench.report import duration, left_out
+from fastbp.bench.report import duration, left_out, plain
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -66,11 +66,6 @@ def best(case: dict[str, Any], families: tuple[str, ...]) -> tuple[float, str]:
     return min((seconds, label) for label, seconds in case["medians"].items() if label.startswith(families))
 
 
-def ratio(value: float) -> str:
-    """With three digits, and no exponent."""
-    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
-
-
 def shape_of(case: dict[str, Any]) -> str:
     """As a reader has it; that of a network is said in words already."""
     shape = str(case["shape"])
@@ -86,7 +81,7 @@ def table(cases: list[dict[str, Any]], threads: int, title: str, groups: dict[st
         cells = [shape_of(case), case["dtype"], duration(seconds)]
         for families in groups.values():
             other, label = best(case, families)
-            cells.append(f"{ratio(other / seconds)} x ({label})")
+            cells.append(f"{plain(other / seconds)} x ({label})")
         lines.append(f"| {' | '.join(cells)} | {100 * case['limit'] / seconds:.0f} % |")
     return "\n".join(lines)
 
@@ -179,7 +174,7 @@ def draw(record: dict[str, Any], theme: str, path: Path) -> None:
         lengths = [value - 1 for value in values]
         axes.barh(places, lengths, left=1, height=thickness * 0.92, color=colour, label=group)
         for place, value in zip(places, values, strict=True):
-            axes.text(1.03 * max(value, 1), place, f"{ratio(value)} x", va="center", fontsize=8, color=ink)
+            axes.text(1.03 * max(value, 1), place, f"{plain(value)} x", va="center", fontsize=8, color=ink)
     axes.axvline(1, color=ink, linewidth=1)
     axes.set_xscale("log")
     axes.set_xlim(0.5, 2.2 * max(max(ratios) for _, ratios in rows))

@@ -160,9 +160,7 @@ header_option = click.option(
 @click.option("--threads", metavar="N", type=COUNT, help="Threads to use.  [default: all cores]")
 @click.option("--save", type=FILE, metavar="MODEL", help="Write the trained model (safetensors), for fastbp predict.")
 @click.option("--plot", type=FILE, metavar="COST.png", help="Write the curve of the loss (PNG, SVG or PDF).")
-@click.option(
-    "--compare/--no-compare", default=True, help="Time some batches beside NumPy, or do not.  [default: compare]"
-)
+@click.option("--compare/--no-compare", default=True, help="Time a batch beside NumPy, or do not.  [default: compare]")
 @click.option("--progress/--no-progress", default=None, help="Show a progress bar.  [default: if in a terminal]")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def train(
@@ -187,7 +185,7 @@ def train(
     or one array. Without DATA, fastbp learns the UCI handwritten digits, which come with it.
 
     The inputs are standardised, and so are values to learn. Then come the loss and how good the network is on the rows
-    held out, and the time for some batches beside that of the same network in NumPy, on the same data.
+    held out, and the time for a batch beside that of the same network in NumPy, on the same data.
     """
     _check_outputs([data, test, *_files(target, test_target)], save=save, plot=plot)
     if test and test_fraction is not None:

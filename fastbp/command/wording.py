@@ -81,13 +81,13 @@ def results(problem: Problem, history: engine.History) -> list[str]:
 
 
 def timing(both: Comparison | None) -> str:
-    """The time of some batches, and how NumPy's compares."""
+    """The time of a batch, which is a step, and how NumPy's compares."""
     if both is None:
         return "time        not compared with NumPy's, as training from other weights diverged"
     ratio = both.numpy / both.fused
     compared = f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
-    batches = counted(both.batches, "batch", "es")
-    return f"time        {batches} in {duration(both.fused)}, by NumPy in {duration(both.numpy)}: {compared}"
+    fused, numpy = duration(both.fused / both.batches), duration(both.numpy / both.batches)
+    return f"time        {fused} a batch, by NumPy {numpy}, over {counted(both.batches, 'batch', 'es')}: {compared}"
 
 
 def _score(name: str, value: float) -> str:
