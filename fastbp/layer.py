@@ -24,7 +24,7 @@ from fastbp.contract import BiasReduction, FloatArray
 @functools.cache
 def _engine() -> ModuleType:
     """The kernels, and with them Numba, which takes longer to import than all else together."""
-    from fastbp import engine
+    from fastbp.layers import engine
 
     return engine
 

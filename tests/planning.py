@@ -4,18 +4,18 @@ from contextlib import contextmanager
 
 import pytest
 
-from fastbp import call, plan
+from fastbp.layers import call, few_rows, many_rows, plan, program
 from fastbp.tiles.registers import lanes_of
 
 _NOT_TINY = {"PARALLEL_WORK": 0}
 _FEW_ROWS = {
     "few_is_faster": lambda _rows, _inputs, outputs, itemsize: outputs >= lanes_of(itemsize),
     "FEW_ROWS": 10**9,
-    "WEIGHT_BYTES": 1,
+    "BLOCK_BYTES": 1,
     "WORK_OF_TASK": 1,
     "INPUTS_OF_CUT": 6,
     "BYTES_OF_GROUP": 128,
-    "STRIP_VECTORS": 2,
+    "BLOCK_VECTORS": 2,
     "STREAM_VECTORS": 4,
 }
 _MANY_ROWS = {"few_is_faster": lambda *_: False, "WORK_OF_SHARD": 1}
@@ -47,10 +47,13 @@ def gone_through(way):
 
 @contextmanager
 def planned_with(settings):
-    """All layers, with these settings of `fastbp.plan`."""
+    """All layers, with these settings of the modules that plan them, by name."""
     with pytest.MonkeyPatch.context() as patch:
         for name, setting in settings.items():
-            patch.setattr(plan, name, setting)
+            modules = [module for module in (plan, few_rows, many_rows) if hasattr(module, name)]
+            assert modules, name
+            for module in modules:
+                patch.setattr(module, name, setting)
         if settings:
             _forget()
         yield
@@ -60,5 +63,5 @@ def planned_with(settings):
 
 def _forget():
     plan.plan_for.cache_clear()
-    plan.program_for.cache_clear()
+    program.program_for.cache_clear()
     call._kept.calls.clear()

@@ -15,11 +15,11 @@ import mmap
 import numpy as np
 import pytest
 
-from fastbp import call, plan
+from fastbp.layers import call, few_rows, many_rows
+from fastbp.memory import PAGE
 from fastbp.networks import plan as network_plan
 from fastbp.networks import session, state
 
-PAGE = plan.PAGE  # the workspaces are laid out in pages of this size
 SIDES = ("end", "start")
 
 _PROT_NONE = 0
@@ -133,7 +133,7 @@ def _set_handler(capsule):
 
 
 class _Rooms:
-    """Where the matrices of a workspace lie, with a forbidden page before and after each; what `_Memory` does too."""
+    """Where the matrices of a workspace lie, with a forbidden page before and after each; what `Places` does too."""
 
     def __init__(self, memory, itemsize):
         self._memory, self._itemsize = memory, itemsize
@@ -148,7 +148,13 @@ class _Rooms:
         self._end = page + PAGE + _whole_pages(size * self._itemsize)
         return (page + PAGE + start) // self._itemsize
 
-    def end_page(self):
+    def end_shared(self):
+        self.shared = self._end_of_page()
+
+    def end_worker(self):
+        return self._end_of_page() - self.shared
+
+    def _end_of_page(self):
         page = self._end
         self._end += PAGE
         self.between.append((page, self._end, self._end))
@@ -161,14 +167,7 @@ def protected(side):
     memory = Memory(side)
     rooms = None  # of the workspace that is being made
 
-    def laid_out(sizes, start, dtype):
-        nonlocal rooms
-        if start == 0:
-            rooms = _Rooms(memory, dtype.itemsize)
-        rooms.shared = start
-        return {name: rooms.take(size) for name, size in sizes.items()}, rooms.end_page()
-
-    def rooms_of_network(dtype):
+    def rooms_of_workspace(dtype, _=None):
         nonlocal rooms
         rooms = _Rooms(memory, dtype.itemsize)
         return rooms
@@ -176,7 +175,8 @@ def protected(side):
     class Call(call.Call):
         def __init__(self, kind):
             super().__init__(kind)
-            memory.protect(self.memory, rooms, self.plan.threads, self.plan.worker)
+            plan = self.plan.few_rows if self.plan.few else self.plan.many_rows
+            memory.protect(self.memory, rooms, self.plan.threads, plan.worker)
 
     class Session(session.Session):
         def __init__(self, architecture, work):
@@ -186,11 +186,11 @@ def protected(side):
     with pytest.MonkeyPatch.context() as patch:
         for module in (call, session, state):
             patch.setattr(module, "aligned", np.empty)
-        patch.setattr(plan, "_laid_out", laid_out)
+        for module in (few_rows, many_rows, network_plan):
+            patch.setattr(module, "Places", rooms_of_workspace)
         for planned in ("plan_for", "program_for"):  # a plan that is kept would come without its rooms
-            patch.setattr(call, planned, getattr(plan, planned).__wrapped__)
+            patch.setattr(call, planned, getattr(call, planned).__wrapped__)
         patch.setattr(call, "Call", Call)
-        patch.setattr(network_plan, "_Memory", rooms_of_network)
         patch.setattr(state, "Session", Session)
         call._kept.calls.clear()
         before = _set_handler(memory.capsule)

@@ -11,7 +11,7 @@ import sys
 import pytest
 from processes import in_a_process, started
 
-from fastbp.plan import PAGE
+from fastbp.memory import PAGE
 from fastbp.tiles.registers import REGISTER_BITS, WIDTHS
 
 pytestmark = [
@@ -68,8 +68,8 @@ def test_no_array_is_overstepped_however_the_work_is_cut(kind, tmp_path):
 
 OVERSTEPPING = """
 import numpy as np
-from fastbp import call
 from fastbp.kernels import elementwise, sigmoid_layer
+from fastbp.layers import call
 from protected import protected
 
 with protected({side!r}) as memory:
@@ -91,8 +91,8 @@ WORKSPACE = """
     mine = call.take((sigmoid_layer.GRADIENTS, False, False, 500, 3, 2, np.dtype("float64"), 1))
     {beside}
 """
-BEHIND = WORKSPACE.format(beside="mine.memory[mine.plan.w_t + 2 * 2 * mine.plan.width] = 1")
-BEFORE = WORKSPACE.format(beside="mine.memory[mine.plan.w_t - 1] = 1")
+BEHIND = WORKSPACE.format(beside="mine.memory[mine.plan.many_rows.w_t + 2 * 2 * mine.plan.many_rows.width] = 1")
+BEFORE = WORKSPACE.format(beside="mine.memory[mine.plan.many_rows.w_t - 1] = 1")
 WRITTEN = "AssertionError: written beside arrays of these sizes in bytes"
 
 

@@ -307,7 +307,7 @@ def test_a_process_that_dies_during_the_save_leaves_the_whole_function(healthy_c
 FILLING = """
 import os, sys
 import numpy as np
-import fastbp.engine
+import fastbp.layers.engine
 from processes import child_of
 
 def child(ready, go, told, folder):

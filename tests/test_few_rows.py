@@ -17,8 +17,9 @@ from test_training import (
 )
 
 import fastbp
-from fastbp import call, plan, reference
-from fastbp.kernels.layer import SURE
+from fastbp import reference
+from fastbp.kernels.layer_arrays import SURE
+from fastbp.layers import call, plan
 from fastbp.tiles.registers import lanes_of
 
 
@@ -32,13 +33,14 @@ def _few_rows():
 
 def test_these_tests_are_of_few_rows(dtype):
     for outputs in (16, 2 * lanes_of(dtype.itemsize) + 1):
-        assert plan.plan_for(3, 1, outputs, dtype, 2, forward=False, followed=True).few > 0
+        assert plan.plan_for(3, 1, outputs, dtype, 2, forward=False, update=True).few
     for rows in (5, 30):
-        cut = plan.plan_for(rows, 40, 70, dtype, 2, forward=False, followed=True)
-        assert cut.parts > 1
+        cut = plan.plan_for(rows, 40, 70, dtype, 2, forward=False, update=True).few_rows
+        assert cut.cuts > 1
         assert cut.groups > 1
-        assert cut.columns < cut.width
-    assert plan.plan_for(64, 512, 128, dtype, 2, forward=False, followed=True).few < 512 / 4  # more than once for each
+        assert cut.block_outputs < cut.width
+    cut = plan.plan_for(64, 512, 128, dtype, 2, forward=False, update=True).few_rows
+    assert 0 < cut.block_inputs < 512 / 4  # several blocks for each cut
 
 
 @pytest.mark.parametrize("rows", SIZES if COMPILED else SMALL)
@@ -197,7 +199,7 @@ def test_squares_are_those_of_all_numbers_and_no_others(dtype, rows):
         of_x, of_w = (x.astype(float) ** 2).sum(), (w.astype(float) ** 2).sum() + (b.astype(float) ** 2).sum()
         fastbp.step(x, np.ones((rows, outputs), dtype), w, b, learning_rate=1e-3)
         of_call = next(reversed(call._kept.calls.values()))
-        squares = of_call.memory[of_call.plan.squares :][: 2 * of_call.plan.tasks * lanes]
+        squares = of_call.memory[of_call.plan.few_rows.squares :][: 2 * of_call.plan.tasks * lanes]
         assert squares.reshape(-1, 2, lanes).sum(axis=(0, 2)).tolist() == [of_x, of_w], f"{inputs} -> {outputs}"
 
 

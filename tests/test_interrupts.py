@@ -17,7 +17,10 @@ from test_training import assert_same_bits
 import fastbp
 from fastbp.kernels import sigmoid_layer
 from fastbp.kernels.layer import FIRST_ROW, LAST_ROW
-from fastbp.plan import LEAST_OF_STRETCH, LONG_LINE_WORK, is_tiny, plan_for, program_for, work_of
+from fastbp.layers.many_rows import LEAST_OF_STRETCH, LONG_LINE_WORK
+from fastbp.layers.plan import is_tiny, plan_for
+from fastbp.layers.program import program_for
+from fastbp.layers.work import work_of
 
 PACKAGE = str(Path(fastbp.__file__).parent)
 
@@ -138,9 +141,9 @@ def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_steps(case, rounds):
 @pytest.mark.parametrize("calls", [1, 2, 3])
 def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, monkeypatch, shape, calls):
     """Python raises KeyboardInterrupt when the kernel has returned, and so before its caller sees what it returned."""
-    from fastbp import call
     from fastbp.kernels import layer as steps
     from fastbp.kernels import tiny
+    from fastbp.layers import call
 
     x, y, w, b = layer(*shape, "float32")
     wanted_w, wanted_b, done = w.copy(), b.copy(), []
@@ -219,7 +222,7 @@ NETWORKS = [
 @pytest.mark.parametrize("calls", range(1, 10))
 def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, calls):
     """Each line of a program is a kernel call here, but for those that update parameters."""
-    from fastbp import call
+    from fastbp import pace
     from fastbp.kernels import network as kernels
 
     sizes, rows, batch = [300, 400, 10], 384, 128
@@ -235,7 +238,7 @@ def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, c
             raise KeyboardInterrupt
         return line
 
-    monkeypatch.setattr(call, "CALL_SECONDS", 0)
+    monkeypatch.setattr(pace, "CALL_SECONDS", 0)
     monkeypatch.setattr(kernels.run, "for_dtype", lambda _: interrupted_kernel)
     with pytest.raises(KeyboardInterrupt):
         network.fit(x, y, epochs=9, batch_size=batch, optimizer=optimizer)
@@ -252,11 +255,11 @@ def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, c
 @pytest.mark.parametrize("shape", [(10**7, 20, 3), (10**5, 4096, 4096), (4096, 16384, 16384)], ids=str)
 def test_no_line_of_a_layer_is_long(shape, purpose):
     """Ctrl-C waits for the end of a line: all of them are bounded, or have the fewest panels that all threads share."""
-    kept = {"followed": purpose == sigmoid_layer.GRADIENTS}
+    kept = {"update": purpose == sigmoid_layer.GRADIENTS}
     plan = plan_for(*shape, np.dtype("f4"), 2, forward=purpose == sigmoid_layer.FORWARD, **kept)
     program, _ = program_for(plan, *shape, purpose, last_cost=False, **kept)
     rows = (program[:, LAST_ROW] - program[:, FIRST_ROW]).max()
-    assert rows <= max(LONG_LINE_WORK // work_of(1, *shape[1:]), LEAST_OF_STRETCH * plan.panel)
+    assert rows <= max(LONG_LINE_WORK // work_of(1, *shape[1:]), LEAST_OF_STRETCH * plan.many_rows.panel)
 
 
 @pytest.mark.parametrize("case", NETWORKS, ids=str)
@@ -509,7 +512,7 @@ def test_a_signal_handler_in_the_middle_of_a_batch_predicts_and_is_refused_what_
 BEGINNING = """
 import signal, sys
 import numpy.ma, fastbp, workload
-import fastbp.engine, fastbp.networks.fitting  # a module that is imported in part is nobody's
+import fastbp.layers.engine, fastbp.networks.fitting  # a module that is imported in part is nobody's
 
 handled = []
 

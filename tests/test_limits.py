@@ -12,10 +12,11 @@ from conftest import LAYOUTS
 from processes import in_a_process
 
 import fastbp
-from fastbp import call
 from fastbp.kernels import elementwise, layer, network, tiny
 from fastbp.kernels.jit import Entry
-from fastbp.plan import PAGE, plan_for
+from fastbp.layers import call
+from fastbp.layers.plan import plan_for
+from fastbp.memory import PAGE
 
 PACKAGE = Path(fastbp.__file__).parent
 
@@ -47,7 +48,7 @@ def calls(x, y, w, b):
 
 def planned(rows, inputs, outputs, dtype):
     """Bytes of the plan of a call: what fastbp says that it needs."""
-    plan = plan_for(rows, inputs, outputs, np.dtype(dtype), fastbp.get_num_threads(), forward=False, followed=True)
+    plan = plan_for(rows, inputs, outputs, np.dtype(dtype), fastbp.get_num_threads(), forward=False, update=True)
     return plan.size * np.dtype(dtype).itemsize + PAGE
 
 
@@ -92,27 +93,29 @@ def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
     """The formula in words: so much, however many rows."""
     for inputs, outputs in [(20, 50), (64, 10), (784, 10), (300, 33), (1, 1), (1024, 10)]:
         for threads in (1, 2, 16):
-            plan = plan_for(10_000_000, inputs, outputs, np.dtype("float32"), threads, forward=False, followed=True)
-            weights = outputs * plan.width
-            of_thread = (inputs + 2 * outputs + plan.packed) * plan.panel + 6 * PAGE // 4
-            assert plan.tile <= plan.panel
-            assert plan.packed * 4 in (0, 256)
-            shared = (2 + plan.shards) * weights + plan.parts * outputs * plan.lanes + 2 * outputs + 6 * PAGE // 4
+            plan = plan_for(10_000_000, inputs, outputs, np.dtype("float32"), threads, forward=False, update=True)
+            cut = plan.many_rows
+            weights = outputs * cut.width
+            of_thread = (inputs + 2 * outputs + cut.packed) * cut.panel + 6 * PAGE // 4
+            assert cut.tile <= cut.panel
+            assert cut.packed * 4 in (0, 256)
+            shared = (2 + cut.shards) * weights + cut.parts * outputs * cut.lanes + 2 * outputs + 6 * PAGE // 4
             assert plan.size <= shared + plan.threads * of_thread
-            assert plan.shards <= 32
+            assert cut.shards <= 32
 
 
 @pytest.mark.parametrize("shape", [(1, 32, 2_000_000), (1, 600, 400_000), (6, 4096, 4096), (120, 500, 512)], ids=str)
 @pytest.mark.parametrize("threads", [1, 16])
-def test_a_plan_of_few_rows_holds_y_and_parts_of_outputs_and_a_rectangle_for_each_thread(shape, threads):
+def test_a_plan_of_few_rows_holds_y_and_parts_of_outputs_and_a_block_for_each_thread(shape, threads):
     """No copy of the weights, however long their rows are."""
     rows, inputs, _ = shape
-    plan = plan_for(*shape, np.dtype("float32"), threads, forward=False, followed=True)
-    assert plan.few > 0
-    shared = (plan.parts + 1) * rows * plan.width + plan.tasks * 2 * plan.lanes + rows + plan.lanes
-    of_thread = 128 * 1024 // 4 + rows * plan.lanes
-    assert plan.size <= shared + plan.threads * of_thread + (4 + 3 * plan.threads) * PAGE // 4
-    assert plan.parts <= max(4, inputs / (4 * rows))
+    plan = plan_for(*shape, np.dtype("float32"), threads, forward=False, update=True)
+    assert plan.few
+    cut = plan.few_rows
+    shared = (cut.cuts + 1) * rows * cut.width + cut.tasks * 2 * cut.lanes + rows + cut.lanes
+    of_thread = 128 * 1024 // 4 + rows * cut.lanes
+    assert plan.size <= shared + plan.threads * of_thread + (5 + 3 * plan.threads) * PAGE // 4
+    assert cut.cuts <= max(4, inputs / (4 * rows))
 
 
 # ------------------------------------------------------------------------------------------------------- compilation

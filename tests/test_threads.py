@@ -16,7 +16,7 @@ from test_training import assert_same_bits
 import fastbp
 from fastbp.bench import cases
 from fastbp.bench.networks import cases as network_cases
-from fastbp.plan import plan_for
+from fastbp.layers.plan import plan_for
 from fastbp.tiles.registers import REGISTER_BITS
 
 pytestmark = pytest.mark.jit_only
@@ -85,9 +85,10 @@ def assert_same_bits_for_all_threads(results):
 @pytest.mark.skipif(REGISTER_BITS != 256, reason="the shapes were chosen for registers of 256 bits")
 def test_these_shapes_are_cut_in_every_way():
     def cut(*shapes):
-        plans = [plan_for(*shape, np.dtype(dtype), 7, forward=False, followed=True) for *shape, dtype in shapes]
+        plans = [plan_for(*shape, np.dtype(dtype), 7, forward=False, update=True) for *shape, dtype in shapes]
         return [
-            ("few" if plan.few else "stretch" if plan.stretch else plan.shards > 1, plan.groups > 1) for plan in plans
+            ("few" if few else "stretch" if many.stretch else many.shards > 1, many.groups > 1)
+            for *_, few, _, many in plans
         ]
 
     assert cut(*FEW_WEIGHTS) == [(True, False)] * len(FEW_WEIGHTS)

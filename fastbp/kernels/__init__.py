@@ -8,8 +8,10 @@ activations, losses, updates  those of a network, on one panel of rows
 strips       matrices that lie as the tiles of a product read them
 team         how threads share the tasks of a call
 program      how a call goes from line to line of its tasks
-layer        steps of a layer: which rows and weights are whose task
-few_rows     steps of a layer on few rows and many weights
+layer        steps of a layer, as their programs say
+many_rows    the phases of these: which rows and weights are whose task
+few_rows     likewise, where rows are few and weights stay in place
+layer_arrays  what both work on
 network      epochs of a network, likewise; `workspace` is where all lies that they need
 tiny         steps on a problem whose rows and inputs fit one vector each
 elementwise  the sigmoid and the cost of whole arrays

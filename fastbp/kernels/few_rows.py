@@ -12,9 +12,9 @@ An update is a product, too: w += x^T (-learning_rate delta). A tile of the grad
 and is never stored.
 
 A task of OUTPUTS and one of GRADIENT have the same weights, so that a worker finds them in its core's cache when they
-are followed: those of some inputs, which lie together in memory, and of a group of outputs if more tasks are wanted.
-They are gone through in rectangles that stay in the level 1 cache, or as they lie in memory if the rows of x are a
-single tile. A task of DELTA has some outputs.
+are updated: those of some inputs, which lie together in memory, and of a group of outputs if more tasks are wanted.
+They are gone through in blocks that stay in the level 1 cache, or as they lie in memory if the rows of x are a single
+tile. A task of DELTA has some outputs.
 
 No weight may change before all new ones are known to be finite. Nearly always, that is known beforehand: in squares, no
 weight is larger than the sum of all, and no gradient larger than the sum of all of x times that of all of delta, which
@@ -23,10 +23,13 @@ is at most a quarter of C. Only if that does not tell, the update is rehearsed.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from fastbp.kernels.blocks import all_finite, clear, copy, copy_row, fold, watched, whole_vectors
 from fastbp.kernels.jit import inlined, kernel
+from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SURE
 from fastbp.kernels.matmul import add_product, add_product_of_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS, to_delta
@@ -46,16 +49,42 @@ from fastbp.tiles.operations import (
 )
 from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS
 
-# The phases, before those of many rows (`layer`).
+# The phases.
 PREPARE, OUTPUTS, DELTA, GRADIENT = range(4)
-PHASES = 4
 
-# What becomes of a gradient: it is kept, followed to new weights that are dropped, or followed to those of the caller.
-KEEP, REHEARSE, FOLLOW = range(3)
+# What a gradient is computed for: itself, a rehearsal of the update, whose new weights are dropped, or the update.
+KEEP, REHEARSE, UPDATE = range(3)
 
 # The rows of each task in `squares`: their sums over some inputs of x, and over some weights and biases.
 OF_X, OF_W = range(2)
 SQUARES = 2
+
+
+class Plan(NamedTuple):
+    """How the work is cut. Whatever decides a bit of a result follows from the shapes, and not from the threads."""
+
+    cuts: int  # of the inputs
+    groups: int  # of the outputs
+    tasks: int  # cuts * groups
+    block_inputs: int  # of a block of weights
+    block_outputs: int
+    packed: int  # 1 if a block is copied before its product, 0 if it is taken as it lies
+    width: int  # outputs, padded
+    lanes: int
+    worker: int  # elements from the memory of one worker to that of the next
+    # Where the matrices start in memory.
+    y: int  # (rows, width)
+    y_pred: int  # (cuts * rows, width): x w of the inputs of each cut; the first becomes their sum, y_pred and delta
+    gradient: int  # (inputs + 1, width): dC/dw, and dC/db behind it
+    bias_input: int  # (rows, 1)
+    tail: int  # (rows + 1, lanes)
+    squares: int  # (tasks * SQUARES, lanes)
+    # For each worker.
+    block: int  # (block_inputs, block_outputs): one that is packed, or an update that is rehearsed
+    sums: int  # (rows, lanes)
+
+
+NO_PLAN = Plan(*[0] * len(Plan._fields))
 
 
 @kernel
@@ -90,7 +119,7 @@ def _add_square(total, vector):
 @inlined
 def _inputs_of(arrays, plan, task):
     """The first of the inputs that a task of OUTPUTS or GRADIENT has, and the one behind its last."""
-    first, count = share(arrays.x.shape[1], task // plan.groups, plan.parts, TILE_ROWS)
+    first, count = share(arrays.x.shape[1], task // plan.groups, plan.cuts, TILE_ROWS)
     return first, first + count
 
 
@@ -105,9 +134,21 @@ def _outputs_of(arrays, plan, task, tasks):
 
 
 @inlined
-def _parts_of_outputs(arrays, plan):
-    """x w of the inputs of each cut, one below the other; the first becomes their sum, y_pred and delta."""
-    return matrix_at(arrays.memory, plan.y_pred_t, plan.parts * arrays.x.shape[0], plan.width)
+def _y(arrays, plan):
+    """(rows, width)."""
+    return matrix_at(arrays.memory, plan.y, arrays.x.shape[0], plan.width)
+
+
+@inlined
+def _y_pred(arrays, plan):
+    """x w of the inputs of each cut, (cuts * rows, width); the first becomes their sum, y_pred and delta."""
+    return matrix_at(arrays.memory, plan.y_pred, plan.cuts * arrays.x.shape[0], plan.width)
+
+
+@inlined
+def _block(arrays, plan, worker, inputs, outputs):
+    """A worker's own (inputs, outputs)."""
+    return matrix_at(arrays.memory, plan.block + worker * plan.worker, inputs, outputs)
 
 
 @inlined
@@ -141,8 +182,7 @@ def _prepare(arrays, plan, task):
     """Some outputs of y, padded, and the squares of some inputs of x."""
     rows = arrays.x.shape[0]
     o, last = _outputs_of(arrays, plan, task, plan.tasks)
-    y = matrix_at(arrays.memory, plan.y_t, rows, plan.width)
-    copy(block(arrays.y, 0, o, rows, last - o), block(y, 0, o, rows, last - o))
+    copy(block(arrays.y, 0, o, rows, last - o), block(_y(arrays, plan), 0, o, rows, last - o))
     of_x = _squares(arrays, plan, task, OF_X)
     clear(of_x)
     add_squares(_some_of_x(arrays, plan, task), of_x)
@@ -153,64 +193,76 @@ def _prepare(arrays, plan, task):
 
 @inlined
 def _outputs(purpose, arrays, plan, worker, task):
-    """x w of some inputs and outputs; b is in that of the first inputs.
-
-    A row of weights that is not padded goes on with the next one. Behind the last of all there may be nothing.
-    """
-    (rows, inputs), cut = arrays.x.shape, task // plan.groups
+    """x w of some inputs and outputs; b is in that of the first inputs."""
+    rows, cut = arrays.x.shape[0], task // plan.groups
     first, end = _inputs_of(arrays, plan, task)
     first_o, end_o = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
-    part = block(_parts_of_outputs(arrays, plan), cut * rows, 0, rows, plan.width)
+    of_cut = block(_y_pred(arrays, plan), cut * rows, 0, rows, plan.width)
     of_w = _squares(arrays, plan, task, OF_W)
     clear(of_w)
-    for o in range(first_o, end_o, plan.columns):
-        columns = min(plan.columns, end_o - o)
-        some_of_part = block(part, 0, o, rows, whole_vectors(columns, plan.lanes))
-        ragged = columns < some_of_part.shape[1]
+    for o in range(first_o, end_o, plan.block_outputs):
+        outputs = min(plan.block_outputs, end_o - o)
+        target = block(of_cut, 0, o, rows, whole_vectors(outputs, plan.lanes))
         if cut == 0:
-            b = block(arrays.b, 0, o, 1, columns)
+            b = block(arrays.b, 0, o, 1, outputs)
             add_squares(b, of_w)
             for row in range(rows):
-                copy_row(b, 0, some_of_part, row)
+                copy_row(b, 0, target, row)
         i = first
         while i < end:
-            some = min(plan.few, end - i)
-            if ragged and some > 1 and i + some == inputs:
-                some -= 1
-            w = block(arrays.w, i, o, some, columns)
+            w = _next_block(arrays, plan, i, end, o, outputs)
             if purpose == GRADIENTS:
                 add_squares(w, of_w)
-            if plan.packed or (ragged and i == inputs - 1):
-                packed = matrix_at(arrays.memory, plan.strip + worker * plan.worker, some, some_of_part.shape[1])
-                copy(w, packed)
-                w = packed
             kept = 1 if cut == 0 or i > first else 0
-            x = block(arrays.x, 0, i, rows, some)
-            add_product(some_of_part, x, overstep(w, some_of_part.shape[1]), kept, nothing_ahead(w))
-            i += some
+            _add_outputs(arrays, plan, worker, target, i, w, kept)
+            i += w.shape[0]
+
+
+@inlined
+def _next_block(arrays, plan, i, end, o, outputs):
+    """The weights from input i on to some outputs, as many inputs as a block has.
+
+    A row that is no whole vectors goes on with the next one, of which a product takes some and does not use it. Behind
+    the last row of all there may be nothing: it is a block by itself, and packed.
+    """
+    inputs = min(plan.block_inputs, end - i)
+    if outputs % plan.lanes > 0 and inputs > 1 and i + inputs == arrays.x.shape[1]:
+        inputs -= 1
+    return block(arrays.w, i, o, inputs, outputs)
+
+
+@inlined
+def _add_outputs(arrays, plan, worker, target, i, w, kept):
+    """The target += x w for the inputs of a block of weights, from i on, or without what was there."""
+    rows, (inputs, outputs) = arrays.x.shape[0], w.shape
+    ragged = outputs % plan.lanes > 0
+    if plan.packed or (ragged and i + 1 == arrays.x.shape[1]):
+        packed = _block(arrays, plan, worker, inputs, target.shape[1])
+        copy(w, packed)
+        w = packed
+    x = block(arrays.x, 0, i, rows, inputs)
+    add_product(target, x, overstep(w, target.shape[1]), kept, nothing_ahead(w))
 
 
 @inlined
 def _delta(purpose, arrays, plan, worker, task):
-    """Some outputs of y_pred, or of their cost alone, or -learning_rate delta: in place.
-
-    False if an x w + b that goes forward is not finite, as none is if x is not.
-    """
+    """Some outputs of y_pred, or of their cost alone, or -learning_rate delta: in place."""
     rows = arrays.x.shape[0]
     o, last = _outputs_of(arrays, plan, task, plan.tasks)
     count = last - o
-    parts = block(_parts_of_outputs(arrays, plan), 0, o, plan.parts * rows, whole_vectors(count, plan.lanes))
-    y_pred = block(parts, 0, 0, rows, parts.shape[1])
-    y = block(matrix_at(arrays.memory, plan.y_t, rows, plan.width), 0, o, rows, parts.shape[1])
+    of_cuts = block(_y_pred(arrays, plan), 0, o, plan.cuts * rows, whole_vectors(count, plan.lanes))
+    y_pred = block(of_cuts, 0, 0, rows, of_cuts.shape[1])
+    y = block(_y(arrays, plan), 0, o, rows, of_cuts.shape[1])
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
     clear(cost)
     if purpose == BACKWARD:
         copy(block(arrays.y_pred, 0, o, rows, count), y_pred)
     else:
-        fold(y_pred, parts, plan.parts, 0, rows)
-    sums = matrix_at(arrays.memory, plan.bias_gradient + worker * plan.worker, rows, plan.lanes)  # for nobody
+        fold(y_pred, of_cuts, plan.cuts, 0, rows)
+    sums = matrix_at(arrays.memory, plan.sums + worker * plan.worker, rows, plan.lanes)  # for nobody
     clear(sums)
-    good = purpose != FORWARD or all_finite(block(y_pred, 0, 0, rows, min(count, 1)))
+    if purpose == FORWARD and not all_finite(block(y_pred, 0, 0, rows, min(count, 1))):
+        arrays.state[FINITE_X] = 0  # x w + b of any output is not finite if x is not
     to_delta(purpose, y, y_pred, count, cost, sums)
     if purpose == FORWARD:
         copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, 0, o, rows, count))
@@ -220,7 +272,6 @@ def _delta(purpose, arrays, plan, worker, task):
         if left > 0:
             with_one_more = matrix_at(arrays.memory, plan.tail, rows + 1, plan.lanes)
             _store_tail(block(y_pred, 0, count - left, rows, plan.lanes), left, with_one_more)
-    return good
 
 
 @kernel
@@ -261,45 +312,44 @@ def _gradient(purpose, arrays, plan, worker, task):
     first, end = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
     left = 0 if purpose == KEEP else end % plan.lanes  # what is kept is padded
     whole = first + whole_vectors(end - first - left, plan.lanes)
-    pieces = -(-(whole - first) // plan.columns)
+    blocks = -(-(whole - first) // plan.block_outputs)
     good = True
-    for piece in range(pieces + (1 if left > 0 else 0)):
+    for number in range(blocks + (1 if left > 0 else 0)):
         o, delta = outputs - plan.lanes, _tail(arrays, plan)
-        if piece < pieces:
-            o = first + piece * plan.columns
-            delta = block(_parts_of_outputs(arrays, plan), 0, o, rows, min(plan.columns, whole - o))
-        good &= _update(purpose, arrays, plan, worker, task, o, delta)
+        if number < blocks:
+            o = first + number * plan.block_outputs
+            delta = block(_y_pred(arrays, plan), 0, o, rows, min(plan.block_outputs, whole - o))
+        good &= _gradient_of_outputs(purpose, arrays, plan, worker, task, o, delta)
     return good
 
 
 @inlined
-def _update(purpose, arrays, plan, worker, task, o, delta):
+def _gradient_of_outputs(purpose, arrays, plan, worker, task, o, delta):
     """Some inputs' weights to the outputs that delta has, from o on; behind the last input, the bias."""
-    (rows, inputs), columns = arrays.x.shape, delta.shape[1]
-    if purpose == KEEP:  # dC/db stands behind dC/dw
-        gradient = matrix_at(arrays.memory, plan.gradient_t, inputs + 1, plan.width)
-        w, b = block(gradient, 0, o, inputs, columns), block(gradient, inputs, o, 1, columns)
+    (rows, inputs), outputs = arrays.x.shape, delta.shape[1]
+    if purpose == KEEP:
+        gradient = matrix_at(arrays.memory, plan.gradient, inputs + 1, plan.width)
+        w, b = block(gradient, 0, o, inputs, outputs), block(gradient, inputs, o, 1, outputs)
     else:
-        w, b = block(arrays.w, 0, o, inputs, columns), block(arrays.b, 0, o, 1, columns)
-    strip = matrix_at(arrays.memory, plan.strip + worker * plan.worker, plan.few, columns)
+        w, b = block(arrays.w, 0, o, inputs, outputs), block(arrays.b, 0, o, 1, outputs)
     first, end = _inputs_of(arrays, plan, task)
     rate = arrays.learning_rate
     good = True
-    for i in range(first, end, plan.few):
-        some = min(plan.few, end - i)
-        x = block(arrays.x, 0, i, rows, some)
-        good &= _add(purpose, block(w, i, 0, some, columns), x, delta, rate, block(strip, 0, 0, some, columns))
+    for i in range(first, end, plan.block_inputs):
+        some = min(plan.block_inputs, end - i)
+        x, some_of_w = block(arrays.x, 0, i, rows, some), block(w, i, 0, some, outputs)
+        good &= _add(purpose, some_of_w, x, delta, rate, _block(arrays, plan, worker, some, outputs))
     if end == inputs:
-        good &= _add(purpose, b, _bias_input(arrays, plan), delta, rate, block(strip, 0, 0, 1, columns))
+        good &= _add(purpose, b, _bias_input(arrays, plan), delta, rate, _block(arrays, plan, worker, 1, outputs))
     return good
 
 
 @kernel
-def _add(purpose, w, x, delta, learning_rate, strip):
+def _add(purpose, w, x, delta, learning_rate, rehearsed):
     """w += x^T delta, or w = x^T delta (KEEP), or neither: False if the first would not be finite, or the gradient."""
-    target = strip if purpose == REHEARSE else w
-    add_product_of_t(target, x, delta, 1 if purpose == FOLLOW else 0, nothing_ahead(delta))
-    return purpose != REHEARSE or _leads_to_finite(w, strip, learning_rate)
+    target = rehearsed if purpose == REHEARSE else w
+    add_product_of_t(target, x, delta, 1 if purpose == UPDATE else 0, nothing_ahead(delta))
+    return purpose != REHEARSE or _leads_to_finite(w, rehearsed, learning_rate)
 
 
 @inlined
@@ -316,14 +366,13 @@ def _leads_to_finite(w, update, learning_rate):
 
 @kernel
 def perform(phase, purpose, arrays, plan, worker, task):
-    """One task. False if what it comes to, in an update, a rehearsal of one or forward, is not finite."""
-    good = True
+    """One of the tasks of a phase. The purpose is that of rows (`sigmoid_layer`), or that of a GRADIENT."""
     if phase == PREPARE:
         _prepare(arrays, plan, task)
     elif phase == OUTPUTS:
         _outputs(purpose, arrays, plan, worker, task)
     elif phase == DELTA:
-        good = _delta(purpose, arrays, plan, worker, task)
-    else:
+        _delta(purpose, arrays, plan, worker, task)
+    elif not (purpose == REHEARSE and arrays.state[SURE]):
         good = _gradient(purpose, arrays, plan, worker, task)
-    return good
+        arrays.state[FAILED + task] = 0 if good else 1

@@ -1,390 +1,85 @@
-"""Whole steps of training a layer: which rows, and which weights, are whose task.
+"""Whole steps of training a layer, and whatever else its functions want: the kernel that their programs are run by.
 
-A step is a program: a table of phases, written by `fastbp.plan` from the shapes and carried out by `program`.
-
-ROWS                    Each shard of the rows goes through its panels, and each panel from x to the gradient while it
-                        is in the level 2 cache, so that x is read from memory once. Every shard has its own gradient;
-                        they are folded in their order. Of many outputs a task has a group, whose weights, gradient and
-                        y_pred stay in that cache.
-ROWS and STRIPS         Where the weights of a group would not, all threads work on one stretch of rows. First its
-                        panels go forward to delta, then each strip of the one gradient takes in the stretch.
-OUTPUTS to GRADIENT     Few rows, as `few_rows` tells.
+A step is a program, written by `fastbp.layers.plan` from the shapes and carried out by `program`. Its lines are phases
+of `many_rows`, or of `few_rows` where these are faster.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels import few_rows
-from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, whole_vectors
+from fastbp.kernels import few_rows, many_rows
 from fastbp.kernels.jit import example_matrices, inlined
-from fastbp.kernels.matmul import LEAST_VECTORS, add_product, add_product_with_t, nothing_ahead
-from fastbp.kernels.program import TASKS, runner, share
-from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS, descend, spread, to_delta
-from fastbp.kernels.strips import Strips, strip_at
-from fastbp.tiles.operations import block, load, matrix_at, sum_lanes
-from fastbp.tiles.registers import TILE_ROWS
+from fastbp.kernels.layer_arrays import FAILED, SIDE, STEP, SURE, Arrays
+from fastbp.kernels.program import TASKS, runner
+from fastbp.kernels.sigmoid_layer import GRADIENTS
+from fastbp.tiles.operations import block, load, sum_lanes
 
-# The phases on many rows, and one on both; those on few rows come before.
-LOAD, ROWS, STRIPS, FOLD, UPDATE, SAVE, TOTAL = range(few_rows.PHASES, few_rows.PHASES + 7)
+# The columns of a program. The purpose is that of rows (`sigmoid_layer`), or of a GRADIENT of few rows.
+PHASE, PURPOSE, FIRST_ROW, LAST_ROW, CLOSING = range(TASKS + 1, TASKS + 6)
 
-# A part of the rows that has so many panels, at most, has as many rows as the others; else it has whole panels.
-FEW_PANELS = 4
-
-# The columns of a program. The purpose is that of rows (`sigmoid_layer`), or what becomes of a GRADIENT (`few_rows`).
-PHASE, PURPOSE, FIRST_ROW, LAST_ROW = range(TASKS + 1, TASKS + 5)
-
-# The elements of `state`: which of two copies of the weights is the present one, the updates done, whether the next one
-# need not be rehearsed, whether it is sure that the x that goes forward is finite, and for each piece of the weights
-# whether its last update failed.
-SIDE, STEP, SURE, FINITE_X, FAILED = range(5)
-
-
-class Arrays(NamedTuple):
-    """The caller's arrays, C-contiguous and of one dtype, the kernels' own memory, and the numbers of a step."""
-
-    x: Any  # (rows, inputs)
-    y: Any  # (rows, outputs)
-    y_pred: Any  # (rows, outputs): written by FORWARD, read by BACKWARD
-    w: Any  # (inputs, outputs)
-    b: Any  # (1, outputs)
-    memory: Any  # (size,): the matrices of the plan
-    cost: Any  # (tasks, lanes) float64
-    state: Any  # (FAILED + pieces,) int64
-    desk: Any  # (team.FIRST + threads, 8) int64: where the tasks are given out
-    costs: Any  # (steps,) or, with the last one, (steps + 1,) float64: costs[i] is the cost after i updates
-    learning_rate: float
-    bias_rate: float
+# What the leader does when all tasks of a line are done. The last two end the call if a new weight is not finite.
+NOTHING, TOTAL, CHECK, NEXT_STEP = range(4)
 
 
 class Plan(NamedTuple):
-    """How the work is cut. Whatever decides a bit of a result follows from the shapes, and not from `threads`."""
+    """How the work is cut."""
 
     threads: int
-    panel: int  # rows that go forward together
-    tile: int  # rows in a strip of x_t
-    parts: int  # of the rows: shards, or the panels of a stretch; on few rows, of the inputs
-    groups: int  # of the outputs
-    tasks: int  # parts * groups
-    shards: int  # partial gradients: a part has its own, or all have one
-    stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
-    pieces: int  # tasks in which weights are loaded, updated and saved; on few rows, as many as others
-    few: int  # on few rows: inputs whose weights are gone through at a time; else 0
-    columns: int  # in stretches: inputs whose gradient a task takes; on few rows: outputs gone through at a time
-    direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
-    far: int  # 1 if x comes from memory, and is asked for ahead
-    packed: int  # columns of x that are packed at a time for the gradient, or weights on few rows; 0 if as they lie
-    width: int  # columns of w_t and gradient_t: inputs, padded; on few rows, outputs, padded
-    lanes: int
+    tasks: int  # that the rows are gone through in, each with a cost of its own
+    update_tasks: int
     size: int  # of the memory, in elements
-    worker: int  # elements from the memory of one worker to that of the next
-    # Where the matrices start in memory; one below the other for each shard or part. On few rows they are as wide as
-    # the outputs, padded: y (rows, width), the gradient (inputs + 1, width).
-    w_t: int  # (2 * outputs, width): an update reads one side and writes the other
-    b: int  # (2, outputs)
-    gradient_t: int  # (shards * outputs, width)
-    bias_gradient: int  # (parts * outputs, lanes), or on few rows (rows, lanes) for each worker
-    y_pred_t: int  # (outputs, stretch), or a group's (outputs, panel) by worker; on few rows (parts * rows, width)
-    bias_input: int  # (rows, 1)
-    tail: int  # (rows + 1, lanes)
-    squares: int  # (tasks * few_rows.SQUARES, lanes)
-    # For each worker.
-    x_t: int  # (inputs, panel), in strips
-    y_t: int  # of a group (outputs, panel)
-    strip: int  # (stretch or panel, packed), or on few rows (few, columns)
-
-
-class Task(NamedTuple):
-    """A task of ROWS: a part of the rows and a group of the outputs, and what these come to."""
-
-    worker: int
-    o: int  # the first of its outputs
-    outputs: int
-    cost: Any  # (1, lanes) float64
-    bias_gradient: Any  # (outputs, lanes)
-    gradient_t: Any  # (outputs, width), or of no outputs where rows go no further than to delta
-
-
-class Panel(NamedTuple):
-    """Rows that go from x to delta together."""
-
-    row: int
-    rows: int
-    at: int  # where in its stretch it begins
-    fresh: bool  # else it lies transposed already
-
-
-@inlined
-def _weights(arrays, plan, side):
-    """(w^T, b) of one side."""
-    outputs = arrays.w.shape[1]
-    w_t = matrix_at(arrays.memory, plan.w_t + side * outputs * plan.width, outputs, plan.width)
-    return w_t, matrix_at(arrays.memory, plan.b + side * outputs, 1, outputs)
-
-
-@inlined
-def _x_t(arrays, plan, task):
-    """The panel of a worker, transposed, (inputs, panel), in strips."""
-    return Strips(arrays.memory, plan.x_t + task.worker * plan.worker, arrays.x.shape[1], plan.panel, plan.tile)
-
-
-@inlined
-def _y_t(arrays, plan, task):
-    """(outputs, panel)."""
-    return matrix_at(arrays.memory, plan.y_t + task.worker * plan.worker, task.outputs, plan.panel)
-
-
-@inlined
-def _y_pred_t(arrays, plan, task, panel):
-    """a^T of a panel, which becomes y_pred^T and delta^T: (outputs, panel)."""
-    if plan.stretch:
-        y_pred_t = matrix_at(arrays.memory, plan.y_pred_t + panel.at, task.outputs, plan.stretch)
-    else:
-        y_pred_t = matrix_at(arrays.memory, plan.y_pred_t + task.worker * plan.worker, task.outputs, plan.panel)
-    return block(y_pred_t, 0, 0, task.outputs, plan.panel)
-
-
-@inlined
-def _task(arrays, plan, number, worker, to_gradient):
-    """The task of that number; every part of the rows has gradients of its own."""
-    all_outputs = arrays.w.shape[1]
-    o, outputs = share(all_outputs, number % plan.groups, plan.groups, TILE_ROWS)
-    row = number // plan.groups * all_outputs + o
-    return Task(
-        worker,
-        o,
-        outputs,
-        block(arrays.cost, number, 0, 1, arrays.cost.shape[1]),
-        matrix_at(arrays.memory, plan.bias_gradient + row * plan.lanes, outputs, plan.lanes),
-        matrix_at(arrays.memory, plan.gradient_t + row * plan.width, outputs if to_gradient else 0, plan.width),
-    )
-
-
-@inlined
-def _rows(purpose, arrays, plan, number, worker, first_row, last_row, fresh):
-    """A part of the rows, panel by panel, for a group of the outputs: as far as delta^T, or on to the gradient."""
-    to_gradient = purpose > COST and plan.stretch == 0
-    task = _task(arrays, plan, number, worker, to_gradient)
-    if first_row == 0:
-        _clear(arrays, plan, task)
-    first, last = _rows_of_part(plan, number // plan.groups, first_row, last_row)
-    for row in range(first, last, plan.panel):
-        panel = Panel(row, min(plan.panel, last - row), row - first_row, fresh)
-        # The next panel comes from memory while this one is worked on: half of it during each product.
-        half = arrays.x.shape[1] * (min(plan.panel, last - row - panel.rows) // 2) if plan.far else 0
-        delta_t = _delta(purpose, arrays, plan, task, panel, _x_ahead(arrays, panel, 0, half))
-        if to_gradient:
-            kept = 0 if first_row == 0 and row == first else 1
-            _gradient(arrays, plan, task, panel, delta_t, kept, _x_ahead(arrays, panel, half, half))
-
-
-@inlined
-def _rows_of_part(plan, part, first_row, last_row):
-    """The first of the rows that a part has, and the one behind its last.
-
-    Rows of few panels are dealt out by vectors; in a stretch, where a tile of sums writes LEAST_VECTORS, by these.
-    """
-    few = last_row - first_row <= FEW_PANELS * plan.parts * plan.panel
-    unit = max(plan.lanes, LEAST_VECTORS) if few else plan.panel
-    first, count = share(last_row - first_row, part, plan.parts, unit)
-    return first_row + first, first_row + first + count
-
-
-@inlined
-def _clear(arrays, plan, task):
-    """Begin with nothing. Products write the gradient of weights; what pads it is updated, too, and must be finite."""
-    clear(task.cost)
-    clear(task.bias_gradient)
-    written = whole_vectors(arrays.w.shape[0], plan.lanes)
-    clear(block(task.gradient_t, 0, written, task.gradient_t.shape[0], plan.width - written))
-
-
-@inlined
-def _x_ahead(arrays, panel, first, count):
-    """So many numbers of x behind a panel, from the first on, as a row."""
-    inputs = arrays.x.shape[1]
-    return block(arrays.x, 0, (panel.row + panel.rows) * inputs + first, 1, count)
-
-
-@inlined
-def _delta(purpose, arrays, plan, task, panel, ahead):
-    """delta^T of a panel and a group of outputs, from x (FORWARD: as far as y_pred; BACKWARD: from there)."""
-    row, rows, o, outputs = panel.row, panel.rows, task.o, task.outputs
-    y_t, y_pred_t = _y_t(arrays, plan, task), _y_pred_t(arrays, plan, task, panel)
-    if purpose == BACKWARD:
-        transpose(block(arrays.y_pred, row, o, rows, outputs), y_pred_t)
-    else:
-        _forward(arrays, plan, task, panel, y_pred_t, ahead)
-    if panel.fresh and purpose != FORWARD:
-        transpose(block(arrays.y, row, o, rows, outputs), y_t)
-    if purpose == FORWARD and o == 0 and not all_finite(block(y_pred_t, 0, 0, 1, rows)):
-        arrays.state[FINITE_X] = 0  # x w + b of any output is not finite if x is not
-    to_delta(purpose, y_t, y_pred_t, rows, task.cost, task.bias_gradient)
-    if purpose == FORWARD:
-        transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))
-    return y_pred_t
-
-
-@inlined
-def _forward(arrays, plan, task, panel, a_t, ahead):
-    """a^T = (x w + b)^T: eq. 4."""
-    inputs, rows, o, outputs = arrays.x.shape[1], panel.rows, task.o, task.outputs
-    x = block(arrays.x, panel.row, 0, rows, inputs)
-    w_t, b = _weights(arrays, plan, arrays.state[SIDE])
-    w_t = block(w_t, o, 0, outputs, inputs)
-    spread(block(b, 0, o, 1, outputs), a_t, rows)
-    if plan.direct:
-        add_product_with_t(a_t, w_t, x, ahead)
-        return
-    of_row = ahead.shape[1] // rows
-    for at in range(0, rows, plan.tile):
-        some = min(plan.tile, rows - at)
-        strip_t = block(strip_at(_x_t(arrays, plan, task), at), 0, 0, inputs, some)
-        if panel.fresh:
-            transpose(block(x, at, 0, some, inputs), strip_t)
-        target = block(a_t, 0, at, outputs, whole_vectors(some, plan.lanes))
-        add_product(target, w_t, strip_t, 1, block(ahead, 0, at * of_row, 1, some * of_row))
-
-
-@inlined
-def _gradient(arrays, plan, task, panel, delta_t, kept, ahead):
-    """dC/dw^T += delta^T x, eq. 26, or without what was there."""
-    x = block(arrays.x, panel.row, 0, panel.rows, arrays.x.shape[1])
-    if plan.packed == 0:
-        add_product(task.gradient_t, delta_t, x, kept, ahead)
-    else:
-        strip = matrix_at(arrays.memory, plan.strip + task.worker * plan.worker, panel.rows, plan.packed)
-        _add_packed(plan, task.gradient_t, delta_t, x, strip, kept, ahead)
-
-
-@inlined
-def _add_packed(plan, gradient_t, delta_t, x, strip, kept, ahead):
-    """The gradient takes in some rows of x, some columns after the others, which are packed before: as `strip` has."""
-    rows, inputs = x.shape
-    of_column = ahead.shape[1] // inputs
-    for column in range(0, inputs, strip.shape[1]):
-        columns = min(strip.shape[1], inputs - column)
-        some = block(strip, 0, 0, rows, columns)
-        copy(block(x, 0, column, rows, columns), some)
-        target = block(gradient_t, 0, column, gradient_t.shape[0], whole_vectors(columns, plan.lanes))
-        add_product(target, delta_t, some, kept, block(ahead, 0, of_column * column, 1, of_column * columns))
-
-
-@inlined
-def _strip(arrays, plan, task, worker, tasks, first_row, last_row):
-    """Some columns of the gradient, from all rows of a stretch: of all outputs, or of a group where tasks are more."""
-    inputs, all_outputs = arrays.w.shape
-    memory = arrays.memory
-    rows = last_row - first_row
-    groups = tasks // -(-inputs // plan.columns)
-    first = task // groups * plan.columns
-    o, outputs = share(all_outputs, task % groups, groups, TILE_ROWS)
-    columns = min(plan.columns, inputs - first)
-    with_padding = columns if first + columns < inputs else plan.width - first
-    gradient_t = block(matrix_at(memory, plan.gradient_t, all_outputs, plan.width), o, first, outputs, with_padding)
-    if first_row == 0:
-        clear(gradient_t)
-    delta_t = block(matrix_at(memory, plan.y_pred_t, all_outputs, plan.stretch), o, 0, outputs, rows)
-    strip = matrix_at(memory, plan.strip + worker * plan.worker, rows, plan.packed)
-    _add_packed(
-        plan, gradient_t, delta_t, block(arrays.x, first_row, first, rows, columns), strip, 1, nothing_ahead(strip)
-    )
-
-
-@inlined
-def _move(phase, arrays, plan, task):
-    """The weights of some inputs, loaded or saved; with the first task the bias too."""
-    inputs, outputs = arrays.w.shape
-    vectors = plan.width // plan.lanes
-    k = vectors * task // plan.pieces * plan.lanes
-    count = vectors * (task + 1) // plan.pieces * plan.lanes - k
-    inside = max(0, min(count, inputs - k))  # the last piece may be padding alone
-    w = block(arrays.w, k, 0, inside, outputs)
-    w_t, b = _weights(arrays, plan, arrays.state[SIDE])
-    w_t = block(w_t, 0, k, outputs, count)
-    if phase == LOAD:
-        if inside < count:
-            clear(w_t)  # the padding is updated too, and must stay finite
-        transpose(w, w_t)
-        if task == 0:
-            copy(block(arrays.b, 0, 0, 1, outputs), b)
-    else:
-        transpose(block(w_t, 0, 0, outputs, inside), w)
-        if task == 0:
-            copy(b, block(arrays.b, 0, 0, 1, outputs))
-
-
-@inlined
-def _follow(phase, arrays, plan, task):
-    """The gradient of some outputs, folded; with UPDATE it is followed to the new weights."""
-    outputs = arrays.w.shape[1]
-    o = outputs * task // plan.pieces
-    count = outputs * (task + 1) // plan.pieces - o
-    parts = matrix_at(arrays.memory, plan.gradient_t, plan.shards * outputs, plan.width)
-    bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.parts * outputs, plan.lanes)
-    gradient_t = block(parts, o, 0, count, plan.width)
-    bias_gradient = block(bias_parts, o, 0, count, plan.lanes)
-    fold(gradient_t, parts, plan.shards, o, outputs)
-    fold(bias_gradient, bias_parts, plan.parts, o, outputs)
-    if phase == UPDATE:
-        side = arrays.state[SIDE]
-        w_t, b = _weights(arrays, plan, side)
-        new_w_t, new_b = _weights(arrays, plan, 1 - side)
-        w_t, new_w_t = block(w_t, o, 0, count, plan.width), block(new_w_t, o, 0, count, plan.width)
-        b, new_b = block(b, 0, o, 1, count), block(new_b, 0, o, 1, count)
-        learning_rate, bias_rate = arrays.learning_rate, arrays.bias_rate
-        good = descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b)
-        arrays.state[FAILED + task] = 0 if good else 1
+    few: int  # 1 if rows are few
+    few_rows: few_rows.Plan  # if they are; else zeros
+    many_rows: many_rows.Plan  # if they are not
 
 
 @inlined
 def _perform(program, index, task, worker, again, arrays, plan):
     phase, purpose = program[index, PHASE], program[index, PURPOSE]
-    if phase == ROWS:
-        # A single panel is transposed in the first step, and stays; but who does it is certain for one thread only, and
-        # y of one group takes the place of another's.
-        fresh = not again or plan.threads > 1 or plan.groups > 1 or arrays.x.shape[0] > plan.panel
-        _rows(purpose, arrays, plan, task, worker, program[index, FIRST_ROW], program[index, LAST_ROW], fresh)
-    elif phase == STRIPS:
-        tasks = program[index, TASKS]
-        _strip(arrays, plan, task, worker, tasks, program[index, FIRST_ROW], program[index, LAST_ROW])
-    elif FOLD <= phase <= UPDATE:
-        _follow(phase, arrays, plan, task)
-    elif phase < few_rows.PHASES:
-        rehearsal = phase == few_rows.GRADIENT and purpose == few_rows.REHEARSE
-        if not (rehearsal and arrays.state[SURE]):
-            good = few_rows.perform(phase, purpose, arrays, plan, worker, task)
-            if phase == few_rows.GRADIENT:
-                arrays.state[FAILED + task] = 0 if good else 1
-            elif not good:
-                arrays.state[FINITE_X] = 0
+    if plan.few:
+        few_rows.perform(phase, purpose, arrays, plan.few_rows, worker, task)
     else:
-        _move(phase, arrays, plan, task)
+        tasks, rows = program[index, TASKS], (program[index, FIRST_ROW], program[index, LAST_ROW])
+        many_rows.perform(phase, purpose, arrays, plan.many_rows, worker, task, tasks, *rows, again)
 
 
 @inlined
 def _close(program, index, arrays, plan):
     """What is left to the leader at the end of a line. False if a cost or an update is not finite."""
-    state = arrays.state
-    phase, purpose, tasks = program[index, PHASE], program[index, PURPOSE], program[index, TASKS]
-    failed = 0
-    if phase == TOTAL:
-        total = 0.0
-        for task in range(plan.tasks):
-            total += sum_lanes(load(block(arrays.cost, task, 0, 1, arrays.cost.shape[1]), 0, 0))
-        arrays.costs[state[STEP]] = total
-        failed = 0 if np.isfinite(total) else 1
-        if plan.few:
-            state[SURE] = 1 if purpose == GRADIENTS and few_rows.surely_finite(arrays, plan, total) else 0
-    elif phase == UPDATE or phase == few_rows.GRADIENT:
-        for piece in range(tasks):
-            failed += state[FAILED + piece]
-        if not failed and (phase == UPDATE or purpose == few_rows.FOLLOW):
+    closing, state = program[index, CLOSING], arrays.state
+    finite = True
+    if closing == TOTAL:
+        finite = _total(program[index, PURPOSE], arrays, plan)
+    elif closing != NOTHING:
+        failed = 0
+        for task in range(plan.update_tasks):
+            failed += state[FAILED + task]
+        finite = failed == 0
+        if finite and closing == NEXT_STEP:
             state[SIDE] = 1 - state[SIDE]
             state[STEP] += 1
-    return failed == 0
+    return finite
+
+
+@inlined
+def _total(purpose, arrays, plan):
+    """C, from what each task has come to: eq. 13. Whether it is finite."""
+    total = 0.0
+    for task in range(plan.tasks):
+        total += sum_lanes(load(block(arrays.cost, task, 0, 1, arrays.cost.shape[1]), 0, 0))
+    arrays.costs[arrays.state[STEP]] = total
+    if plan.few:
+        sure = purpose == GRADIENTS and few_rows.surely_finite(arrays, plan.few_rows, total)
+        arrays.state[SURE] = 1 if sure else 0
+    return np.isfinite(total)
+
+
+@inlined
+def _conclude(arrays, plan):
+    """Nothing: every line has told whether it is finite."""
 
 
 def _examples(dtype):
@@ -403,12 +98,7 @@ def _examples(dtype):
         learning_rate=0.1,
         bias_rate=0.1,
     )
-    return arrays, Plan(*[0] * len(Plan._fields))
-
-
-@inlined
-def _conclude(arrays, plan):
-    """Nothing: every line has told whether it is finite."""
+    return arrays, Plan(0, 0, 0, 0, 0, few_rows.NO_PLAN, many_rows.NO_PLAN)
 
 
 run = runner("layer.run", _perform, _close, _conclude, _examples)

@@ -11,15 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.architecture import Architecture
+from fastbp.cutting import LEVEL_1, MOST_SHARDS, MOST_TASKS, power_of_two_within
 from fastbp.kernels.matmul import LEAST_VECTORS
-from fastbp.plan import (
-    LEVEL_1,
-    MOST_SHARDS,
-    MOST_TASKS,
-    padded,
-    power_of_two_within,
-    spaced,
-)
+from fastbp.memory import padded, spaced
 from fastbp.tiles.registers import TILE_ROWS, TILE_VECTORS, lanes_of
 
 # Parameters of the first size are copied for every shard of a batch. Beyond the second, all threads work on one layer

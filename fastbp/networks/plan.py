@@ -7,15 +7,17 @@ does what, and changes no bit of a result.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from fastbp.architecture import Architecture
+from fastbp.cutting import LINE_WORK, MOST_TASKS, largest_group, power_of_two_within
 from fastbp.kernels import activations, losses, network, workspace
 from fastbp.kernels.program import TASKS
 from fastbp.kernels.workspace import FIELDS, Plan
+from fastbp.memory import Places, in_strips, padded, spaced
 from fastbp.networks.division import (
     GRADIENTS,
     PREDICT,
@@ -26,17 +28,7 @@ from fastbp.networks.division import (
     layout_of,
     tasks_of,
 )
-from fastbp.plan import (
-    LINE_WORK,
-    MOST_TASKS,
-    PAGE,
-    in_strips,
-    largest_group,
-    padded,
-    power_of_two_within,
-    spaced,
-)
-from fastbp.tiles.registers import CACHE_LINE, lanes_of
+from fastbp.tiles.registers import lanes_of
 
 # Weights of a task that folds the gradients of shards and follows them: half of the numbers come from another core's
 # cache. 100 rows of 64-32-10 in float64 took two threads of a Zen 3 29 us, and 41 in one task.
@@ -90,14 +82,14 @@ def work_for(
     program, operations = np.array(lines.lines, np.int64), np.array(lines.operations, np.int64).reshape(-1, 2)
     workers = max(1, min(threads, int(program[:, TASKS].max())))
 
-    memory = _Memory(architecture.dtype)
-    layers = _layers(architecture, purpose, division, memory)
-    y = memory.take(in_strips(division.panel, targets, division.tile))
-    y_t = memory.take(in_strips(targets, division.stride, division.tile))
-    weight = memory.take(division.panel)
+    places = Places(architecture.dtype)
+    layers = _layers(architecture, purpose, division, places)
+    y = places.take(in_strips(division.panel, targets, division.tile))
+    y_t = places.take(in_strips(targets, division.stride, division.tile))
+    weight = places.take(division.panel)
     of_back, w_width = _weights_of_back(architecture, division, lines)
-    w = memory.take(of_back * w_width)
-    own = memory.end_page() - memory.shared
+    w = places.take(of_back * w_width)
+    own = places.end_worker()
     size = layout_of(architecture).size
     strip = max(architecture.sizes[1:]) * division.fused
     gradient = division.shards * size if division.training else 0
@@ -134,7 +126,7 @@ def work_for(
         body=len(program) - 1,
         updating=lines.updating,
         multiply_adds=division.work,
-        memory=memory.shared + workers * own,
+        memory=places.shared + workers * own,
         gradient=workers * strip if division.fused else gradient,
     )
 
@@ -280,7 +272,7 @@ class _Lines:
         self.lines[-1] = (*self.lines[-1][:-1], self.lines[-1][-1] | closing)
 
 
-def _layers(architecture: Architecture, purpose: int, division: Division, memory: _Memory) -> Table:
+def _layers(architecture: Architecture, purpose: int, division: Division, places: Places) -> Table:
     """The table of layers, with a place in memory for all that they need."""
     sizes, layout = architecture.sizes, layout_of(architecture)
     training, last = division.training, len(sizes) - 2
@@ -288,53 +280,34 @@ def _layers(architecture: Architecture, purpose: int, division: Division, memory
     for row, inputs, outputs in zip(table, sizes, sizes[1:], strict=False):
         row[workspace.INPUTS], row[workspace.OUTPUTS] = inputs, outputs
 
-    def places(layer: int) -> None:
+    def place(layer: int) -> None:
         """Of what a layer takes, and in training of its delta."""
         row = table[layer]
         if layer == 0 or training or division.direct:
-            row[workspace.INPUT] = memory.take(in_strips(division.panel, layout.widths[layer], division.tile))
-        row[workspace.INPUT_T] = memory.take(in_strips(sizes[layer] + 1, division.stride, division.tile))
+            row[workspace.INPUT] = places.take(in_strips(division.panel, layout.widths[layer], division.tile))
+        row[workspace.INPUT_T] = places.take(in_strips(sizes[layer] + 1, division.stride, division.tile))
 
     for layer, row in enumerate(table):
         row[workspace.WIDTH], row[workspace.PARAMETERS] = layout.widths[layer], layout.starts[layer]
         row[workspace.ACTIVATION] = _ACTIVATIONS[architecture.activations[layer]]
         row[workspace.LAST_ACTIVATION] = activations.IDENTITY
     if not division.by_layer:
-        memory.shared = memory.end_page()
+        places.end_shared()
     for layer in range(1, last + 1):
-        places(layer)
+        place(layer)
     for layer, row in enumerate(table):
         if layer == last or training:
-            row[workspace.DELTA_T] = memory.take(sizes[layer + 1] * division.stride)
+            row[workspace.DELTA_T] = places.take(sizes[layer + 1] * division.stride)
             if division.back_in_strips and layer > 0:
-                row[workspace.DELTA_STRIPS] = memory.take(in_strips(sizes[layer + 1], division.stride, division.tile))
+                row[workspace.DELTA_STRIPS] = places.take(in_strips(sizes[layer + 1], division.stride, division.tile))
     table[:-1, workspace.OUTPUT_T] = table[1:, workspace.INPUT_T]
-    table[-1, workspace.OUTPUT_T] = memory.take(in_strips(sizes[-1] + 1, division.stride, division.tile))
+    table[-1, workspace.OUTPUT_T] = places.take(in_strips(sizes[-1] + 1, division.stride, division.tile))
     if division.cuts > 1:
-        table[0, workspace.CUTS_T] = memory.take(in_strips(division.cuts * sizes[1], division.stride, division.tile))
+        table[0, workspace.CUTS_T] = places.take(in_strips(division.cuts * sizes[1], division.stride, division.tile))
     if division.by_layer:
-        memory.shared = memory.end_page()
-    places(0)
+        places.end_shared()
+    place(0)
     if architecture.loss != "squared_error" and purpose != PREDICT:  # which LOSS wants before the activation
         table[-1, workspace.LAST_ACTIVATION] = table[-1, workspace.ACTIVATION]
         table[-1, workspace.ACTIVATION] = activations.IDENTITY
     return table
-
-
-class _Memory:
-    """Matrices one after the other, each from a cache line on: first what all workers share, then a panel's own."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._line, self._page = CACHE_LINE // dtype.itemsize, PAGE // dtype.itemsize
-        self._end = 0
-        self.shared = 0
-
-    def take(self, size: int) -> int:
-        start = self._end
-        self._end += -(-size // self._line) * self._line
-        return start
-
-    def end_page(self) -> int:
-        """The end, moved on to a page of its own: what one core writes lies away from what another does."""
-        self._end = -(-self._end // self._page) * self._page + self._page
-        return self._end

@@ -14,13 +14,14 @@ import numpy.typing as npt
 
 from fastbp import schedules
 from fastbp.architecture import Architecture
-from fastbp.call import Pace, aligned
 from fastbp.contract import FloatArray
+from fastbp.cutting import MOST_TASKS
 from fastbp.kernels import network, team, updates
 from fastbp.kernels.workspace import BATCH, FINITE, FINITE_X, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
+from fastbp.memory import aligned
 from fastbp.networks.plan import Work
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
-from fastbp.plan import MOST_TASKS
+from fastbp.pace import Pace
 from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import CACHE_LINE, lanes_of

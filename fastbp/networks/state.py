@@ -12,8 +12,8 @@ import numpy as np
 
 from fastbp import optimizers
 from fastbp.architecture import Architecture
-from fastbp.call import aligned
 from fastbp.contract import FloatArray
+from fastbp.memory import aligned
 from fastbp.networks.division import layout_of
 from fastbp.networks.plan import work_for
 from fastbp.networks.session import Session, rule_of

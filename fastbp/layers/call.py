@@ -18,16 +18,17 @@ import numpy as np
 from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.kernels import layer, sigmoid_layer, team, tiny
-from fastbp.kernels.layer import FAILED, FINITE_X, STEP, Arrays
-from fastbp.plan import PAGE, is_tiny, plan_for, program_for, work_of
+from fastbp.kernels.layer_arrays import FAILED, FINITE_X, STEP, Arrays
+from fastbp.layers import few_rows, many_rows
+from fastbp.layers.plan import is_tiny, plan_for
+from fastbp.layers.program import program_for
+from fastbp.layers.work import work_of
+from fastbp.memory import aligned
+from fastbp.pace import Pace
 from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import lanes_of
 
-# A kernel call should last so long, in seconds: Ctrl-C waits for its end.
-CALL_SECONDS = 0.05
-# Multiply-adds a second that the slowest machine is good for: how much of a program the first kernel call dares.
-SLOWEST = 2e9
 # A thread keeps so many calls, and of large ones so many bytes in all. A step of 282 x 3020 -> 538 in float64, 41 MB,
 # takes 1.2 times as long in fresh memory.
 MOST_KEPT = 4
@@ -38,21 +39,8 @@ Progress = Callable[[int, FloatArray], None]
 
 A_FLOAT64 = np.empty((1, 1))  # for kernels that ask for its type alone
 
-
-class Pace:
-    """How many lines of a program, or tiny steps, a kernel call takes, for which it should last CALL_SECONDS."""
-
-    def __init__(self, lines: int, work: int) -> None:
-        """For a program in which so many lines are so many multiply-adds."""
-        self.lines = max(1, int(CALL_SECONDS * SLOWEST * lines / (work + 1)))
-
-    def adapt(self, seconds: float) -> None:
-        """After a call that took so long."""
-        self.lines = max(1, int(self.lines * min(max(CALL_SECONDS / max(seconds, 1e-9), 0.5), 2.0)))
-
-
-# What calls have in common that can share a program and memory: the purpose, whether gradients are followed by an
-# update of the weights, whether one more cost is wanted after the last step, rows, inputs, outputs, dtype, threads.
+# What calls have in common that can share a program and memory: the purpose, whether gradients update the weights,
+# whether one more cost is wanted after the last step, rows, inputs, outputs, dtype, threads.
 Kind = tuple[int, bool, bool, int, int, int, np.dtype[Any], int]
 
 
@@ -61,16 +49,16 @@ class Call:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        purpose, self._followed, self._last_cost, *shapes, dtype, threads = kind
+        purpose, self._update, self._last_cost, *shapes, dtype, threads = kind
         forward = purpose == sigmoid_layer.FORWARD
-        self.plan = plan_for(*shapes, dtype, threads, forward=forward, followed=self._followed)
+        self.plan = plan_for(*shapes, dtype, threads, forward=forward, update=self._update)
         self._program, self._body = program_for(
-            self.plan, *shapes, purpose, followed=self._followed, last_cost=self._last_cost
+            self.plan, *shapes, purpose, update=self._update, last_cost=self._last_cost
         )
         self.memory = aligned(self.plan.size, dtype)
         tasks, lanes = self.plan.tasks, lanes_of(8)
         self.cost = aligned(tasks * lanes, np.dtype(np.float64)).reshape(tasks, lanes)
-        self._state = np.zeros(FAILED + self.plan.pieces, np.int64)
+        self._state = np.zeros(FAILED + self.plan.update_tasks, np.int64)
         self._desk = atomics.board(team.FIRST + self.plan.threads)
         self._unused = np.empty((1, 1), dtype)
         self._kernel = layer.run.for_dtype(dtype)
@@ -80,6 +68,13 @@ class Call:
     def finite_x(self) -> bool:
         """Whether it is sure that all of the x that has gone forward is finite; false, too, where weights are not."""
         return bool(self._state[FINITE_X])
+
+    def gradients(self, inputs: int, outputs: int) -> tuple[FloatArray, FloatArray]:
+        """dC/dw and dC/db of the last call, in its memory."""
+        plan = self.plan
+        if plan.few:
+            return few_rows.gradients_in(self.memory, plan.few_rows, inputs, outputs)
+        return many_rows.gradients_in(self.memory, plan.many_rows, inputs, outputs)
 
     def carry_out(
         self,
@@ -123,12 +118,12 @@ class Call:
                 if progress is not None:
                     progress(int(state[STEP]), costs)
                 if line < last:
-                    contract.diverged(int(state[STEP]) if self._followed else None, x, y)
+                    contract.diverged(int(state[STEP]) if self._update else None, x, y)
                 if line < lines:  # there is more to do: at the pace of the lines so far
                     self._pace.adapt(time.perf_counter() - start)
         finally:
             # Ctrl-C may come after a kernel call and before its line is known: the state tells what was done.
-            if line < lines and self._followed and state[STEP] > 0:
+            if line < lines and self._update and state[STEP] > 0:
                 self._run(lines - 1, lines, steps, arrays)  # SAVE
         return costs
 
@@ -188,8 +183,8 @@ def take(kind: Kind) -> Call | TinyCall:
 
 
 def _new(kind: Kind) -> Call | TinyCall:
-    purpose, followed, _, rows, inputs, outputs, dtype, _ = kind
-    trains = purpose == sigmoid_layer.GRADIENTS and followed
+    purpose, update, _, rows, inputs, outputs, dtype, _ = kind
+    trains = purpose == sigmoid_layer.GRADIENTS and update
     return TinyCall(kind) if trains and is_tiny(rows, inputs, outputs, dtype.itemsize) else Call(kind)
 
 
@@ -204,10 +199,3 @@ def give_back(call: Call | TinyCall) -> None:
     if size > LARGE_BYTES:
         while sum(each.memory.nbytes for each in kept.values()) > KEPT_BYTES:
             kept.popitem(last=False)
-
-
-def aligned(size: int, dtype: np.dtype[Any]) -> FloatArray:
-    """Uninitialised memory that starts at a page, and so at a cache line: a vector across lines costs two loads."""
-    memory = np.empty(size * dtype.itemsize + PAGE, np.uint8)
-    start = -memory.ctypes.data % PAGE
-    return memory[start : start + size * dtype.itemsize].view(dtype)

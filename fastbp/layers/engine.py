@@ -7,24 +7,25 @@ from typing import cast
 
 import numpy as np
 
-from fastbp import call, contract
-from fastbp.call import A_FLOAT64, Call, Progress, TinyCall
+from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, sigmoid_layer
+from fastbp.layers import call
+from fastbp.layers.call import A_FLOAT64, Call, Progress, TinyCall
 from fastbp.threads import get_num_threads
 
 # Numbers whose sigmoid, or square, one kernel call takes: 17 to 49 ms here, by the dtype.
 ELEMENTS_OF_CALL = 1 << 24
 
 
-def _take(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool, last_cost: bool = False) -> Call | TinyCall:
+def _take(purpose: int, x: FloatArray, w: FloatArray, *, update: bool, last_cost: bool = False) -> Call | TinyCall:
     rows, inputs = x.shape
-    return call.take((purpose, followed, last_cost, rows, inputs, w.shape[1], w.dtype, get_num_threads()))
+    return call.take((purpose, update, last_cost, rows, inputs, w.shape[1], w.dtype, get_num_threads()))
 
 
-def _call(purpose: int, x: FloatArray, w: FloatArray, *, followed: bool) -> Call:
+def _call(purpose: int, x: FloatArray, w: FloatArray, *, update: bool) -> Call:
     """One that is not tiny: these are for training alone."""
-    return cast(Call, _take(purpose, x, w, followed=followed))
+    return cast(Call, _take(purpose, x, w, update=update))
 
 
 def _bias_rate(learning_rate: float, x: FloatArray, mean: bool) -> float:
@@ -34,7 +35,7 @@ def _bias_rate(learning_rate: float, x: FloatArray, mean: bool) -> float:
 def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
     """y_pred, new."""
     y_pred = np.empty((x.shape[0], w.shape[1]), w.dtype)
-    mine = _call(sigmoid_layer.FORWARD, x, w, followed=False)
+    mine = _call(sigmoid_layer.FORWARD, x, w, update=False)
     mine.carry_out(x, y_pred, w, b, y_pred=y_pred)
     if not mine.finite_x:
         contract.finite("x", x)
@@ -44,17 +45,10 @@ def forward(x: FloatArray, w: FloatArray, b: FloatArray) -> FloatArray:
 
 def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: bool) -> contract.Gradients:
     """The gradients and the cost, new."""
-    mine = _call(sigmoid_layer.GRADIENTS, x, w, followed=False)
+    mine = _call(sigmoid_layer.GRADIENTS, x, w, update=False)
     # On few rows, what is kept is what a step adds to 0: these are the gradients at a rate of -1.
     cost = float(mine.carry_out(x, y, w, b, learning_rate=-1.0, bias_rate=-1.0)[0])
-    plan, (inputs, outputs) = mine.plan, w.shape
-    if plan.few:
-        gradient = mine.memory[plan.gradient_t :][: (inputs + 1) * plan.width].reshape(inputs + 1, plan.width)
-        grad_w, grad_b = gradient[:inputs, :outputs], gradient[inputs, :outputs]
-    else:
-        gradient_t = mine.memory[plan.gradient_t :][: outputs * plan.width].reshape(outputs, plan.width)
-        sums = mine.memory[plan.bias_gradient :][: outputs * plan.lanes].reshape(outputs, plan.lanes)
-        grad_w, grad_b = gradient_t[:, :inputs].T, sums.sum(axis=1)
+    grad_w, grad_b = mine.gradients(*w.shape)
     result = contract.Gradients(np.array(grad_w, order="C"), grad_b / (x.shape[0] if mean else 1), cost)
     call.give_back(mine)
     if not (np.isfinite(result.w).all() and np.isfinite(result.b).all()):
@@ -65,7 +59,7 @@ def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: 
 def backward(
     x: FloatArray, y_pred: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, learning_rate: float, mean: bool
 ) -> None:
-    mine = _call(sigmoid_layer.BACKWARD, x, w, followed=True)
+    mine = _call(sigmoid_layer.BACKWARD, x, w, update=True)
     bias_rate = _bias_rate(learning_rate, x, mean)
     mine.carry_out(x, y, w, b, y_pred=y_pred, learning_rate=learning_rate, bias_rate=bias_rate)
     call.give_back(mine)
@@ -87,7 +81,7 @@ def train(
     if steps == 0:
         contract.finite("x", x)  # no gradient will tell
     bias_rate = _bias_rate(learning_rate, x, mean)
-    mine = _take(sigmoid_layer.GRADIENTS, x, w, followed=True, last_cost=last_cost)
+    mine = _take(sigmoid_layer.GRADIENTS, x, w, update=True, last_cost=last_cost)
     costs = mine.carry_out(x, y, w, b, learning_rate=learning_rate, bias_rate=bias_rate, steps=steps, progress=progress)
     call.give_back(mine)
     return costs

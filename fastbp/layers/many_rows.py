@@ -1,0 +1,221 @@
+"""The plan of a layer of many rows, gone through panel by panel: `fastbp.kernels.many_rows`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbp.contract import FloatArray
+from fastbp.cutting import (
+    LEVEL_1,
+    LINE_WORK,
+    MOST_SHARDS,
+    MOST_TASKS,
+    largest_group,
+    power_of_two_within,
+)
+from fastbp.kernels.many_rows import FEW_PANELS, Plan
+from fastbp.kernels.matmul import KEPT_IN_CACHE, LEAST_VECTORS
+from fastbp.layers.work import PARALLEL_WORK, work_of
+from fastbp.memory import PAGE, SAME_SETS, Places, in_strips, padded
+from fastbp.tiles.registers import REGISTER_BITS, TILE_ROWS, TILE_VECTORS, lanes_of
+
+# Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard. If
+# they do so in groups of outputs, these are gone through instead.
+WIDE_BYTES = 256 * 1024
+# Shards are folded after every step, for which gradients come from the caches of other cores. 1797 x 64 -> 10, 3.3
+# million multiply-adds, on two threads beside the thread pools of other libraries: 87 us with 14 shards, 70 with 8.
+WORK_OF_SHARD = 250_000
+# Panels of a stretch, and what it has at least where a line of a program, after which Ctrl-C is heard, would have less.
+STRETCH_PANELS = 16
+LEAST_OF_STRETCH = 4
+# Tasks for a thread, at least, where it costs little to have more: no core is idle, and a slow one does not keep all
+# others waiting. 4096 x 1024 -> 1024, 16 strips with 512 bits, took 16 threads of an Emerald Rapids 1.03 times as long.
+TASKS_OF_THREAD = 2
+# An x of more bytes comes from memory, panel by panel: the next one is asked for while one is worked on, or 60000 x 784
+# -> 10 would take 1.4 times as long. Less stays in a level 3 cache, whose lines come as fast unasked: to ask for them
+# cost 78125 x 64 -> 2, 20 MB, a fifth.
+FAR_BYTES = 20 * 1024 * 1024
+# Many outputs are gone through in groups, so that these bytes of y_pred and y of a panel, and of weights and gradients,
+# stay in the level 2 cache. x is transposed for each group again, which so many outputs outweigh. 1442 x 68 -> 1565 in
+# float64 took 19.3 ms on two threads of a Zen 3, all outputs of a stretch at a time, and 11.0 in groups.
+GROUP_BYTES = 128 * 1024
+GROUP_BYTES_OF_WEIGHTS = 512 * 1024
+LEAST_OF_GROUP = 96
+# Panels: so many bytes of x, or so many tiles of rows if that is less; but rows enough, more of them if they are short.
+PANEL_BYTES = 8 * 1024
+MOST_TILES = 8
+LEAST_ROWS = 32
+WANTED_ROWS = 32 if REGISTER_BITS == 512 else 64
+WANTED_BYTES = 96 * 1024
+# A gradient takes in an x whose rows fall into the SAME_SETS of a level 1 cache packed, some bytes of its rows at a
+# time: 1000 x 512 -> 64 in float64 took 8.1 ms on a Zen 3, and 4.6 so.
+PACKED_BYTES = 256
+# Cycles of a vector of multiply-adds in `matmul.add_product` and in `add_product_with_t`, where the sum of the lanes of
+# a vector takes some more, and so does a tile of these. Measured on a Zen 3, and earlier kernels on a Zen 4 (512 bits).
+OUTER = 1.0 if REGISTER_BITS == 512 else 0.5
+DOTS, SUM, TILE_OF_SUMS = (1.0, 4.0, 30.0) if REGISTER_BITS == 512 else (0.57, 1.5, 13.0)
+# Cycles of a vector that is transposed: while a panel and its transpose lie in the level 1 cache, and beyond that. Of
+# 160 shapes from 8 to 784 inputs and 1 to 64 outputs on a Zen 3 the faster way is so taken, or one at most 6 % slower.
+# Those of 512 bits are a guess between these and what was measured there with a transposition that took thrice as long.
+TRANSPOSED, TRANSPOSED_BEYOND = (3.0, 5.0) if REGISTER_BITS == 512 else (1.5, 3.0)
+# Weights of a task that loads, updates or saves them.
+PIECE = 16384
+# For a stretch, all threads share a line, and it may have more than LINE_WORK: the fewer its rows, the more often all
+# gradients are read and written.
+LONG_LINE_WORK = 32 * LINE_WORK
+
+
+def panel_rows(inputs: int, itemsize: int) -> int:
+    """Rows of a panel: whole tiles, and few enough that the panel and its transpose stay in the level 1 or 2 cache.
+
+    Not too few: each of them is one k of a gradient's tile, which is loaded and stored once more for every panel, and
+    with 256 bits a tile is as narrow as 8 rows of float64. 5000 x 300 -> 33 ran at 42 % of a Zen 3's peak with these.
+    """
+    tile = max(TILE_VECTORS * lanes_of(itemsize), LEAST_VECTORS)
+    row_bytes = inputs * itemsize
+    least = max(LEAST_ROWS, min(WANTED_ROWS, WANTED_BYTES // row_bytes))
+    return tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
+
+
+def shards_and_panel(rows: int, inputs: int, outputs: int, itemsize: int) -> tuple[int, int]:
+    """Into how many shards the rows are cut, and the rows of a panel: as even as whole vectors allow where it matters.
+
+    128 x 512 -> 64 in float32, two shards of 64 rows, took 1.2 times as long in panels of 48 and 16. Of many panels the
+    last one does not matter, and the others are whole tiles. A stretch is cut as shards would be, whose number is a
+    power of two: of 282 rows 9 panels of 32 were 5 for one thread and 4 for the other, and 8 of 40 are 4 for each.
+    """
+    panel = panel_rows(inputs, itemsize)
+    shards = power_of_two_within(MOST_SHARDS, -(-rows // panel), work_of(rows, inputs, outputs) // WORK_OF_SHARD)
+    of_shard = -(-rows // shards)
+    panels = max(1, round(of_shard / panel))
+    if panels > FEW_PANELS:
+        return shards, panel
+    unit = max(lanes_of(itemsize), LEAST_VECTORS)
+    return shards, -(-of_shard // (panels * unit)) * unit
+
+
+def rows_of_strip(panel: int, inputs: int, outputs: int, itemsize: int) -> int:
+    """Rows of a strip of a panel's transpose: as wide as a tile, or all rows if all fit half of the level 1 cache.
+
+    What a tile reads then follows in memory. Else its lines lie a row apart, and are on more pages than a processor
+    keeps at hand: 1024 x 1024 times 1024 x 32 in float64 takes 0.73 cycles for a vector of multiply-adds, and 0.53 so.
+    """
+    fits = 2 * panel * inputs * itemsize <= LEVEL_1
+    return panel if fits else max(TILE_VECTORS, LEAST_VECTORS // outputs) * lanes_of(itemsize)
+
+
+def groups_of_outputs(panel: int, inputs: int, outputs: int, itemsize: int) -> int:
+    """Groups that the outputs are gone through in, with all rows each; 1 if all outputs together are as good."""
+    most_of_weights = GROUP_BYTES_OF_WEIGHTS // (2 * inputs * itemsize)
+    most = min(most_of_weights, max(LEAST_OF_GROUP, GROUP_BYTES // (2 * panel * itemsize)))
+    return -(-outputs // most) if most >= LEAST_OF_GROUP and outputs >= 1.5 * most else 1
+
+
+def outer_cycles(rows: int, inputs: int, outputs: int, itemsize: int) -> float:
+    """Cycles of y_pred^T = w^T x^T, with the transposition of x."""
+    lanes = lanes_of(itemsize)
+    vectors_of_rows, vectors_of_inputs = -(-rows // lanes), -(-inputs // lanes)
+    panel_bytes = min(rows, panel_rows(inputs, itemsize)) * inputs * itemsize
+    transposed = TRANSPOSED if 2 * panel_bytes <= LEVEL_1 else TRANSPOSED_BEYOND
+    return vectors_of_rows * (OUTER * outputs * inputs + transposed * lanes * vectors_of_inputs)
+
+
+def direct_cycles(rows: int, inputs: int, outputs: int, itemsize: int) -> float:
+    """Cycles where x is multiplied as it lies, and every product ends with a sum over the lanes of a vector."""
+    tiles = -(-rows // max(TILE_VECTORS, LEAST_VECTORS // outputs)) * -(-outputs // TILE_ROWS)
+    vectors = -(-inputs // lanes_of(itemsize))
+    times = -(-vectors // max(KEPT_IN_CACHE // outputs, 1))  # sums of so many inputs at a time
+    return outputs * rows * (DOTS * vectors + SUM * times) + TILE_OF_SUMS * tiles * times
+
+
+def plan_of_many_rows(
+    rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads: int, *, forward: bool
+) -> tuple[Plan, int, int]:
+    """The plan, the threads that it takes, and elements of memory; it is for gradients, if not only `forward`."""
+    lanes = lanes_of(dtype.itemsize)
+    weights, work = inputs * outputs, work_of(rows, inputs, outputs)
+    shards, panel = shards_and_panel(rows, inputs, outputs, dtype.itemsize)
+    panels = -(-rows // panel)
+    tile = rows_of_strip(panel, inputs, outputs, dtype.itemsize)
+    groups = groups_of_outputs(panel, inputs, outputs, dtype.itemsize)
+    large = weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and work > PARALLEL_WORK)
+    wide = large and groups == 1 and not forward
+    if groups > 1:
+        shards = power_of_two_within(shards, MOST_TASKS // groups)
+    elif wide:
+        shards = 1
+    in_line = LONG_LINE_WORK // work_of(panel, inputs, outputs)  # panels
+    if forward:
+        parts = min(panels, max(threads, min(4 * threads, in_line)))  # rows do not meet: any cut gives the same bits
+    else:
+        parts = min(STRETCH_PANELS, panels, max(LEAST_OF_STRETCH, in_line)) if wide else shards
+    stretch = parts * panel if wide else 0
+    of_group = largest_group(outputs, groups)
+    shape = rows, inputs, of_group, dtype.itemsize
+    direct = direct_cycles(*shape) < outer_cycles(*shape)
+    packed = 0
+    if wide:
+        packed = tile
+    elif not forward and inputs * dtype.itemsize % SAME_SETS == 0:
+        packed = PACKED_BYTES // dtype.itemsize
+    columns = panel if wide else 0
+    width = padded(inputs, columns or lanes, dtype)
+    pieces = min(width // lanes, outputs, -(-weights // PIECE))
+    threads = min(threads, max(parts * groups, pieces, -(-inputs // columns) if wide else 1))  # no more than tasks
+    far = rows * inputs * dtype.itemsize > FAR_BYTES
+
+    places = Places(dtype, PAGE)
+    y_pred_t = of_group * (stretch or panel)
+    shared = {
+        "w_t": places.take(2 * outputs * width),
+        "b": places.take(2 * outputs),
+        "gradient_t": places.take(0 if forward else shards * outputs * width),
+        "bias_gradient": places.take(parts * outputs * lanes),
+    }
+    if wide:
+        shared["y_pred_t"] = places.take(y_pred_t)
+    places.end_shared()
+    own = {
+        "x_t": places.take(0 if direct else in_strips(inputs, panel, tile)),
+        "y_t": places.take(of_group * panel),
+        "packed_x": places.take((stretch or panel) * packed),
+    }
+    if not wide:
+        own["y_pred_t"] = places.take(y_pred_t)
+    plan = Plan(
+        panel=panel,
+        tile=tile,
+        parts=parts,
+        groups=groups,
+        shards=shards,
+        stretch=stretch,
+        columns=columns,
+        pieces=pieces,
+        direct=int(direct),
+        reused=int(threads == 1 and groups == 1 and rows <= panel),
+        far=int(far),
+        packed=packed,
+        width=width,
+        lanes=lanes,
+        worker=places.end_worker(),
+        **shared,
+        **own,
+    )
+    return plan, threads, places.shared + threads * plan.worker
+
+
+def gradients_in(memory: FloatArray, plan: Plan, inputs: int, outputs: int) -> tuple[FloatArray, FloatArray]:
+    """dC/dw and dC/db where FOLD leaves them."""
+    gradient_t = memory[plan.gradient_t :][: outputs * plan.width].reshape(outputs, plan.width)
+    sums = memory[plan.bias_gradient :][: outputs * plan.lanes].reshape(outputs, plan.lanes)
+    return gradient_t[:, :inputs].T, sums.sum(axis=1)
+
+
+def tasks_of_gradient(plan: Plan, inputs: int, outputs: int, threads: int) -> int:
+    """Some columns of the gradient are one, or, where threads are many, each group of outputs; x is packed anew."""
+    if not plan.stretch:
+        return 0
+    strips = -(-inputs // plan.columns)
+    return strips * max(1, min(TASKS_OF_THREAD * threads // strips, outputs // LEAST_OF_GROUP))

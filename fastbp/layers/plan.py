@@ -1,0 +1,68 @@
+"""How the work of a call on a layer is cut: as that of few rows, or that of many.
+
+Whatever decides a bit of a result follows from the shapes, the dtype and the width of a vector. The number of threads
+decides who does what, and in how many tasks where these give the same bits.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from fastbp.cutting import LINE_WORK
+from fastbp.kernels import few_rows, many_rows
+from fastbp.kernels.layer import Plan
+from fastbp.layers.few_rows import plan_of_few_rows
+from fastbp.layers.many_rows import OUTER, direct_cycles, outer_cycles, plan_of_many_rows
+from fastbp.layers.work import PARALLEL_WORK, work_of
+from fastbp.tiles.registers import lanes_of
+
+# Outputs of `fastbp.kernels.tiny`, at most, which goes through them one by one: 2 x 3 -> 64 takes it 7.2 us, of which
+# 0.9 are the step itself, and `few_rows` 8.3 and 0.5; 3 x 1 -> 1007 took it 31 us, and `few_rows` 13.
+MOST_TINY = 64
+# Few rows: at most. With more of them the weights are transposed for next to nothing: 128 x 16 -> 1000 in float32 took
+# 151 us on two threads as many rows, and 194 as few.
+FEW_ROWS = 127
+
+
+def is_tiny(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
+    """Whether rows and inputs fit one vector each, as `fastbp.kernels.tiny` wants it, and outputs are not many."""
+    return max(rows, inputs) <= lanes_of(itemsize) and outputs <= MOST_TINY
+
+
+def few_is_faster(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
+    """Whether a step is faster where the weights lie (`few_rows`) than where they are transposed before and after.
+
+    That takes 16 cycles for a vector of weights, if all are in the cache; to gather their squares, and to take them in
+    and out of a tile, takes 3. A vector without another one beside it takes as long as both. One that ends with the
+    outputs, and is gone through by itself, takes 12 more, and half a cycle for each row. Thousands of shapes on a Zen 3
+    so take 0.6 % longer than the faster way, on average, on one thread, and 1.8 % on two.
+    """
+    lanes = lanes_of(itemsize)
+    if outputs < lanes:  # no vector of weights is theirs alone
+        return False
+    many = min(cycles(rows, inputs, outputs, itemsize) for cycles in (outer_cycles, direct_cycles))
+    many += OUTER * outputs * inputs * -(-rows // lanes) + 16 * inputs * -(-outputs // lanes)
+    few = (2 * OUTER * rows + 3) * inputs * 2 * -(-outputs // (2 * lanes))
+    few += (12 + 0.5 * rows) * inputs if outputs % lanes else 0
+    return 0.95 * few < many  # fitted to those of two threads, which few rows serve better
+
+
+@functools.lru_cache(maxsize=256)
+def plan_for(
+    rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads: int, *, forward: bool, update: bool
+) -> Plan:
+    """The plan of a call on x (rows, inputs) and w (inputs, outputs).
+
+    It is only `forward`, or for gradients, which `update` the weights or are kept.
+    """
+    shape = rows, inputs, outputs
+    work = work_of(*shape)
+    threads = threads if work > PARALLEL_WORK else 1
+    if rows <= FEW_ROWS and work <= LINE_WORK and few_is_faster(*shape, dtype.itemsize):
+        few, threads, size = plan_of_few_rows(*shape, dtype, threads, kept=not (update or forward))
+        return Plan(threads, few.tasks, few.tasks, size, 1, few, many_rows.NO_PLAN)
+    many, threads, size = plan_of_many_rows(*shape, dtype, threads, forward=forward)
+    return Plan(threads, many.parts * many.groups, many.pieces, size, 0, few_rows.NO_PLAN, many)
