@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +123,7 @@ class Network:
         """The loss, and (dC/dw, dC/db) of each layer; FloatingPointError if one is not finite."""
         rows = self._rows(x, y, sample_weight)
         with self._state.turn():
+            self._state.settle()
             loss, of_layers = _engine().gradients(self._state, rows)
         return loss, of_layers
 
@@ -137,8 +137,7 @@ class Network:
         """
         engine, rows = _engine(), self._rows(x, y, sample_weight)
         self._apart(rows)
-        using = self._state.using(optimizer) if optimizer is not None else nullcontext()
-        with self._state.turn(), using:
+        with self._state.turn(), self._state.using(optimizer):
             return float(engine.train(self._state, rows, engine.AS_THEY_LIE, len(rows.x))[0])
 
     def fit(

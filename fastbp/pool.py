@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import Any
 
 from numba import config
@@ -20,6 +21,8 @@ from fastbp.tiles import atomics
 # Looks of a helper before it sleeps: half a millisecond here. Between the steps of a loop lie 20 us and what the loop
 # does else; a helper that sleeps is back after 100 us.
 LOOKS = 20_000
+# Seconds until a thread that the system did not give is asked for again.
+RETRY = 1.0
 
 
 class Pool:
@@ -28,6 +31,7 @@ class Pool:
     def __init__(self) -> None:
         self._most = threads.available() - 1
         self._hired = 0
+        self._retry_at = 0.0  # in the time of the process: no thread is asked for before
         self.door = atomics.board(team.HELPERS + 2 * self._most)
         # Compiled, or loaded, before the first helper needs it: a closed door lets nobody in.
         closed = atomics.board(team.HELPERS)
@@ -38,18 +42,18 @@ class Pool:
         """See that there are so many helpers, if the system allows."""
         if self._hired < min(helpers, self._most):
             with _opening:
-                while self._hired < min(helpers, self._most):
+                while self._hired < min(helpers, self._most) and time.monotonic() >= self._retry_at:
                     self._start(self._hired + 1)
 
     def _start(self, number: int) -> None:
         # Counted before it is there: Ctrl-C in between costs its help, but no two helpers ever have the same number.
         self._hired = number
-        atomics.hang_bell(self.door, team.HELPERS + 2 * number - 1)
         help_out, arguments = team.help_out.for_dtype(), (self.door, number, LOOKS)
         try:
+            atomics.hang_bell(self.door, team.HELPERS + 2 * number - 1)
             threading.Thread(target=help_out, args=arguments, name=f"fastbp-{number}", daemon=True).start()
-        except RuntimeError:  # the system gives no more threads: those that are there will do
-            self._most = self._hired = number - 1
+        except RuntimeError:  # the system gives no more threads now: those that are there will do
+            self._hired, self._retry_at = number - 1, time.monotonic() + RETRY
 
 
 _NOBODY = atomics.board(0)
@@ -65,7 +69,8 @@ def engage(workers: int) -> Any:
     pool = _current  # a signal handler may fork: the child's is another
     if pool is None:  # also for one worker: the first call compiles all that later ones need
         with _opening:
-            _current = pool = _current or Pool()
+            made = _current or Pool()
+            _current = pool = _current or made  # a signal handler may have made another one meanwhile
     if workers == 1:
         return _NOBODY
     pool.hire(workers - 1)

@@ -7,6 +7,9 @@ import os
 
 from fastbp import contract, quota
 
+# Threads that a call is planned for, at most, where there are fewer processors: each has memory of its own.
+MOST_THREADS = 64
+
 _chosen: int | None = None
 
 
@@ -28,3 +31,8 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """The number of threads that fastbp uses at most."""
     return _chosen if _chosen is not None else available()
+
+
+def threads_of_call() -> int:
+    """How many threads a call is planned for: not all that were asked for, where these could not be of use."""
+    return min(get_num_threads(), max(available(), MOST_THREADS))

@@ -26,12 +26,13 @@ PACKAGE = Path(fastbp.__file__).parent
 SMALL_CHANGE = 64 * 1024
 
 
-def peak_of(call):
-    """The most bytes that were allocated during a call beyond those before it."""
-    call()  # compiles, and fills caches
+def peak_of(function):
+    """The most bytes that were allocated during a call beyond those before it, its workspace among them."""
+    function()  # compiles, and fills caches
+    call._kept.calls.clear()
     tracemalloc.start()
     try:
-        call()
+        function()
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -13,7 +13,7 @@ from test_training import assert_same_bits
 import fastbp
 from fastbp import pool, threads
 from fastbp.kernels import team
-from fastbp.tiles.atomics import add, board, exchange, hang_bell, read, ring, write
+from fastbp.tiles.atomics import add, board, exchange, hang_bell, pause, read, ring, write
 from fastbp.tiles.calls import lay_open
 
 
@@ -90,7 +90,10 @@ def test_every_task_is_claimed_once_by_any_number_of_threads(owner):
 
 @numba.njit(nogil=True)
 def _mark(worker, lines, tasks, workers, marks, desk, door):
-    """A call of some lines, in which every task of every line adds 1 to its mark and to that of its worker."""
+    """A call of some lines, in which every task of every line adds 1 to its mark and to that of its worker.
+
+    marks (lines, tasks + 1 + workers): behind those of the tasks stands what the leader counts of them.
+    """
     helped = worker == team.LEADER and team.take(door)
     if helped:
         lay_open(door, team.TASK, _mark, (lines, tasks, workers, marks, desk, door))
@@ -98,7 +101,7 @@ def _mark(worker, lines, tasks, workers, marks, desk, door):
     line = 0
     while line < lines:
         if worker == team.LEADER:
-            team.open_line(desk, line, 1)
+            team.open_line(desk, line, 2)  # a line of one worker is not announced
         else:
             line = team.next_line(desk, line)
             if line == team.OVER:
@@ -106,6 +109,9 @@ def _mark(worker, lines, tasks, workers, marks, desk, door):
         task = team.claim(desk, 0, line, tasks)
         while task < tasks:
             marks[line, task] += 1
+            marks[line, tasks + 1 + worker] += 1
+            for _ in range(20):
+                pause(desk)  # as long as it takes another worker to come
             add(desk, team.DONE, 1)
             task = team.claim(desk, 0, line, tasks)
         if worker == team.LEADER:
@@ -152,14 +158,18 @@ class Helpers:
 @pytest.mark.parametrize("tasks", [1, 2, 40])
 def test_every_task_is_done_once_and_before_the_next_line(helpers, tasks, patience):
     lines = 500 if COMPILED else 5
-    desk, marks = board(team.FIRST + 1), np.zeros((lines, tasks + 1), np.int64)
+    desk, marks = board(team.FIRST + 2), np.zeros((lines, tasks + 2 + helpers), np.int64)
+    calls, helped = 0, 0
+    deadline = time.monotonic() + 60
     with Helpers(*range(1, 1 + helpers), patience=patience) as door:
-        for _ in range(20):
+        while calls < 10 or (COMPILED and helpers and not helped and time.monotonic() < deadline):
             marks[:] = 0
             _mark(team.LEADER, lines, tasks, helpers + 1, marks, desk, door)
             assert (marks[:, :tasks] == 1).all()
             assert (marks[:, tasks] == tasks).all()
             assert door[team.INSIDE, 0] == 0
+            calls, helped = calls + 1, helped + marks[:, tasks + 2 :].sum()
+    assert (helped > 0) == (COMPILED and helpers > 0), "else it says nothing of helpers"
 
 
 def slept(door, number):
@@ -172,7 +182,7 @@ def slept(door, number):
 
 @pytest.mark.jit_only
 def test_a_helper_that_finds_no_call_sleeps_until_the_next_one():
-    desk, marks = board(team.FIRST + 1), np.zeros((1, 9), np.int64)
+    desk, marks = board(team.FIRST + 2), np.zeros((1, 8 + 1 + 3), np.int64)
     with Helpers(1, 2) as door:
         for _ in range(20):
             slept(door, 1)
@@ -183,14 +193,17 @@ def test_a_helper_that_finds_no_call_sleeps_until_the_next_one():
             _mark(team.LEADER, 1, 8, 2, marks, desk, door)
             assert door[team.HELPERS + 2, 0] == 1, "the second was not wanted"
     assert (marks[:, :8] == 20).all()
+    assert marks[0, 8 + 1 + 2] == 0
 
 
 @pytest.mark.jit_only
 def test_a_helper_beyond_those_invited_does_not_come_in():
-    desk, marks = board(team.FIRST + 1), np.zeros((20_000, 9), np.int64)
-    with Helpers(7, patience=10**6) as door:
-        _mark(team.LEADER, 20_000, 8, 7, marks, desk, door)
-    assert (marks[:, :8] == 1).all()
+    for number, comes in ((6, True), (7, False)):
+        desk, marks = board(team.FIRST + 2), np.zeros((20_000, 8 + 1 + 8), np.int64)
+        with Helpers(number, patience=10**6) as door:
+            _mark(team.LEADER, 20_000, 8, 7, marks, desk, door)
+        assert (marks[:, :8] == 1).all()
+        assert (marks[:, 8 + 1 + number].sum() > 0) == comes
 
 
 # ------------------------------------------------------------------------------------------------------------- pool
@@ -250,3 +263,38 @@ def test_a_system_that_gives_no_more_threads_costs_only_their_help(layer, monkey
     monkeypatch.setattr(pool, "_current", pool.Pool())
     assert a_step(layer) == wanted
     assert a_step(layer) == wanted
+
+
+@pytest.mark.jit_only
+@pytest.mark.skipif(threads.available() == 1, reason="one processor")
+def test_a_thread_that_the_system_did_not_give_is_asked_for_again_later(layer, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(pool, "_current", pool.Pool())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        a_step(layer)
+    names = [thread.name for thread in threading.enumerate()]
+    a_step(layer)
+    assert [thread.name for thread in threading.enumerate()] == names, "not at once: a step would pay for it"
+    monkeypatch.setattr(pool._current, "_retry_at", 0.0)
+    a_step(layer)
+    assert len(threading.enumerate()) == len(names) + 1
+
+
+@pytest.mark.jit_only
+def test_a_pool_that_a_signal_handler_opened_meanwhile_is_the_pool_of_all(monkeypatch):
+    monkeypatch.setattr(pool, "_current", None)
+    make, made = pool.Pool, []
+
+    def interrupted():
+        made.append(make())
+        if len(made) == 1:
+            pool.engage(2)  # the handler's: its helpers are behind the door of the second pool
+        return made[-1] if len(made) == 1 else made[1]
+
+    monkeypatch.setattr(pool, "Pool", interrupted)
+    door = pool.engage(2)
+    assert door is pool._current.door
+    assert door is made[1].door

@@ -1,11 +1,11 @@
 """Threads change nothing but the time: the same bits for any number of them, beside each other, after a fork."""
 
 import os
+import pickle
 import sys
 import threading
 from dataclasses import replace
 
-import numba
 import numpy as np
 import pytest
 import workload
@@ -17,6 +17,7 @@ import fastbp
 from fastbp.bench import cases
 from fastbp.bench.networks import cases as network_cases
 from fastbp.layers.plan import plan_for
+from fastbp.networks.state import Change
 from fastbp.tiles.registers import REGISTER_BITS
 
 pytestmark = pytest.mark.jit_only
@@ -143,27 +144,6 @@ def test_same_bits_for_any_number_of_threads_in_every_network_of_the_benchmarks(
         return history["loss"], network.predict(x), *network.weights, *network.biases
 
     assert_same_bits_for_all_threads(results)
-
-
-@pytest.mark.parametrize("shape", [FEW_WEIGHTS[0], MANY_WEIGHTS[0]], ids=str)
-def test_same_bits_whatever_numba_is_set_to(layer, shape):
-    before = numba.get_num_threads()
-    wanted = all_results(*layer(*shape))
-    try:
-        numba.set_num_threads(1)
-        assert_all_same_bits(all_results(*layer(*shape)), wanted)
-        assert numba.get_num_threads() == 1
-    finally:
-        numba.set_num_threads(before)
-
-
-@pytest.mark.parametrize("threads", THREADS)
-def test_numba_keeps_its_own_number_of_threads(layer, threads):
-    before = numba.get_num_threads()
-    fastbp.set_num_threads(threads)
-    for shape in (FEW_WEIGHTS[0], MANY_WEIGHTS[0]):
-        fastbp.step(*layer(*shape))
-        assert numba.get_num_threads() == before
 
 
 # ------------------------------------------------------------------------------------------- several callers at a time
@@ -307,6 +287,56 @@ def test_a_callback_may_wait_for_another_thread_that_uses_the_network():
         at_once = []
         network.fit(x, y, epochs=2, callback=lambda *_, use=use, got=at_once: got.extend(at_the_same_time(use)))
         assert len(at_once) == 2
+
+
+class Announcing:
+    """A lock that says when somebody comes for it."""
+
+    def __init__(self, lock):
+        self._lock, self.wanted = lock, threading.Event()
+
+    def __enter__(self):
+        self.wanted.set()
+        return self._lock.__enter__()
+
+    def __exit__(self, *error):
+        return self._lock.__exit__(*error)
+
+    def _is_owned(self):
+        return self._lock._is_owned()
+
+
+@pytest.mark.parametrize("use", ["step", "fit", "predict", "evaluate", "gradients", "save", "pickle"])
+def test_who_waited_while_a_change_was_cut_off_finds_the_network_as_it_was(tmp_path, use):
+    """Ctrl-C may cut off a change, and a second one its settlement: who has the next turn settles it."""
+    network, x, y = network_and_rows()
+    alone, *_ = network_and_rows()
+
+    def used(network):
+        return {
+            "step": lambda: (network.step(x, y), workload.bits_of(network)),
+            "fit": lambda: (network.fit(x, y, optimizer=ADAM)["loss"].tobytes(), workload.bits_of(network)),
+            "predict": lambda: network.predict(x).tobytes(),
+            "evaluate": lambda: network.evaluate(x, y),
+            "gradients": lambda: network.gradients(x, y)[1][0][0].tobytes(),
+            "save": lambda: (network.save(tmp_path / "network"), (tmp_path / "network").read_bytes()),
+            "pickle": lambda: workload.bits_of(pickle.loads(pickle.dumps(network))),
+        }[use]()
+
+    state = network._state
+    state._lock = lock = Announcing(state._lock)
+    got = []
+    waiting = threading.Thread(target=lambda: got.append(used(network)), daemon=True)
+    with lock._lock:
+        if use in ("predict", "evaluate"):
+            state._change = "somebody's"  # so that they want a turn
+        waiting.start()
+        assert lock.wanted.wait(timeout=60)
+        state._change = None
+        state.begin(Change(state.moment(), None))
+        state.parameters[...] = 7  # of half a change, which nobody settles
+    waiting.join(timeout=60)
+    assert got == [used(alone)]
 
 
 def test_a_prediction_that_a_change_has_overtaken_is_made_again(monkeypatch):

@@ -341,9 +341,13 @@ def test_squares_of_some_columns_make_a_whole_square(dtype):
         for column in range(0, lanes, op.narrow_lanes(a)):
             op.transpose_some_columns(a, 0, column, out)
 
-    for transpose in (lambda a, out, count: op.transpose_square(a, 0, 0, out), by_columns, by_whole_columns):
-        left = np.frombuffer(left_behind(on_blocks(transpose, as_it_is), square, out, 0), dtype)
-        assert left.tobytes() == surrounded(square.T, 1, 5, GUARD).tobytes()
+    def at_once(a, out, count):
+        op.transpose_square(a, 0, 0, out)
+
+    for transpose in (at_once, by_columns, by_whole_columns):
+        for jit in (numba.njit, as_it_is):
+            left = np.frombuffer(left_behind(on_blocks(transpose, jit), square, out, 0), dtype)
+            assert left.tobytes() == surrounded(square.T, 1, 5, GUARD).tobytes()
 
 
 def _views_of_memory(memory, out, start, rows, columns):

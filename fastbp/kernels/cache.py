@@ -129,8 +129,10 @@ class KernelCache:
             return
         try:
             data = serialize.dumps(compiled._reduce())
-        except RuntimeError:  # no object code: Ctrl-C has come in a callback of LLVM's, where Python drops it
-            raise KeyboardInterrupt from None
+        except RuntimeError as error:
+            if "no compiled object" not in str(error):
+                raise
+            raise KeyboardInterrupt from None  # it has come in a callback of LLVM's, where Python drops it
         try:
             if _sources_are_those_imported():
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, sigmoid_layer
 from fastbp.layers import call
 from fastbp.layers.call import A_FLOAT64, Call, Progress, TinyCall
-from fastbp.threads import get_num_threads
+from fastbp.threads import threads_of_call
 
 # Numbers whose sigmoid, or square, one kernel call takes: 17 to 49 ms here, by the dtype.
 ELEMENTS_OF_CALL = 1 << 24
@@ -20,7 +20,7 @@ ELEMENTS_OF_CALL = 1 << 24
 
 def _take(purpose: int, x: FloatArray, w: FloatArray, *, update: bool, last_cost: bool = False) -> Call | TinyCall:
     rows, inputs = x.shape
-    return call.take((purpose, update, last_cost, rows, inputs, w.shape[1], w.dtype, get_num_threads()))
+    return call.take((purpose, update, last_cost, rows, inputs, w.shape[1], w.dtype, threads_of_call()))
 
 
 def _call(purpose: int, x: FloatArray, w: FloatArray, *, update: bool) -> Call:

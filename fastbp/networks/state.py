@@ -14,12 +14,12 @@ from fastbp import optimizers
 from fastbp.architecture import Architecture
 from fastbp.contract import FloatArray
 from fastbp.memory import aligned
-from fastbp.networks.division import layout_of
+from fastbp.networks.division import TRAIN, layout_of
 from fastbp.networks.plan import work_for
 from fastbp.networks.session import Session, rule_of
 from fastbp.networks.turns import Turns
 from fastbp.optimizers import SGD, Optimizer
-from fastbp.threads import get_num_threads
+from fastbp.threads import threads_of_call
 
 # Workspaces that a network keeps for the next call.
 MOST_KEPT = 4
@@ -80,6 +80,7 @@ class State(Turns):
         """For copies and pickles: arrays as such, without the views into them."""
         names = "architecture", "seed", "generator", "parameters", "optimizer", "updates", "slots"
         with self.turn():
+            self.settle()
             return {name: copy.deepcopy(getattr(self, name)) for name in names}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
@@ -125,7 +126,11 @@ class State(Turns):
 
     @contextmanager
     def using(self, optimizer: Any) -> Iterator[None]:
-        """Use another optimizer for training that may fail: if it does so before its first update, nothing changes."""
+        """Use another optimizer for training that may fail: if it does so before its first update, nothing changes.
+
+        None uses the one before. It is what a turn begins with.
+        """
+        self.settle()
         beginning = Beginning(self.optimizer, self.slots, self.updates, self.generator.bit_generator.state)
         try:
             self._beginning = beginning
@@ -185,7 +190,9 @@ class State(Turns):
     def session(self, purpose: int, batch: int, targets: int = 0, *, labels: bool = False) -> tuple[Any, Session]:
         """A workspace, and the key to give it back with; who has it has it alone."""
         optimizer = self.optimizer
-        threads, rule, clip_norm = get_num_threads(), rule_of(optimizer), optimizer.clip_norm or 0.0
+        threads, rule, clip_norm = threads_of_call(), 0, 0.0
+        if purpose == TRAIN:
+            rule, clip_norm = rule_of(optimizer), optimizer.clip_norm or 0.0
         key = (purpose, batch, targets, labels, threads, rule, clip_norm)
         session = self._sessions.pop(key, None)
         if session is None:

@@ -42,6 +42,7 @@ def save(state: State, path: Path, extra: Extra | None = None) -> None:
     check_writable("path", path)
     made = state.architecture
     with state.turn():
+        state.settle()
         about = {
             "format": FORMAT,
             "sizes": made.sizes,

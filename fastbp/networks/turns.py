@@ -35,7 +35,8 @@ class Turns:
     def turn(self) -> AbstractContextManager[Any]:
         """For `with`: nobody else changes anything. RuntimeError for a thread that is about to change something itself.
 
-        It is the lock as such: Ctrl-C comes neither just before nor just after the moment when `with` takes it.
+        It is the lock as such: Ctrl-C comes neither just before nor just after the moment when `with` takes it. Who had
+        it before may have been cut off: a turn begins with `settle`.
         """
         if self._change is not None:
             if self._lock._is_owned():
@@ -55,6 +56,7 @@ class Turns:
             if self._changes == before:
                 return seen
         with self.turn():
+            self.settle()
             return look()
 
     def begin(self, change: Any) -> None:

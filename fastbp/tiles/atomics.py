@@ -26,6 +26,10 @@ _PAUSE = {
     "aarch64": ("llvm.aarch64.hint", [ir.Constant(INT32, 1)]),
     "arm64": ("llvm.aarch64.hint", [ir.Constant(INT32, 1)]),
 }.get(platform.machine())
+# Of our own: what others say of the functions in `ctypes.pythonapi` is not ours to change.
+_python = ctypes.PyDLL(None, handle=ctypes.pythonapi._handle)
+_ALLOCATE_LOCK = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThread_allocate_lock", _python))
+_ACQUIRE_LOCK = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(("PyThread_acquire_lock", _python))
 
 
 def board(rows: int) -> npt.NDArray[np.int64]:
@@ -101,11 +105,11 @@ def _(emitter, board):
 
 
 def hang_bell(board: npt.NDArray[np.int64], row: int) -> None:
-    """Put a bell into a row: a lock of the interpreter that is not free until it is rung."""
-    allocate, acquire = ctypes.pythonapi.PyThread_allocate_lock, ctypes.pythonapi.PyThread_acquire_lock
-    allocate.restype, acquire.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int]
-    bell = allocate()
-    acquire(bell, 1)
+    """Put a bell into a row: a lock of the interpreter, not free until it is rung. RuntimeError if none is left."""
+    bell = _ALLOCATE_LOCK()
+    if bell is None:
+        raise RuntimeError("the system has no more locks")
+    _ACQUIRE_LOCK(bell, 1)
     board[row, 0] = bell
 
 
