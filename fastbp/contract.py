@@ -273,7 +273,7 @@ def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], loss: str) ->
         if loss != "squared_error":
             _in_domain(array, 1.0 if loss == "binary_cross_entropy" else math.inf, loss)
         return array, False
-    if outputs > 1 / np.finfo(dtype).epsneg:
+    if outputs > 2 ** (np.finfo(dtype).nmant + 1):
         raise ValueError(f"y are labels, but the network has {outputs} outputs, more than {dtype} tells apart")
     wrong = (array < 0) | (array >= outputs)
     if wrong.any():

@@ -9,6 +9,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -441,3 +442,24 @@ def test_a_user_without_a_home_gets_one_warning_and_no_folder_anywhere(tmp_path,
     assert done.stderr.count("RuntimeWarning") == 1
     assert "no home folder" in done.stderr
     assert os.listdir(tmp_path) == []
+
+
+def test_folders_of_other_versions_are_removed_when_nobody_has_used_them_for_long(tmp_path):
+    old, young, foreign, other = (tmp_path / name for name in ("a" * 24, "b" * 24, "c" * 24, "mine"))
+    for folder in (old, young, foreign, other):
+        folder.mkdir()
+        (folder / "fastbp.kernels.layer.run-0123456789abcdef").write_bytes(b"code")
+    (foreign / "notes.txt").write_text("not of fastbp")
+    long_ago = time.time() - 101 * 86400
+    for folder in (old, foreign, other):
+        os.utime(folder, (long_ago, long_ago))
+    results, compiled = cached(tmp_path)
+    assert compiled > 0
+    assert not old.exists()
+    assert list(young.iterdir())
+    assert [file.name for file in foreign.iterdir()] == ["notes.txt"]
+    assert list(other.iterdir())
+    (mine,) = set(tmp_path.iterdir()) - {young, foreign, other}
+    os.utime(mine, (long_ago, long_ago))
+    assert cached(tmp_path) == (results, 0)
+    assert time.time() - mine.stat().st_mtime < 3600, "it was used just now"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from test_network import EVERY_ACTIVATION, SIZES, assert_same_bits, fitted, made, parameters, problem
 
+from fastbp import contract
 from fastbp.optimizers import SGD, Adam, AdamW
 from fastbp.schedules import CosineDecay
 
@@ -297,3 +298,13 @@ def test_a_setting_that_is_another_in_float32_is_refused_before_anything_changes
         with pytest.raises(ValueError, match="^" + re.escape(message) + ".* in dtype float32 "):
             training(X, Y, optimizer=optimizer)
     assert_same_bits(parameters(network), before)
+
+
+def test_labels_that_the_dtype_cannot_tell_apart_are_refused():
+    """16777217 is 16777216 in float32."""
+    outputs = 2**24
+    y = np.array([0, outputs - 1])
+    assert contract.targets(y, 2, outputs, np.dtype("float32"), "cross_entropy")[1]
+    with pytest.raises(ValueError, match=f"y are labels, but the network has {outputs + 1} outputs, more than float32"):
+        contract.targets(y, 2, outputs + 1, np.dtype("float32"), "cross_entropy")
+    assert contract.targets(y, 2, outputs + 1, np.dtype("float64"), "cross_entropy")[1]

@@ -16,8 +16,10 @@ from test_training import assert_same_bits
 import fastbp
 from fastbp.bench import cases
 from fastbp.bench.networks import cases as network_cases
+from fastbp.layers import call
 from fastbp.layers.plan import plan_for
 from fastbp.networks.state import Change
+from fastbp.threads import available
 from fastbp.tiles.registers import REGISTER_BITS
 
 pytestmark = pytest.mark.jit_only
@@ -393,6 +395,16 @@ def test_set_num_threads_takes_any_whole_number_from_one_on(layer, n):
     fastbp.set_num_threads(n)
     assert fastbp.get_num_threads() == n
     assert type(fastbp.get_num_threads()) is int
+
+
+def test_threads_that_could_not_be_of_use_take_no_memory(layer):
+    x, _, w, b = layer(1_000_000, 16, 1, "float32")
+    wanted = fastbp.forward(x, w, b)
+    fastbp.set_num_threads(10**6)
+    assert_same_bits(fastbp.forward(x, w, b), wanted)
+    (*_, last) = call._kept.calls.values()
+    assert last.plan.threads <= max(64, available())
+    assert last.memory.nbytes < 8 * 1024 * 1024
 
 
 # ------------------------------------------------------------------------------------------ beside what else may run

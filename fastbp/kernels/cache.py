@@ -3,17 +3,21 @@
 Numba's own cache looks at one source file: after a change in a module that a kernel only imports, the old machine code
 would run on. Here the folder is named by a digest of every source that kernels are made of, of the versions of Numba
 and llvmlite, of their settings and of the processor. A file holds one compiled function behind a checksum; it is
-replaced as a whole, so that a reader finds the old one, the new one or none. A file that does not check out is dropped
-and compiled anew; a folder that cannot be written means no cache, and no error.
+replaced as a whole, so that a reader finds the old one, the new one or none. A file that does not check out is ignored,
+and replaced by what is compiled anew; a folder that cannot be written means no cache, and no error. Folders of other
+versions that nobody has used for a long time are removed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import pickle
+import re
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -31,6 +35,8 @@ _PACKAGE = Path(__file__).parent.parent
 _SOURCES = ("kernels", "tiles")
 # Numba's settings that change machine code, by their names in numba.config.
 _SETTINGS = ("CPU_NAME", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
+# Seconds after which the folder of another version is no longer needed: a hundred days.
+_UNUSED = 100 * 86400
 
 
 def _sources():
@@ -119,6 +125,7 @@ class KernelCache:
         except _UNREADABLE:
             return None
         self.hits += 1
+        _note_use(path.parent)
         return result
 
     def save_overload(self, sig, compiled):
@@ -138,6 +145,7 @@ class KernelCache:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(path) as stream:
                     stream.write(hashlib.sha256(data).digest() + data)
+                _remove_unused(path.parent)
         except OSError as error:
             _warn_once(f"{path.parent} cannot be written ({error.strerror})")
 
@@ -153,6 +161,25 @@ class KernelCache:
 
     def flush(self):
         pass
+
+
+@functools.cache
+def _note_use(folder):
+    """Once in each process: the time of a folder is when it was last used."""
+    with contextlib.suppress(OSError):
+        os.utime(folder)
+
+
+def _remove_unused(folder):
+    """Remove the folders beside this one that have not been used for long."""
+    with contextlib.suppress(OSError):
+        for other in folder.parent.iterdir():
+            old = re.fullmatch("[0-9a-f]{24}", other.name) and time.time() - other.stat().st_mtime > _UNUSED
+            if old and other != folder:
+                with contextlib.suppress(OSError):  # another process may do the same
+                    for file in other.glob("*fastbp.kernels.*"):
+                        file.unlink()
+                    other.rmdir()  # unless somebody has put something else there
 
 
 _warned = False
