@@ -95,6 +95,14 @@ def networks(
     }
 
 
+def known_names() -> set[str]:
+    """All implementations, of layers and of networks."""
+    from fastbp.bench import implementations
+    from fastbp.bench.networks import implementations as of_networks
+
+    return {*implementations.IMPLEMENTATIONS, *of_networks.IMPLEMENTATIONS}
+
+
 def measured_commit(commit: str, options: list[str]) -> dict[str, Any]:
     """The record of a commit, measured in a process of its own that imports that commit's sources."""
     with tempfile.TemporaryDirectory() as folder:
@@ -136,13 +144,18 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--machine", metavar="NAME", help="default: the microarchitecture and the number of threads")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these implementations; default: all present")
     parser.add_argument("--seconds", type=float, default=3.0, metavar="S", help="rounds of a case (default 3)")
-    parser.add_argument("--quick", action="store_true", help="small shapes: to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="small shapes, to see that it runs; kept only for a --machine of its own"
+    )
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)  # in the process of a commit
     arguments = parser.parse_args(words)
     if arguments.measure:
         print(json.dumps(measure(arguments.only, arguments.seconds, arguments.quick)))
         return 0
 
+    if unknown := set(arguments.only or ()) - known_names():
+        wanted = ", ".join(sorted(known_names()))
+        parser.error(f"--only is {min(unknown)}; one of {wanted} is wanted")
     options = ["--seconds", str(arguments.seconds)]
     options += ["--quick"] if arguments.quick else []
     options += ["--only", *arguments.only] if arguments.only else []
@@ -150,7 +163,8 @@ def main(words: list[str] | None = None) -> int:
     for commit in arguments.commits:
         full = git("rev-parse", "--verify", f"{commit}^{{commit}}")
         record = measured_commit(full, options)
-        print(keep(record, arguments.machine))
+        if arguments.machine or not arguments.quick:
+            print(keep(record, arguments.machine))
         for error in record["errors"]:
             print(f"error: {error}", file=sys.stderr)
             failed = True

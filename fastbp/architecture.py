@@ -134,7 +134,7 @@ def _float(dtype: Any) -> np.dtype[Any]:
     known: np.dtype[Any] | None
     try:
         known = np.dtype(dtype)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, SyntaxError):  # the last of a text with a bracket
         known = None
     if dtype is None or known is None or known not in contract.FLOATS:  # None would be float64
         raise TypeError(f"dtype is {contract.shown(dtype)}; float32 or float64 is wanted")

@@ -12,6 +12,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 ABANDONED = 3600  # seconds after which nobody writes on to a temporary file
+LONGEST_NAME = 200  # bytes of the target's name in that of a temporary file, which is longer
+
+
+class _IfPossible(contextlib.AbstractContextManager[None]):
+    """For `with`: an error of the system ends the block, and nothing else.
+
+    Not one that a signal handler raises: TimeoutError("late") is an OSError, too, but has no number of the system's.
+    """
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        return isinstance(error, OSError) and error.errno is not None
 
 
 @contextlib.contextmanager
@@ -24,10 +35,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     _remove_abandoned(target)
     temporary = _temporary(target)
     try:
-        stream = temporary.open("xb")
         try:
-            with stream:
-                with contextlib.suppress(OSError):  # as the file has been: it may be for few eyes
+            with temporary.open("xb") as stream:
+                with _IfPossible():  # as the file has been: it may be for few eyes
                     temporary.chmod(target.stat().st_mode & 0o777)
                 yield stream
                 stream.flush()
@@ -52,9 +62,13 @@ def check_writable(option: str, path: Path) -> None:
         if not target.parent.is_dir():
             raise ValueError(f"{option} is {path}, but there is no folder {target.parent}")
         probe = _temporary(target)
-        probe.open("xb").close()
-        probe.unlink()
+        try:
+            probe.open("xb").close()
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
+        if error.errno is None:
+            raise
         raise ValueError(f"{option} is {path}, which cannot be written: {error.strerror}") from None
 
 
@@ -64,23 +78,28 @@ def _target(path: Path) -> Path:
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.tmp")
+    return target.with_name(f".{_start_of_name(target)}.{secrets.token_hex(4)}.tmp")
+
+
+def _start_of_name(target: Path) -> str:
+    """As much of the name as leaves room for more: file systems count bytes."""
+    return os.fsencode(target.name)[:LONGEST_NAME].decode(errors="ignore")
 
 
 def _remove_abandoned(target: Path) -> None:
     """Remove what killed processes left of this target; a younger file may be one that another process writes."""
-    name = re.compile(rf"\.{re.escape(target.name[:200])}\.[0-9a-f]{{8}}\.tmp")
-    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+    name = re.compile(rf"\.{re.escape(_start_of_name(target))}\.[0-9a-f]{{8}}\.tmp")
+    with _IfPossible(), os.scandir(target.parent) as entries:
         for entry in entries:
             if name.fullmatch(entry.name):
-                with contextlib.suppress(OSError):
+                with _IfPossible():
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > ABANDONED:
                         os.unlink(entry)
 
 
 def _keep_name(target: Path) -> None:
     """Have the folder written too, so that a power cut after this brings back the new file and not the old one."""
-    with contextlib.suppress(OSError):  # systems that cannot
+    with _IfPossible():  # on systems that can
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

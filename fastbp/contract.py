@@ -90,8 +90,9 @@ def _real(name: str, value: Any) -> npt.NDArray[Any]:
         raise TypeError(f"{name} is a masked array, whose mask would be lost; fill it first: {name}.filled(...)")
     try:
         array = np.asarray(value)
-    except ValueError as error:  # a ragged list
-        raise ValueError(f"{name} is ragged ({error}); a rectangular array of numbers is wanted") from None
+    except ValueError as error:
+        said = "is ragged" if isinstance(value, (list, tuple)) else "is no array"
+        raise ValueError(f"{name} {said} ({error}); a rectangular array of numbers is wanted") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}; real numbers are wanted (float, integer or bool)")
     return array

@@ -13,6 +13,7 @@ from fastbp import contract
 from fastbp.contract import FloatArray
 
 MONITORED = ("val_loss", "loss")
+FEW_EPOCHS = 30  # each is marked in a plot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,15 @@ class History(Mapping[str, FloatArray]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all metrics are the same, nan and nan too, and so is the best epoch."""
+        if not isinstance(other, History):
+            return NotImplemented
+        same = self._values.keys() == other._values.keys() and self.best_epoch == other.best_epoch
+        return same and all(np.array_equal(self[name], other[name], equal_nan=True) for name in self)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         return f"History({len(self._values['loss'])} epochs: {', '.join(self)})"
 
@@ -87,11 +97,12 @@ class History(Mapping[str, FloatArray]):
             raise TypeError(f"ax is {contract.shown(ax)}; a Matplotlib Axes or None is wanted")
         for name, label in (("loss", "training"), ("val_loss", "validation")):
             if name in self:
-                ax.plot(np.arange(1, len(self[name]) + 1), self[name], label=label)
+                marker = "." if len(self[name]) < FEW_EPOCHS else None  # of a single one, no line is to be seen
+                ax.plot(np.arange(1, len(self[name]) + 1), self[name], marker=marker, label=label)
         if self.best_epoch is not None:
             ax.axvline(self.best_epoch + 1, color="0.6", linewidth=1, label="best")
         ax.set(xlabel="epoch", ylabel="loss")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.spines[["top", "right"]].set_visible(False)
         ax.legend(frameon=False)
         return ax

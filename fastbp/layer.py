@@ -45,13 +45,13 @@ def sigmoid_gradient(x: Any) -> FloatArray:
 
 
 def cost(y_pred: Any, y: Any) -> float:
-    """C = sum((y_pred - y)^2), eq. 13, summed in float64."""
+    """C = sum((y_pred - y)^2), eq. 13, of two arrays of one shape, whatever it is; summed in float64."""
     total: float = _engine().sum_of_squares(*contract.pair(y_pred, y))
     return total
 
 
 def cost_gradient(y_pred: Any, y: Any) -> FloatArray:
-    """dC/dy_pred = 2 (y_pred - y), eq. 14, elementwise for any shape."""
+    """dC/dy_pred = 2 (y_pred - y), eq. 14, elementwise for any shape, which both share."""
     y_pred, y = contract.pair(y_pred, y)
     with np.errstate(over="ignore"):
         difference: FloatArray = np.subtract(y_pred, y)
@@ -59,14 +59,23 @@ def cost_gradient(y_pred: Any, y: Any) -> FloatArray:
 
 
 def forward(x: Any, w: Any, b: Any) -> FloatArray:
-    """y_pred = g(x w + b), eqs. 4 and 9: shape (rows, outputs)."""
+    """y_pred = g(x w + b), eqs. 4 and 9: (rows, outputs), of the dtype of w.
+
+    x: (rows, inputs), whatever NumPy makes a matrix of real numbers of. w: (inputs, outputs) and b: (outputs,), float32
+    or float64. A TypeError or ValueError names the argument that cannot be used.
+    """
     w, b = contract.weights(w, b, updated=False)
     y_pred: FloatArray = _engine().forward(contract.rows_of_x(x, w), w, b)
     return y_pred
 
 
 def gradients(x: Any, y: Any, w: Any, b: Any, *, bias_reduction: BiasReduction = "mean") -> contract.Gradients:
-    """dC/dw (eq. 26), dC/db (eq. 27, its mean or sum over the rows) and C (eq. 13)."""
+    """dC/dw (eq. 26), dC/db (eq. 27, its mean or sum over the rows) and C (eq. 13): Gradients(w, b, cost).
+
+    x: (rows, inputs), y: (rows, outputs). w: (inputs, outputs) and b: (outputs,), float32 or float64, as are the
+    gradients, which have their shapes. A TypeError or ValueError names the argument that cannot be used; a
+    FloatingPointError is raised if a result is not finite.
+    """
     mean = contract.mean_of_bias(bias_reduction)
     w, b = contract.weights(w, b, updated=False)
     x = contract.rows_of_x(x, w)
@@ -85,7 +94,12 @@ def backward(
     learning_rate: float = 0.1,
     bias_reduction: BiasReduction = "mean",
 ) -> None:
-    """Update w and b in place by one step of gradient descent from the outputs y_pred of `forward`."""
+    """Update w and b in place by one step of gradient descent (eqs. 26 and 27) from the outputs y_pred of `forward`.
+
+    x: (rows, inputs), y_pred and y: (rows, outputs). w: (inputs, outputs) and b: (outputs,), writeable, C-contiguous
+    float32 or float64. A TypeError or ValueError names the argument that cannot be used; a FloatingPointError is raised
+    if the update is not finite. w and b are then as they were.
+    """
     mean = contract.mean_of_bias(bias_reduction)
     w, b = contract.weights(w, b, updated=True)
     contract.apart(w, b, x=x, y_pred=y_pred, y=y)
@@ -105,7 +119,12 @@ def step(
     learning_rate: float = 0.1,
     bias_reduction: BiasReduction = "mean",
 ) -> float:
-    """One step of gradient descent: the cost before the update; w and b are updated in place."""
+    """One step of gradient descent (eqs. 26 and 27): the cost before it (eq. 13); w and b are updated in place.
+
+    x: (rows, inputs), y: (rows, outputs). w: (inputs, outputs) and b: (outputs,), writeable, C-contiguous float32 or
+    float64. A TypeError or ValueError names the argument that cannot be used; a FloatingPointError is raised if the
+    cost or the update is not finite. w and b are then as they were.
+    """
     mean = contract.mean_of_bias(bias_reduction)
     x, y, w, b = contract.for_training(x, y, w, b)
     rate = contract.rate(learning_rate, w.dtype)
@@ -123,10 +142,11 @@ def train(
     bias_reduction: BiasReduction = "mean",
     progress: bool = False,
 ) -> FloatArray:
-    """`steps` steps of gradient descent; costs of shape (steps + 1,), where costs[i] is the cost after i updates.
+    """`steps` steps of gradient descent; costs (steps + 1,) float64, where costs[i] is the cost after i updates.
 
-    Ctrl-C leaves w and b as the last whole step left them. A step whose cost or update is not finite is not taken:
-    FloatingPointError names it, and w and b hold the last finite state. `progress` shows a bar with the cost.
+    Arguments are those of `step`, and so are the errors. Ctrl-C leaves w and b as the last whole step left them. A step
+    whose cost or update is not finite is not taken: FloatingPointError names it, and w and b hold the last finite
+    state. `progress` shows a bar with the cost.
     """
     mean = contract.mean_of_bias(bias_reduction)
     steps = contract.step_count(steps)

@@ -214,7 +214,9 @@ class Network:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
-        """The network that `save` wrote; training goes on with the same bits. ValueError if the file is none.
+        """The network that `save` wrote; training goes on with the same bits.
+
+        ValueError if the file is not one that `save` wrote; FileNotFoundError if there is none.
 
         Of a model that `fastbp train --save` wrote it is the network alone, which wants inputs that are standardised as
         those of its training were; `fastbp predict` knows how.

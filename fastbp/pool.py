@@ -48,12 +48,18 @@ class Pool:
     def _start(self, number: int) -> None:
         # Counted before it is there: Ctrl-C in between costs its help, but no two helpers ever have the same number.
         self._hired = number
-        help_out, arguments = team.help_out.for_dtype(), (self.door, number, LOOKS)
+        arguments = threading.get_native_id(), self.door, number
         try:
             atomics.hang_bell(self.door, team.HELPERS + 2 * number - 1)
-            threading.Thread(target=help_out, args=arguments, name=f"fastbp-{number}", daemon=True).start()
+            threading.Thread(target=_help, args=arguments, name=f"fastbp-{number}", daemon=True).start()
         except RuntimeError:  # the system gives no more threads now: those that are there will do
             self._hired, self._retry_at = number - 1, time.monotonic() + RETRY
+
+
+def _help(starter: int, door: Any, number: int) -> None:
+    """What a helper does: nothing, if it is in the starter's own thread, as gevent's are that stand in for threads."""
+    if threading.get_native_id() != starter:
+        team.help_out.for_dtype()(door, number, LOOKS)
 
 
 _NOBODY = atomics.board(0)

@@ -17,8 +17,7 @@ import pytest
 
 from fastbp.layers import call, few_rows, many_rows
 from fastbp.memory import PAGE
-from fastbp.networks import plan as network_plan
-from fastbp.networks import session, state
+from fastbp.networks import plan as network_plan, session, state
 
 SIDES = ("end", "start")
 

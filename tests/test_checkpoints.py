@@ -3,6 +3,7 @@
 What dies are forked children of a process that has loaded the kernels and runs them on one thread.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -313,7 +314,7 @@ def test_what_cannot_be_removed_is_no_hindrance(tmp_path):
 
 def test_a_folder_that_may_be_written_but_not_read_is_no_hindrance(tmp_path, monkeypatch):
     def refused(*_):
-        raise PermissionError("not to be read")
+        raise PermissionError(errno.EACCES, "not to be read")
 
     monkeypatch.setattr(os, "scandir", refused)
     monkeypatch.setattr(os, "open", refused)

@@ -79,12 +79,14 @@ def test_digits_are_learned_and_timed_without_any_argument(fastbp_command):
     before, after = map(float, re.search(r"([\d.]+) on those trained on \(([\d.]+) in the first", shown).group(2, 1))
     assert after < before / 20
     time = r"[\d.]+ (µs|ms)"
-    assert re.search(rf"time +{time} a batch, by NumPy {time}, over 45 batches: [\d.]+ times as (fast|slow)", shown)
+    assert re.search(
+        rf"time +{time} a batch, by plain NumPy {time}, over 45 batches: [\d.]+ times as (fast|slow)", shown
+    )
 
 
 def test_timing_goes_on_after_the_schedule_has_ended_without_a_word_of_it(fastbp_command):
     done = fastbp_command("train", "values.csv", "--epochs", "2")
-    assert "by NumPy" in passed(done)
+    assert "by plain NumPy" in passed(done)
     assert done.stderr == ""
 
 
@@ -188,8 +190,12 @@ def test_patience_ends_training_at_the_best_epoch(fastbp_command):
     words = ["--patience", "2", "--epochs", "500", "--no-compare"]
     shown = passed(fastbp_command("train", "noise.csv", *words))
     assert "48 rows to train on, 4 of them to tell when to stop, 12 held out" in shown
-    last, best = map(int, re.search(r"stopped +after (\d+) epochs; the network is that of epoch (\d+)", shown).groups())
+    ending = r"stopped +after (\d+) of 500 epochs; the network is that of epoch (\d+)"
+    last, best = map(int, re.search(ending, shown).groups())
     assert last == best + 2 < 500
+    words[3] = "1"
+    shown = passed(fastbp_command("train", "noise.csv", *words))
+    assert re.search(r"ended +after 1 epoch; the network is that of epoch 1", shown)
 
 
 def test_two_classes_may_be_told_apart_by_any_loss(fastbp_command):
@@ -460,9 +466,9 @@ BAD_WORDS = [
     (["train", "--epochs", "0"], "--epochs.*0"),
     (["train", "--batch-size", "0"], "--batch-size.*0"),
     (["train", "--patience", "0"], "--patience.*0"),
-    (["train", "--hidden", "64,x"], "--hidden.*'64,x' is not sizes as 128,64"),
-    (["train", "--hidden", "64,0"], "--hidden.*'64,0' is not sizes"),
-    (["train", "--hidden", "-1"], "--hidden.*'-1' is not sizes"),
+    (["train", "--hidden", "64,x"], "--hidden.*'64,x' is no list of sizes; numbers such as 128,64"),
+    (["train", "--hidden", "64,0"], "--hidden.*'64,0' is no list of sizes"),
+    (["train", "--hidden", "-1"], "--hidden.*'-1' is no list of sizes"),
     (["train", "--activation", "softmax"], "--activation.*'softmax'"),
     (["train", "--loss", "hinge"], "--loss.*'hinge'"),
     (["train", "--optimizer", "rprop"], "--optimizer.*'rprop'"),
@@ -501,6 +507,8 @@ BAD_WORDS = [
     ),
     (["predict", ".", "classes.csv"], r"\.: Is a directory"),
     (["predict", "x", "classes.csv", "-o", "none/a.csv"], "--output is none/a.csv, but there is no folder"),
+    (["predict", "values.csv", "classes.csv", "-o", "values.csv"], "--output is values.csv, which is the model too"),
+    (["predict", "x", "classes.csv", "-o", "classes.csv"], "--output is classes.csv, which is the data too"),
 ]
 
 

@@ -12,8 +12,7 @@ import mpmath
 import numpy as np
 import pytest
 from conftest import COMPILED, LAYOUTS
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 from planning import WAYS, gone_through
 

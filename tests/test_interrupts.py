@@ -141,8 +141,7 @@ def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_steps(case, rounds):
 @pytest.mark.parametrize("calls", [1, 2, 3])
 def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, monkeypatch, shape, calls):
     """Python raises KeyboardInterrupt when the kernel has returned, and so before its caller sees what it returned."""
-    from fastbp.kernels import layer as steps
-    from fastbp.kernels import tiny
+    from fastbp.kernels import layer as steps, tiny
     from fastbp.layers import call
 
     x, y, w, b = layer(*shape, "float32")
@@ -268,13 +267,13 @@ def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_batches(case, rounds):
     assert_soon(delays_of(NETWORK.format(case=case, times=times), sum(case[0]), times))
 
 
-def interrupted_at(number, function, *arguments):
-    """Whether `function` came to its line of that number within fastbp; Ctrl-C came just before it.
+def interrupted_at(number, function, *arguments, error=None):
+    """Whether `function` came to its line of that number within fastbp; Ctrl-C, or an error, came just before it.
 
     Lines that begin with `with` are left out: at the end of a block there, where a signal is not heard, they come up
     again.
     """
-    lines = 0
+    lines, error = 0, error or KeyboardInterrupt()
 
     def trace(frame, event, _):
         nonlocal lines
@@ -284,16 +283,19 @@ def interrupted_at(number, function, *arguments):
         if event == "line" and not linecache.getline(file, frame.f_lineno).lstrip().startswith("with "):
             lines += 1
             if lines == number:
-                raise KeyboardInterrupt
+                raise error
         return trace
 
     sys.settrace(trace)
     try:
         function(*arguments)
-    except KeyboardInterrupt:
-        return True
+    except BaseException as raised:
+        if type(raised) is type(error):
+            return True
+        raise
     finally:
         sys.settrace(None)
+    assert lines < number, f"{error} is lost in line {number}"
     return False
 
 
@@ -398,7 +400,7 @@ x, y = workload.rows_for(network, 60_000)
 network.fit(x[:200], y[:200])  # compiled
 training = threading.Thread(target=network.fit, args=(x, y), kwargs={"epochs": 3})
 training.start()
-while network._state.updates == 7:  # until it has its first turn, which is long
+while network._state.updates == 7:  # until its first epoch is over
     time.sleep(0.001)
 try:
     print("ready", flush=True)
@@ -569,3 +571,16 @@ print(fastbp.sigmoid(0.0))
 def test_what_a_signal_handler_raises_while_a_kernel_is_loaded_is_not_lost():
     fastbp.sigmoid(0.0)  # to the cache
     assert in_a_process("-c", LATE) == "too late\n0.5\n"
+
+
+@pytest.mark.parametrize("use", ["save", "load"])
+def test_what_a_signal_handler_raises_while_a_file_is_saved_or_loaded_is_not_lost(tmp_path, use):
+    """A TimeoutError is an OSError, as those of the system are that a file can do without."""
+    network, path, late = network_of(), tmp_path / "network", TimeoutError("late")
+    network.save(path)
+    before = path.read_bytes()
+    line = 1
+    while interrupted_at(line, network.save if use == "save" else fastbp.Network.load, path, error=late):
+        assert path.read_bytes() == before
+        line += 1
+    assert line > 30, "the lines of the package are not traced: the test says nothing"

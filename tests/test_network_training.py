@@ -695,3 +695,20 @@ def test_a_history_is_drawn_with_what_it_has():
     assert_same_bits(np.asarray(ax.get_lines()[1].get_ydata()), history["val_loss"])
     assert history.plot(ax) is ax
     assert repr(history).startswith("History(3 epochs: loss, learning_rate, val_loss)")
+
+
+def test_a_history_of_one_epoch_is_to_be_seen():
+    x, y = problem([3, 1], 30)
+    ax = made([3, 1]).fit(x, y).plot()
+    plt.close()
+    assert ax.get_lines()[0].get_marker() == "."
+    assert [tick for tick in ax.get_xticks() if 0.9 < tick < 1.1] == [1]
+
+
+def test_histories_are_equal_if_all_their_metrics_are():
+    x, y = problem([3, 1], 30)
+    one, same, other = (made([3, 1]).fit(x, y, epochs=epochs, validation_fraction=0.5) for epochs in (2, 2, 3))
+    assert one == same
+    assert one != other
+    assert one != dict(one)
+    assert one in [other, same]

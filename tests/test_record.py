@@ -45,3 +45,20 @@ def test_a_commit_that_is_not_there_is_an_error_and_leaves_nothing(
     with pytest.raises(SystemExit, match=r"git rev-parse --verify no-such-commit.*: fatal: Needed a single revision"):
         record.main(["no-such-commit"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_of_small_shapes_does_not_take_the_place_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "RECORDS", tmp_path)
+    monkeypatch.setattr(record, "measured_commit", lambda commit, options: {"errors": [], "commit": commit})
+    assert record.main(["HEAD", "--quick"]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_implementation_that_is_not_there_is_refused_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        record.main(["HEAD", "--only", "fastbp", "nope"])
+    assert "--only is nope; one of fastbp, jax," in capsys.readouterr().err

@@ -88,3 +88,29 @@ def test_results_agree_with_those_of_other_vectors_but_for_rounding(other, tmp_p
             print(f"{other}, {dtype}: {difference.max():.2g}")
             assert difference.max() > 0, "the same to the last bit: it was the same machine code"
             np.testing.assert_allclose(theirs[dtype], ours, rtol=tolerance, atol=tolerance)
+
+
+PICKLED = """
+import pickle, sys
+from pathlib import Path
+import numpy as np
+import fastbp
+
+x, y = np.random.default_rng(0).normal(size=(2, 30, 20))
+path = Path(sys.argv[1])
+if not path.exists():
+    network = fastbp.Network([20, 64, 20], seed=1)
+    network.fit(x, y, optimizer=fastbp.Adam())
+    path.write_bytes(pickle.dumps(network))
+network = pickle.loads(path.read_bytes())
+network.fit(x, y)
+print(*(array.astype("f8").sum() for array in (*network.weights, *network.biases)))
+"""
+
+
+def test_a_network_pickled_on_one_processor_goes_on_learning_on_another(tmp_path, other):
+    here, there = (
+        in_a_process("-c", PICKLED, str(tmp_path / "network"), FASTBP_REGISTER_BITS=str(bits))
+        for bits in (REGISTER_BITS, BITS[other])
+    )
+    np.testing.assert_allclose([float(s) for s in there.split()], [float(s) for s in here.split()], rtol=1e-4)

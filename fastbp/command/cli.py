@@ -46,7 +46,8 @@ def _sizes(context: click.Context, option: click.Parameter, words: str | None) -
         return None if words is None else ()
     parts = [part.strip() for part in words.split(",")]
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"{words!r} is not sizes as 128,64, nor 0 for no hidden layer.", context, option)
+        wanted = "numbers such as 128,64 are wanted, or 0 for no hidden layer."
+        raise click.BadParameter(f"{words!r} is no list of sizes; {wanted}", context, option)
     return tuple(map(int, parts))
 
 
@@ -73,18 +74,19 @@ def main() -> None:
 header_option = click.option(
     "--header/--no-header",
     default=None,
-    help="Whether the first line of CSV files names the columns.  [default: guessed: it does if it holds texts and no "
-    "other numbers, or is 0,1,2,... in full]",
+    help="Whether the first line of CSV files names the columns.  [default: yes if it holds text and no numbers, or is "
+    "exactly 0,1,2,...]",
 )
 
 
-@main.command()
+@main.command(short_help="Train a network on a table or images, and test it.")
 @click.argument("data", type=FILE, required=False)
 @header_option
 @click.option(
     "--target",
     metavar="COLUMN_OR_FILE",
-    help="What to learn: a column by name or number (0 is the first), or a file of labels.  [default: the last column]",
+    help="What to learn: a column by name or number (0 is the first, -1 the last), or a file of labels.  "
+    "[default: the last column]",
 )
 @click.option(
     "--task",
@@ -114,18 +116,22 @@ header_option = click.option(
 @click.option(
     "--loss",
     type=click.Choice(LOSSES),
-    help="What is made small.  [default: cross_entropy for classes, squared_error for values]",
+    help="What to minimise.  [default: cross_entropy for classes, squared_error for values]",
 )
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adam", show_default=True)
 @click.option(
-    "--learning-rate", metavar="X", type=POSITIVE, callback=_finite, help="At first.  [default: 0.002; sgd: 0.01]"
+    "--learning-rate",
+    metavar="X",
+    type=POSITIVE,
+    callback=_finite,
+    help="At the start.  [default: 0.002; sgd: 0.01]",
 )
 @click.option(
     "--momentum",
     metavar="X",
     type=click.FloatRange(0, 1, max_open=True),
     callback=_finite,
-    help="Of sgd.  [default: 0.9]",
+    help="For sgd only.  [default: 0.9]",
 )
 @click.option(
     "--weight-decay", metavar="X", type=click.FloatRange(0), callback=_finite, help="[default: 0; adamw: 0.01]"
@@ -146,7 +152,7 @@ header_option = click.option(
     "--patience",
     metavar="N",
     type=COUNT,
-    help="Hold back a tenth of the rows to train on, and stop after N epochs in which they were not learned better.",
+    help="Set aside a tenth of the rows to train on, and stop when their loss has not fallen for N epochs.",
 )
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @click.option(
@@ -181,13 +187,19 @@ def train(
 ) -> None:
     """Train a network on DATA: a CSV, NPY, NPZ, Parquet or IDX file (MNIST's).
 
-    CSV and IDX files may be gzipped, and CSV files may have a header; images are flattened; an NPZ file holds x and y,
-    or one array. Without DATA, fastbp learns the UCI handwritten digits, which come with it.
+    CSV files have columns separated by commas, semicolons or tabs, and may have a header; they and IDX files may be
+    gzipped; images are flattened; an NPZ file holds x and y, or one array. All inputs are numbers, or true and false.
+    Without DATA, fastbp learns the UCI handwritten digits, which come with it.
 
     The inputs are standardised, and so are values to learn. Then come the loss and how good the network is on the rows
-    held out, and the time for a batch beside that of the same network in NumPy, on the same data.
+    held out, and the time for a batch beside that of the same network in plain NumPy, on the same data.
     """
-    _check_outputs([data, test, *_files(target, test_target)], save=save, plot=plot)
+    read = dict.fromkeys(filter(None, [data, test, *_files(target, test_target)]), "the data")
+    _check_outputs(read, {"--save": save, "--plot": plot})
+    if plot:
+        from fastbp.command.plots import check_plot
+
+        check_plot(plot)
     if test and test_fraction is not None:
         raise click.UsageError("--test and --test-fraction are both given; one of them is wanted.")
     if test_target is not None and not test:
@@ -225,7 +237,7 @@ def train(
     with _announcing("compiling the kernels, once for all networks of this dtype ...", progress):
         problem.model.network.predict(problem.train.x[:1])
     history = fit(problem, how, progress=progress)
-    for line in wording.results(problem, history):
+    for line in wording.results(problem, how, history):
         say(line)
     if save:
         problem.model.save(save)
@@ -246,7 +258,7 @@ def train(
         say(wording.timing(both))
 
 
-@main.command()
+@main.command(short_help="Print what a trained model says of new rows.")
 @click.argument("model", type=FILE)
 @click.argument("data", type=FILE)
 @header_option
@@ -257,10 +269,7 @@ def predict(model: Path, data: Path, header: bool | None, output: Path | None) -
     DATA has the columns that the model was trained on, in raw units. Where both have names, columns are found by name;
     else they are taken in order. The target may be among them by its name, and is not looked at.
     """
-    if output:
-        from fastbp.atomic import check_writable
-
-        check_writable("--output", output)
+    _check_outputs({model: "the model", data: "the data"}, {"--output": output})
 
     from fastbp.atomic import replacing
     from fastbp.command.model import Model
@@ -278,9 +287,9 @@ def predict(model: Path, data: Path, header: bool | None, output: Path | None) -
         click.echo(lines, nl=False)
 
 
-@main.command()
+@main.command(short_help="Run the worked example of the article.")
 @click.option(
-    "--steps", type=click.IntRange(min=1), help="Steps to show at each end.  [default: 19 and 13, as printed there]"
+    "--steps", metavar="N", type=COUNT, help="Steps to show at each end.  [default: 19 and 13, as printed there]"
 )
 def example(steps: int | None) -> None:
     """Run the worked example of the article that fastbp starts from, and print the figures of its transcript.
@@ -298,7 +307,7 @@ def example(steps: int | None) -> None:
             click.echo("...")
 
 
-@main.command()
+@main.command(short_help="Time a training step beside other libraries.")
 @click.option("--rows", metavar="N", type=COUNT, help="Rows of a batch of your own, with --inputs and --outputs.")
 @click.option("--inputs", metavar="N", type=COUNT, help="Its inputs.")
 @click.option("--outputs", metavar="N", type=COUNT, help="Its outputs.")
@@ -348,7 +357,7 @@ def bench(
         raise click.UsageError("--rows, --inputs and --outputs make a shape together; all three are wanted.")
     given = click.get_current_context().get_parameter_source("dtype") is not ParameterSource.DEFAULT
     if given and not any(shape):
-        raise click.UsageError("--dtype is of a shape of your own: --rows, --inputs and --outputs are wanted.")
+        raise click.UsageError("--dtype applies to a shape of your own: --rows, --inputs and --outputs are wanted.")
     if sum(map(bool, (any(shape), names, odd, networks))) > 1:
         raise click.UsageError("A shape, --case, --odd and --networks exclude each other; one of them is wanted.")
     if networks:
@@ -381,7 +390,7 @@ def bench(
         click.get_current_context().exit(1)
 
 
-@main.command()
+@main.command(short_help="Print versions, processor, threads, cache folder.")
 def info() -> None:
     """Print versions, the processor, the vector width, threads and the cache folder."""
     import fastbp
@@ -394,22 +403,21 @@ def _files(*targets: str | None) -> list[Path]:
     return [Path(word) for word in targets if word is not None and os.path.isfile(word)]
 
 
-def _check_outputs(read: list[Path | None], save: Path | None, plot: Path | None) -> None:
-    """Refuse, before any work is done, files that could not be written or that would overwrite one another."""
+def _check_outputs(read: dict[Path, str], written: dict[str, Path | None]) -> None:
+    """Refuse, before any work is done, files that could not be written or that would overwrite one another.
+
+    `read`: what is in the files to read; `written`: the files to write, by their options.
+    """
     from fastbp.atomic import check_writable
 
-    taken = {os.path.realpath(path): "the data" for path in read if path}
-    for option, path in (("--save", save), ("--plot", plot)):
+    taken = {os.path.realpath(path): what for path, what in read.items()}
+    for option, path in written.items():
         if path:
             check_writable(option, path)
             place = os.path.realpath(path)
             if place in taken:
                 raise ValueError(f"{option} is {path}, which is {taken[place]} too; another file is wanted")
             taken[place] = option
-    if plot:
-        from fastbp.command.plots import check_plot
-
-        check_plot(plot)
 
 
 @contextlib.contextmanager

@@ -28,9 +28,6 @@ def plot_history(history: History, title: str, path: Path) -> None:
     axes = history.plot(figure.add_subplot())
     if all(history[name].min() > 0 for name in ("loss", "val_loss") if name in history):
         axes.set_yscale("log")
-    if len(history["loss"]) < 30:
-        for line in axes.get_lines()[: len({"loss", "val_loss"} & set(history))]:
-            line.set_marker(".")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3, which="both")
     with replacing(path) as stream:

@@ -60,12 +60,13 @@ def training(recipe: Recipe, rows: int, loss: str) -> str:
     )
 
 
-def results(problem: Problem, history: engine.History) -> list[str]:
+def results(problem: Problem, recipe: Recipe, history: engine.History) -> list[str]:
     """How training went, and a line for each score: on the rows held out, if there are any, and on those trained on."""
     lines = []
     if history.best_epoch is not None:
-        epochs = counted(len(history["loss"]), "epoch")
-        lines.append(f"stopped     after {epochs}; the network is that of epoch {history.best_epoch + 1}")
+        run, most = len(history["loss"]), recipe.epochs_for(len(problem.train.x))
+        name, after = ("stopped", f"{run} of {most} epochs") if run < most else ("ended", counted(most, "epoch"))
+        lines.append(f"{name:<12}after {after}; the network is that of epoch {history.best_epoch + 1}")
     trained = problem.score(problem.train)
     held_out = problem.score(problem.test) if problem.test else {}
     for name, value in trained.items():
@@ -81,13 +82,14 @@ def results(problem: Problem, history: engine.History) -> list[str]:
 
 
 def timing(both: Comparison | None) -> str:
-    """The time of a batch, which is a step, and how NumPy's compares."""
+    """The time of a batch, which is a step, and how that of `fastbp.reference` compares."""
     if both is None:
         return "time        not compared with NumPy's, as training from other weights diverged"
     ratio = both.numpy / both.fused
     compared = f"{ratio:.1f} times as fast" if ratio >= 1 else f"{1 / ratio:.1f} times as slow"
     fused, numpy = duration(both.fused / both.batches), duration(both.numpy / both.batches)
-    return f"time        {fused} a batch, by NumPy {numpy}, over {counted(both.batches, 'batch', 'es')}: {compared}"
+    over = counted(both.batches, "batch", "es")
+    return f"time        {fused} a batch, by plain NumPy {numpy}, over {over}: {compared}"
 
 
 def _score(name: str, value: float) -> str:

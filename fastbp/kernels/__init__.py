@@ -2,7 +2,7 @@
 
 jit          how the kernels are compiled; `linking` is how they are put together, `cache` where machine code is kept
 blocks       what is done with numbers whatever they mean: transposed, copied, folded
-matmul       c = a b, c = a^T b and c += a b^T
+matmul       c += a b, c += a^T b and c += a b^T
 sigmoid_layer  the mathematics of the sigmoid layer, on one panel of rows
 activations, losses, updates  those of a network, on one panel of rows
 strips       matrices that lie as the tiles of a product read them

@@ -153,7 +153,7 @@ def _block(arrays, plan, worker, inputs, outputs):
 
 @inlined
 def _bias_input(arrays, plan):
-    """The input of the bias, (rows, 1): 1, or less by as much as its rate is less than the learning rate."""
+    """The input of the bias, (rows, 1): bias_rate / learning_rate, which is 1, or 1 / rows for the mean."""
     return matrix_at(arrays.memory, plan.bias_input, arrays.x.shape[0], 1)
 
 

@@ -20,7 +20,7 @@ from fastbp.kernels.linking import PartCompiler, WholeCompiler
 # fifths of its time. No rewrites: Numba looks for array expressions and prints, of which kernels have none.
 _OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_rewrites": True}
 
-# What is part of what Python calls has no wrapper for Python, and machine code only there.
+# A part is called by kernels alone: it needs no wrapper for Python or C, and becomes machine code within an entry.
 _PART = {**_OPTIONS, "pipeline_class": PartCompiler, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 

@@ -165,8 +165,8 @@ class _Lower(Lower):
                 blocks_of_uses[name].append(label)
         for label, names in use_defs.defmap.items():
             for name in names:
-                # Where it is used, it has been computed: else there would be a phi, which is assigned more than once.
-                # And lowered: blocks are, in the order of their labels.
+                # A use in a later block sees this assignment: with another one there would be a phi, and with that two
+                # assignments. And it has been lowered by then, since blocks are in the order of their labels.
                 if assignments[name] == 1 and all(label < use for use in blocks_of_uses[name]):
                     self._singly_assigned_vars.add(name)
 

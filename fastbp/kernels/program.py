@@ -1,6 +1,6 @@
 """How a program is carried out: a table of lines, each a number of tasks that do not depend on each other.
 
-Every worker has tasks of its own, and takes those of slower ones when they are done. What a task computes, and the
+Every worker has tasks of its own; who is done with them steals those of slower ones. What a task computes, and the
 order in which partial results are folded, is the same whoever does it: so are the bits, for any number of threads. How
 the workers find to each other is told in `team`.
 """
@@ -56,7 +56,7 @@ def runner(name, perform, close, conclude, examples):
 
     perform(program, index, task, worker, again, arrays, plan) does a task of the line at that index; `again` is whether
     its step is not the first one of this call. close(program, index, arrays, plan) does what is left to the leader at
-    the end of a line, and is False if the call must end with it. conclude(arrays, plan) is what he does at the end of
+    the end of a line, and is False if the call must end with it. conclude(arrays, plan) is what it does at the end of
     the call.
     """
 

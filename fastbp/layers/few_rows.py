@@ -16,8 +16,8 @@ from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS, lanes_of
 # A task has so many multiply-adds, a cut so many inputs, and a group so many bytes of a row of weights, at least.
 # Inputs are cut first: 32 x 784 -> 128 on two threads of a Zen 3 took 116 us so, and in groups of outputs, where every
 # page of weights is for both cores, 178 us, or 320 if these share no cache. With more rows there are but four cuts:
-# eight, or groups half as wide, serve more threads than four, and cost two 5 %. A group is two cache lines wide at
-# least: the vector that ends with the outputs is updated in a single task.
+# eight, or groups half as wide, serve more threads than four, and cost two 5 %. (Groups must have two cache lines: the
+# vector that ends with the outputs is updated in a single task.)
 WORK_OF_TASK = 60_000
 INPUTS_OF_CUT = 32
 BYTES_OF_GROUP = 512

@@ -77,20 +77,29 @@ class State(Turns):
         self._sessions: OrderedDict[tuple[Any, ...], Session] = OrderedDict()
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: arrays as such, without the views into them."""
-        names = "architecture", "seed", "generator", "parameters", "optimizer", "updates", "slots"
+        """For copies and pickles: weights and biases as such, since other processors pad them to other widths."""
+        names = "architecture", "seed", "generator", "optimizer", "updates"
         with self.turn():
             self.settle()
-            return {name: copy.deepcopy(getattr(self, name)) for name in names}
+            kept = {name: copy.deepcopy(getattr(self, name)) for name in names}
+            vectors = [self.parameters, *self.slots]
+            return kept | {"vectors": [[array.copy() for array in self._arrays(vector)] for vector in vectors]}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
+        vectors = kept.pop("vectors")
         vars(self).update(kept)
-        parameters, slots = self.parameters, self.slots
-        self.parameters = self._zeros()
-        self.slots = tuple(self._zeros() for _ in slots)
-        self._set(Moment(parameters, self.optimizer, slots, self.updates))
+        self.parameters, *slots = (self._zeros() for _ in vectors)
+        self.slots = tuple(slots)
+        for vector, arrays in zip((self.parameters, *slots), vectors, strict=True):
+            for view, array in zip(self._arrays(vector), arrays, strict=True):
+                view[...] = array
         self.weights, self.biases = self.views(self.parameters)
         self._at_rest()
+
+    def _arrays(self, vector: FloatArray) -> list[FloatArray]:
+        """All weights and biases in a vector."""
+        weights, biases = self.views(vector)
+        return [*weights, *biases]
 
     def _zeros(self) -> FloatArray:
         vector = aligned(layout_of(self.architecture).size, self.architecture.dtype)

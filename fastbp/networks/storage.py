@@ -93,6 +93,8 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         opened = safe_open(path, framework="numpy")
     except (SafetensorError, OSError) as error:  # the latter of what opens but cannot be mapped, and it names no file
+        if isinstance(error, OSError) and "os error" not in str(error):  # but what a signal handler raises
+            raise
         raise _not_whole(path, error) from None
     try:
         with opened as file:
