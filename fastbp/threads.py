@@ -11,6 +11,7 @@ from fastbp import contract, quota
 MOST_THREADS = 64
 
 _chosen: int | None = None
+_of_call: int | None = None
 
 
 @functools.cache
@@ -24,8 +25,10 @@ def available() -> int:
 
 def set_num_threads(n: int) -> None:
     """Use at most n threads, from 1 on; no result depends on it. It concerns fastbp alone."""
-    global _chosen
-    _chosen = contract.count("n", n, 1)
+    global _chosen, _of_call
+    chosen = contract.count("n", n, 1)
+    _of_call = chosen if chosen <= MOST_THREADS else min(chosen, max(available(), MOST_THREADS))
+    _chosen = chosen
 
 
 def get_num_threads() -> int:
@@ -35,4 +38,4 @@ def get_num_threads() -> int:
 
 def threads_of_call() -> int:
     """How many threads a call is planned for: not all that were asked for, where these could not be of use."""
-    return min(get_num_threads(), max(available(), MOST_THREADS))
+    return _of_call if _of_call is not None else available()

@@ -625,3 +625,23 @@ def test_version_is_printed(fastbp_command):
 def test_every_command_explains_itself(fastbp_command):
     for words in ([], ["train"], ["predict"], ["example"], ["info"]):
         assert "Usage: fastbp" in passed(fastbp_command(*words, "--help"))
+
+
+def test_arrays_whose_columns_have_no_names_are_taken_in_order(fastbp_command):
+    """Also x and y of an NPZ file, where only y has a name: what was learned from names is used on them, and back."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2))
+    y = x @ [1.0, 2.0]
+    rows = "".join(f"{a},{b},{c}\n" for (a, b), c in zip(x, y, strict=True))
+    Path("named.csv").write_text("a,b,price\n" + rows)
+    np.savez("arrays.npz", x=x, y=y)
+    np.savez("inputs.npz", x=x)
+    np.save("inputs.npy", x)
+    passed(fastbp_command("train", "named.csv", "--save", "named", *BRIEF))
+    passed(fastbp_command("train", "arrays.npz", "--save", "unnamed", *BRIEF))
+    Path("inputs.csv").write_text("a,b\n" + "".join(f"{a},{b}\n" for a, b in x))
+    for model, data in (("named", "named.csv inputs.npz inputs.npy"), ("unnamed", "arrays.npz inputs.csv inputs.npy")):
+        told = {passed(fastbp_command("predict", model, file)) for file in data.split()}
+        assert len(told) == 1
+    shown = passed(fastbp_command("train", "named.csv", "--test", "arrays.npz", *BRIEF))
+    assert "60 held out" in shown

@@ -17,6 +17,7 @@ from fastbp.kernels.jit import Entry
 from fastbp.layers import call
 from fastbp.layers.plan import plan_for
 from fastbp.memory import PAGE
+from fastbp.tiles.registers import lanes_of
 
 PACKAGE = Path(fastbp.__file__).parent
 
@@ -100,7 +101,7 @@ def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
             of_thread = (inputs + 2 * outputs + cut.packed) * cut.panel + 6 * PAGE // 4
             assert cut.tile <= cut.panel
             assert cut.packed * 4 in (0, 256)
-            shared = (2 + cut.shards) * weights + cut.parts * outputs * cut.lanes + 2 * outputs + 6 * PAGE // 4
+            shared = (2 + cut.shards) * weights + cut.parts * outputs * lanes_of(4) + 2 * outputs + 6 * PAGE // 4
             assert plan.size <= shared + plan.threads * of_thread
             assert cut.shards <= 32
 
@@ -113,8 +114,8 @@ def test_a_plan_of_few_rows_holds_y_and_parts_of_outputs_and_a_block_for_each_th
     plan = plan_for(*shape, np.dtype("float32"), threads, forward=False, update=True)
     assert plan.few
     cut = plan.few_rows
-    shared = (cut.cuts + 1) * rows * cut.width + cut.tasks * 2 * cut.lanes + rows + cut.lanes
-    of_thread = 128 * 1024 // 4 + rows * cut.lanes
+    shared = (cut.cuts + 1) * rows * cut.width + cut.tasks * 2 * lanes_of(4) + rows + lanes_of(4)
+    of_thread = 128 * 1024 // 4 + rows * lanes_of(4)
     assert plan.size <= shared + plan.threads * of_thread + (5 + 3 * plan.threads) * PAGE // 4
     assert cut.cuts <= max(4, inputs / (4 * rows))
 

@@ -26,7 +26,7 @@ from fastbp.networks import storage
 def table_of(values, names=None, text=None):
     values = np.asarray(values, dtype=np.float64)
     known = tuple(names or (f"column {i}" for i in range(values.shape[1])))
-    return Table("table", known, names is not None, values, text or {})
+    return Table("table", known, frozenset(names or ()), values, text or {})
 
 
 def sample(rows=60, inputs=4, target="classes", **options):
@@ -186,7 +186,7 @@ def test_values_are_standardised_by_the_rows_trained_on():
 def test_images_are_standardised_together():
     images = np.random.default_rng(2).integers(0, 256, (50, 6)).astype(np.uint8)
     images[:, 2:] //= 4
-    table = Table("table", tuple("abcdef"), False, images, {}, (2, 3))
+    table = Table("table", tuple("abcdef"), frozenset(), images, {}, (2, 3))
     target = read_target(table_of([[0, i % 2] for i in range(50)]), None, "auto")
     x = prepare(table, replace(target, column=None), Recipe(dtype="float64"), test_fraction=0).train.x
     np.testing.assert_allclose(x, (images - images.mean()) / images.std(), atol=1e-12)

@@ -298,3 +298,13 @@ def test_a_pool_that_a_signal_handler_opened_meanwhile_is_the_pool_of_all(monkey
     door = pool.engage(2)
     assert door is pool._current.door
     assert door is made[1].door
+
+
+@pytest.mark.jit_only
+@pytest.mark.skipif(threads.available() == 1, reason="one processor")
+def test_a_helper_that_is_in_the_callers_own_thread_does_not_stay_there(layer, monkeypatch):
+    """As with gevent, which has threads of one thread: whoever helps there would keep the caller from going on."""
+    wanted = a_step(layer)
+    monkeypatch.setattr(pool, "_current", pool.Pool())
+    monkeypatch.setattr(threading.Thread, "start", threading.Thread.run)
+    assert a_step(layer) == wanted

@@ -98,7 +98,7 @@ def columns_like(
             found = counted(len(extra), "column")
             raise ValueError(f"{table.source} has {found} that the model does not know: {listed(extra)}")
         return [table.names.index(name) for name in names]
-    if position is None and table.named and target in table.names:
+    if position is None and target in table.own_names:
         position = table.names.index(target)
     columns = [column for column in range(len(table.names)) if column != position]
     if len(columns) != len(names):

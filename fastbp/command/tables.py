@@ -38,14 +38,15 @@ MOST_NAMES = 8  # names that a message lists
 
 @dataclass(frozen=True)
 class Table:
-    """`values` (rows, columns), its column names, and the cells of its text columns; `named` if the file has names.
+    """`values` (rows, columns), its column names, and the cells of its text columns.
 
-    `image`: the shape of a row that has more than one dimension. `headless`: a CSV file whose first line is a row.
+    `own_names`: those of its names that the file holds. `image`: the shape of a row that has more than one dimension.
+    `headless`: a CSV file whose first line is a row.
     """
 
     source: str
     names: tuple[str, ...]
-    named: bool
+    own_names: frozenset[str]
     values: npt.NDArray[Any]
     text: dict[int, list[str]]
     image: tuple[int, ...] = ()
@@ -55,6 +56,11 @@ class Table:
     def rows(self) -> int:
         """How many rows there are."""
         return int(self.values.shape[0])
+
+    @property
+    def named(self) -> bool:
+        """Whether the file names its columns: more of them than the last, if there are more."""
+        return bool(self.own_names & set(self.names[:-1] or self.names))
 
     @property
     def labelled(self) -> bool:
@@ -183,8 +189,8 @@ def _checked(source: str, contents: Contents, *, headless: bool) -> Table:
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise ValueError(f"{source} has {times} columns named {quoted(name)}; different names are wanted")
-    named = contents.names is not None
-    return Table(source, names, named, contents.values, contents.text, contents.image, headless)
+    own_names = frozenset(filter(None, contents.names or ()))
+    return Table(source, names, own_names, contents.values, contents.text, contents.image, headless)
 
 
 def reason(error: Exception) -> str:

@@ -29,7 +29,7 @@ import numpy as np
 
 from fastbp.kernels.blocks import all_finite, clear, copy, copy_row, fold, watched, whole_vectors
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SURE
+from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SURE, vector_lanes
 from fastbp.kernels.matmul import add_product, add_product_of_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS, to_delta
@@ -70,7 +70,6 @@ class Plan(NamedTuple):
     block_outputs: int
     packed: int  # 1 if a block is copied before its product, 0 if it is taken as it lies
     width: int  # outputs, padded
-    lanes: int
     worker: int  # elements from the memory of one worker to that of the next
     # Where the matrices start in memory.
     y: int  # (rows, width)
@@ -129,7 +128,7 @@ def _outputs_of(arrays, plan, task, tasks):
 
     They are whole cache lines of y_pred, so that no two workers write the same one.
     """
-    first, count = share(arrays.w.shape[1], task, tasks, LINE_VECTORS * plan.lanes)
+    first, count = share(arrays.w.shape[1], task, tasks, LINE_VECTORS * vector_lanes(arrays))
     return first, first + count
 
 
@@ -160,13 +159,14 @@ def _bias_input(arrays, plan):
 @inlined
 def _tail(arrays, plan):
     """The last columns of delta once more, (rows, lanes), behind zeros: for the vector that ends with the outputs."""
-    return matrix_at(arrays.memory, plan.tail, arrays.x.shape[0], plan.lanes)
+    return matrix_at(arrays.memory, plan.tail, arrays.x.shape[0], vector_lanes(arrays))
 
 
 @inlined
 def _squares(arrays, plan, task, of):
     """The sums OF_X or OF_W of a task."""
-    return matrix_at(arrays.memory, plan.squares + (SQUARES * task + of) * plan.lanes, 1, plan.lanes)
+    width = vector_lanes(arrays)
+    return matrix_at(arrays.memory, plan.squares + (SQUARES * task + of) * width, 1, width)
 
 
 @inlined
@@ -202,7 +202,7 @@ def _outputs(purpose, arrays, plan, worker, task):
     clear(of_w)
     for o in range(first_o, end_o, plan.block_outputs):
         outputs = min(plan.block_outputs, end_o - o)
-        target = block(of_cut, 0, o, rows, whole_vectors(outputs, plan.lanes))
+        target = block(of_cut, 0, o, rows, whole_vectors(outputs, vector_lanes(arrays)))
         if cut == 0:
             b = block(arrays.b, 0, o, 1, outputs)
             add_squares(b, of_w)
@@ -226,7 +226,7 @@ def _next_block(arrays, plan, i, end, o, outputs):
     the last row of all there may be nothing: it is a block by itself, and packed.
     """
     inputs = min(plan.block_inputs, end - i)
-    if outputs % plan.lanes > 0 and inputs > 1 and i + inputs == arrays.x.shape[1]:
+    if outputs % vector_lanes(arrays) > 0 and inputs > 1 and i + inputs == arrays.x.shape[1]:
         inputs -= 1
     return block(arrays.w, i, o, inputs, outputs)
 
@@ -235,7 +235,7 @@ def _next_block(arrays, plan, i, end, o, outputs):
 def _add_outputs(arrays, plan, worker, target, i, w, kept):
     """The target += x w for the inputs of a block of weights, from i on, or without what was there."""
     rows, (inputs, outputs) = arrays.x.shape[0], w.shape
-    ragged = outputs % plan.lanes > 0
+    ragged = outputs % vector_lanes(arrays) > 0
     if plan.packed or (ragged and i + 1 == arrays.x.shape[1]):
         packed = _block(arrays, plan, worker, inputs, target.shape[1])
         copy(w, packed)
@@ -250,7 +250,7 @@ def _delta(purpose, arrays, plan, worker, task):
     rows = arrays.x.shape[0]
     o, last = _outputs_of(arrays, plan, task, plan.tasks)
     count = last - o
-    of_cuts = block(_y_pred(arrays, plan), 0, o, plan.cuts * rows, whole_vectors(count, plan.lanes))
+    of_cuts = block(_y_pred(arrays, plan), 0, o, plan.cuts * rows, whole_vectors(count, vector_lanes(arrays)))
     y_pred = block(of_cuts, 0, 0, rows, of_cuts.shape[1])
     y = block(_y(arrays, plan), 0, o, rows, of_cuts.shape[1])
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
@@ -259,7 +259,7 @@ def _delta(purpose, arrays, plan, worker, task):
         copy(block(arrays.y_pred, 0, o, rows, count), y_pred)
     else:
         fold(y_pred, of_cuts, plan.cuts, 0, rows)
-    sums = matrix_at(arrays.memory, plan.sums + worker * plan.worker, rows, plan.lanes)  # for nobody
+    sums = matrix_at(arrays.memory, plan.sums + worker * plan.worker, rows, vector_lanes(arrays))  # for nobody
     clear(sums)
     if purpose == FORWARD and not all_finite(block(y_pred, 0, 0, rows, min(count, 1))):
         arrays.state[FINITE_X] = 0  # x w + b of any output is not finite if x is not
@@ -268,10 +268,10 @@ def _delta(purpose, arrays, plan, worker, task):
         copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, 0, o, rows, count))
     elif purpose != COST:
         scale(y_pred, -arrays.learning_rate)
-        left = count % plan.lanes  # only the last outputs are no whole vectors
+        left = count % vector_lanes(arrays)  # only the last outputs are no whole vectors
         if left > 0:
-            with_one_more = matrix_at(arrays.memory, plan.tail, rows + 1, plan.lanes)
-            _store_tail(block(y_pred, 0, count - left, rows, plan.lanes), left, with_one_more)
+            with_one_more = matrix_at(arrays.memory, plan.tail, rows + 1, vector_lanes(arrays))
+            _store_tail(block(y_pred, 0, count - left, rows, vector_lanes(arrays)), left, with_one_more)
 
 
 @kernel
@@ -310,12 +310,12 @@ def _gradient(purpose, arrays, plan, worker, task):
     """The gradient of some weights, and what becomes of it. False if a new weight is not finite."""
     rows, outputs = arrays.x.shape[0], arrays.w.shape[1]
     first, end = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
-    left = 0 if purpose == KEEP else end % plan.lanes  # what is kept is padded
-    whole = first + whole_vectors(end - first - left, plan.lanes)
+    left = 0 if purpose == KEEP else end % vector_lanes(arrays)  # what is kept is padded
+    whole = first + whole_vectors(end - first - left, vector_lanes(arrays))
     blocks = -(-(whole - first) // plan.block_outputs)
     good = True
     for number in range(blocks + (1 if left > 0 else 0)):
-        o, delta = outputs - plan.lanes, _tail(arrays, plan)
+        o, delta = outputs - vector_lanes(arrays), _tail(arrays, plan)
         if number < blocks:
             o = first + number * plan.block_outputs
             delta = block(_y_pred(arrays, plan), 0, o, rows, min(plan.block_outputs, whole - o))

@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 
 from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, whole_vectors
 from fastbp.kernels.jit import inlined
-from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SIDE
+from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SIDE, vector_lanes
 from fastbp.kernels.matmul import LEAST_VECTORS, add_product, add_product_with_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, descend, spread, to_delta
 from fastbp.kernels.strips import Strips, strip_at
-from fastbp.tiles.operations import block, matrix_at
+from fastbp.tiles.operations import block, lanes, matrix_at
 from fastbp.tiles.registers import TILE_ROWS
 
 # The phases.
@@ -54,7 +54,6 @@ class Plan(NamedTuple):
     far: int  # 1 if x comes from memory, and is asked for ahead
     packed: int  # columns of x that are packed at a time for the gradient; 0 if it is taken as it lies
     width: int  # columns of w_t and gradient_t: inputs, padded
-    lanes: int
     worker: int  # elements from the memory of one worker to that of the next
     # Where the matrices start in memory; one below the other for each shard or part.
     w_t: int  # (2 * outputs, width): an update reads one side and writes the other
@@ -132,7 +131,7 @@ def _task(arrays, plan, number, worker, to_gradient):
         o,
         outputs,
         block(arrays.cost, number, 0, 1, arrays.cost.shape[1]),
-        matrix_at(arrays.memory, plan.bias_gradient + row * plan.lanes, outputs, plan.lanes),
+        matrix_at(arrays.memory, plan.bias_gradient + row * vector_lanes(arrays), outputs, vector_lanes(arrays)),
         matrix_at(arrays.memory, plan.gradient_t + row * plan.width, outputs if to_gradient else 0, plan.width),
     )
 
@@ -144,7 +143,7 @@ def _rows(purpose, arrays, plan, number, worker, first_row, last_row, fresh):
     task = _task(arrays, plan, number, worker, to_gradient)
     if first_row == 0:
         _clear(arrays, plan, task)
-    first, last = _rows_of_part(plan, number // plan.groups, first_row, last_row)
+    first, last = _rows_of_part(arrays, plan, number // plan.groups, first_row, last_row)
     for row in range(first, last, plan.panel):
         panel = Panel(row, min(plan.panel, last - row), row - first_row, fresh)
         # The next panel comes from memory while this one is worked on: half of it during each product.
@@ -156,13 +155,13 @@ def _rows(purpose, arrays, plan, number, worker, first_row, last_row, fresh):
 
 
 @inlined
-def _rows_of_part(plan, part, first_row, last_row):
+def _rows_of_part(arrays, plan, part, first_row, last_row):
     """The first of the rows that a part has, and the one behind its last.
 
     Rows of few panels are dealt out by vectors; in a stretch, where a tile of sums writes LEAST_VECTORS, by these.
     """
     few = last_row - first_row <= FEW_PANELS * plan.parts * plan.panel
-    unit = max(plan.lanes, LEAST_VECTORS) if few else plan.panel
+    unit = max(vector_lanes(arrays), LEAST_VECTORS) if few else plan.panel
     first, count = share(last_row - first_row, part, plan.parts, unit)
     return first_row + first, first_row + first + count
 
@@ -172,7 +171,7 @@ def _clear(arrays, plan, task):
     """Begin with nothing. Products write the gradient of weights; what pads it is updated, too, and must be finite."""
     clear(task.cost)
     clear(task.bias_gradient)
-    written = whole_vectors(arrays.w.shape[0], plan.lanes)
+    written = whole_vectors(arrays.w.shape[0], vector_lanes(arrays))
     clear(block(task.gradient_t, 0, written, task.gradient_t.shape[0], plan.width - written))
 
 
@@ -219,7 +218,7 @@ def _forward(arrays, plan, task, panel, a_t, ahead):
         strip_t = block(strip_at(_x_t(arrays, plan, task), at), 0, 0, inputs, some)
         if panel.fresh:
             transpose(block(x, at, 0, some, inputs), strip_t)
-        target = block(a_t, 0, at, outputs, whole_vectors(some, plan.lanes))
+        target = block(a_t, 0, at, outputs, whole_vectors(some, vector_lanes(arrays)))
         add_product(target, w_t, strip_t, 1, block(ahead, 0, at * of_row, 1, some * of_row))
 
 
@@ -249,7 +248,7 @@ def _add_packed(plan, gradient_t, delta_t, x, packed_x, kept, ahead):
         columns = min(plan.packed, inputs - column)
         some = block(packed_x, 0, 0, rows, columns)
         copy(block(x, 0, column, rows, columns), some)
-        target = block(gradient_t, 0, column, gradient_t.shape[0], whole_vectors(columns, plan.lanes))
+        target = block(gradient_t, 0, column, gradient_t.shape[0], whole_vectors(columns, lanes(x)))
         add_product(target, delta_t, some, kept, block(ahead, 0, of_column * column, 1, of_column * columns))
 
 
@@ -277,9 +276,9 @@ def _gradient_of_stretch(arrays, plan, number, tasks, worker, first_row, last_ro
 def _move(phase, arrays, plan, piece):
     """The weights of some inputs, loaded or saved; with the first piece the bias too."""
     inputs, outputs = arrays.w.shape
-    vectors = plan.width // plan.lanes
-    k = vectors * piece // plan.pieces * plan.lanes
-    count = vectors * (piece + 1) // plan.pieces * plan.lanes - k
+    vectors = plan.width // vector_lanes(arrays)
+    k = vectors * piece // plan.pieces * vector_lanes(arrays)
+    count = vectors * (piece + 1) // plan.pieces * vector_lanes(arrays) - k
     inside = max(0, min(count, inputs - k))  # the last piece may be padding alone
     w = block(arrays.w, k, 0, inside, outputs)
     w_t, b = _weights(arrays, plan, arrays.state[SIDE])
@@ -303,9 +302,9 @@ def _fold(arrays, plan, piece):
     o = outputs * piece // plan.pieces
     count = outputs * (piece + 1) // plan.pieces - o
     parts = matrix_at(arrays.memory, plan.gradient_t, plan.shards * outputs, plan.width)
-    bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.parts * outputs, plan.lanes)
+    bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.parts * outputs, vector_lanes(arrays))
     gradient_t = block(parts, o, 0, count, plan.width)
-    bias_gradient = block(bias_parts, o, 0, count, plan.lanes)
+    bias_gradient = block(bias_parts, o, 0, count, vector_lanes(arrays))
     fold(gradient_t, parts, plan.shards, o, outputs)
     fold(bias_gradient, bias_parts, plan.parts, o, outputs)
     return o, gradient_t, bias_gradient

@@ -65,7 +65,6 @@ def plan_of_few_rows(
         block_outputs=block_outputs,
         packed=int(same_sets),
         width=width,
-        lanes=lanes,
         **shared,
         block=places.take(block_inputs * block_outputs),
         sums=places.take(rows * lanes),

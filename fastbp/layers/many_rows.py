@@ -198,7 +198,6 @@ def plan_of_many_rows(
         far=int(far),
         packed=packed,
         width=width,
-        lanes=lanes,
         worker=places.end_worker(),
         **shared,
         **own,
@@ -209,7 +208,8 @@ def plan_of_many_rows(
 def gradients_in(memory: FloatArray, plan: Plan, inputs: int, outputs: int) -> tuple[FloatArray, FloatArray]:
     """dC/dw and dC/db where FOLD leaves them."""
     gradient_t = memory[plan.gradient_t :][: outputs * plan.width].reshape(outputs, plan.width)
-    sums = memory[plan.bias_gradient :][: outputs * plan.lanes].reshape(outputs, plan.lanes)
+    lanes = lanes_of(memory.itemsize)
+    sums = memory[plan.bias_gradient :][: outputs * lanes].reshape(outputs, lanes)
     return gradient_t[:, :inputs].T, sums.sum(axis=1)
 
 

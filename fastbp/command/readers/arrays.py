@@ -35,15 +35,15 @@ def read_npz(stream: BinaryIO) -> Contents:
     arrays = npz_arrays(stream)
     if "x" in arrays and set(arrays) <= {"x", "y"}:
         x = _matrix("x", arrays["x"])
-        names = [f"x{column}" for column in range(x.values.shape[1])]
         if "y" not in arrays:
-            return x._replace(names=names)
+            return x
         y = arrays["y"].reshape(-1) if arrays["y"].ndim == 2 and arrays["y"].shape[1] == 1 else arrays["y"]
         if y.shape != x.values.shape[:1]:
             raise ValueError(f"y has shape {y.shape}; ({len(x.values)},) is wanted, after x {x.values.shape}")
         numbers, text = _column("y", y)
         values = np.column_stack([x.values, numbers])
-        return Contents([*names, "y"], values, {len(names): text} if text else {}, x.image)
+        last = values.shape[1] - 1
+        return Contents([*[""] * last, "y"], values, {last: text} if text else {}, x.image)
     if len(arrays) == 1:
         ((name, array),) = arrays.items()
         return _structured(array) if array.dtype.names else _matrix(name, array)

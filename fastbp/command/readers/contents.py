@@ -21,9 +21,10 @@ TRUTHS = {"true": 1.0, "false": 0.0}  # in lower case
 class Contents(NamedTuple):
     """The table of a file.
 
-    `names` has one name a column, or is None where the file has none. `values` (rows, columns) holds real numbers,
-    nan where one is missing and in text columns. `text` holds the cells of each text column, "" where one is missing.
-    `image` is the shape of a row where the file gives it more than one dimension; its numbers are then of one kind.
+    `names` has one name a column, "" for one without, or is None where the file has none. `values` (rows, columns)
+    holds real numbers, nan where one is missing and in text columns. `text` holds the cells of each text column, ""
+    where one is missing. `image` is the shape of a row where the file gives it more than one dimension; its numbers are
+    then of one kind.
     """
 
     names: list[str] | None
