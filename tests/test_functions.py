@@ -12,7 +12,8 @@ import pytest
 from test_training import assert_same_bits
 
 import fastbp
-from fastbp import engine, reference
+from fastbp import reference
+from fastbp.layers import engine
 from fastbp.tiles import functions
 from fastbp.tiles.operations import block, lanes, load_some, store_some
 
