@@ -253,7 +253,7 @@ def test_the_command_prints_json_alone_on_standard_output() -> None:
         (["--case", "digit"], "--case is digit; one of digits, digits-float32,"),
         (["--case", "digits", "--odd"], "A shape, --case, --odd and --networks exclude each other; one of them"),
         (["--networks", "--odd"], "A shape, --case, --odd and --networks exclude each other; one of them is wanted."),
-        (["--dtype", "float64"], "--dtype is of a shape of your own: --rows, --inputs and --outputs are wanted."),
+        (["--dtype", "float64"], "--dtype applies to a shape of your own: --rows, --inputs and --outputs are wanted."),
         (["--seconds", "nan"], "nan is not a finite number"),
     ],
 )
