@@ -165,6 +165,8 @@ def main(words: list[str] | None = None) -> int:
         record = measured_commit(full, options)
         if arguments.machine or not arguments.quick:
             print(keep(record, arguments.machine))
+        else:
+            print("not kept: a record of small shapes is kept only for a --machine of its own")
         for error in record["errors"]:
             print(f"error: {error}", file=sys.stderr)
             failed = True

@@ -15,7 +15,7 @@ ABANDONED = 3600  # seconds after which nobody writes on to a temporary file
 LONGEST_NAME = 200  # bytes of the target's name in that of a temporary file, which is longer
 
 
-class _IfPossible(contextlib.AbstractContextManager[None]):
+class IfPossible(contextlib.AbstractContextManager[None]):
     """For `with`: an error of the system ends the block, and nothing else.
 
     Not one that a signal handler raises: TimeoutError("late") is an OSError, too, but has no number of the system's.
@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         try:
             with temporary.open("xb") as stream:
-                with _IfPossible():  # as the file has been: it may be for few eyes
+                with IfPossible():  # as the file has been: it may be for few eyes
                     temporary.chmod(target.stat().st_mode & 0o777)
                 yield stream
                 stream.flush()
@@ -89,17 +89,17 @@ def _start_of_name(target: Path) -> str:
 def _remove_abandoned(target: Path) -> None:
     """Remove what killed processes left of this target; a younger file may be one that another process writes."""
     name = re.compile(rf"\.{re.escape(_start_of_name(target))}\.[0-9a-f]{{8}}\.tmp")
-    with _IfPossible(), os.scandir(target.parent) as entries:
+    with IfPossible(), os.scandir(target.parent) as entries:
         for entry in entries:
             if name.fullmatch(entry.name):
-                with _IfPossible():
+                with IfPossible():
                     if time.time() - entry.stat(follow_symlinks=False).st_mtime > ABANDONED:
                         os.unlink(entry)
 
 
 def _keep_name(target: Path) -> None:
     """Have the folder written too, so that a power cut after this brings back the new file and not the old one."""
-    with _IfPossible():  # on systems that can
+    with IfPossible():  # on systems that can
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -275,7 +275,10 @@ def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], loss: str) ->
             _in_domain(array, 1.0 if loss == "binary_cross_entropy" else math.inf, loss)
         return array, False
     if outputs > 2 ** (np.finfo(dtype).nmant + 1):
-        raise ValueError(f"y are labels, but the network has {outputs} outputs, more than {dtype} tells apart")
+        raise ValueError(
+            f"y is labels, but the network has {outputs} outputs, more than {dtype} tells apart; a network of float64, "
+            f"or one-hot rows, are wanted"
+        )
     wrong = (array < 0) | (array >= outputs)
     if wrong.any():
         first = int(wrong.argmax())

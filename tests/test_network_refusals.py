@@ -305,6 +305,6 @@ def test_labels_that_the_dtype_cannot_tell_apart_are_refused():
     outputs = 2**24
     y = np.array([0, outputs - 1])
     assert contract.targets(y, 2, outputs, np.dtype("float32"), "cross_entropy")[1]
-    with pytest.raises(ValueError, match=f"y are labels, but the network has {outputs + 1} outputs, more than float32"):
+    with pytest.raises(ValueError, match=f"y is labels, but the network has {outputs + 1} outputs, more than float32"):
         contract.targets(y, 2, outputs + 1, np.dtype("float32"), "cross_entropy")
     assert contract.targets(y, 2, outputs + 1, np.dtype("float64"), "cross_entropy")[1]

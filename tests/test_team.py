@@ -289,10 +289,11 @@ def test_a_pool_that_a_signal_handler_opened_meanwhile_is_the_pool_of_all(monkey
     make, made = pool.Pool, []
 
     def interrupted():
-        made.append(make())
+        mine = make()
+        made.append(mine)
         if len(made) == 1:
             pool.engage(2)  # the handler's: its helpers are behind the door of the second pool
-        return made[-1] if len(made) == 1 else made[1]
+        return mine
 
     monkeypatch.setattr(pool, "Pool", interrupted)
     door = pool.engage(2)

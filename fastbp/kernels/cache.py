@@ -10,7 +10,6 @@ versions that nobody has used for a long time are removed.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -28,7 +27,7 @@ from llvmlite import binding as llvm
 from numba import config
 from numba.core import compiler, serialize
 
-from fastbp.atomic import replacing
+from fastbp.atomic import IfPossible, replacing
 from fastbp.tiles.registers import REGISTER_BITS, cpu_features
 
 _PACKAGE = Path(__file__).parent.parent
@@ -166,17 +165,17 @@ class KernelCache:
 @functools.cache
 def _note_use(folder):
     """Once in each process: the time of a folder is when it was last used."""
-    with contextlib.suppress(OSError):
+    with IfPossible():
         os.utime(folder)
 
 
 def _remove_unused(folder):
     """Remove the folders beside this one that have not been used for long."""
-    with contextlib.suppress(OSError):
+    with IfPossible():
         for other in folder.parent.iterdir():
             old = re.fullmatch("[0-9a-f]{24}", other.name) and time.time() - other.stat().st_mtime > _UNUSED
             if old and other != folder:
-                with contextlib.suppress(OSError):  # another process may do the same
+                with IfPossible():  # another process may do the same
                     for file in other.glob("*fastbp.kernels.*"):
                         file.unlink()
                     other.rmdir()  # unless somebody has put something else there

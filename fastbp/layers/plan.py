@@ -63,6 +63,6 @@ def plan_for(
     threads = threads if work > PARALLEL_WORK else 1
     if rows <= FEW_ROWS and work <= LINE_WORK and few_is_faster(*shape, dtype.itemsize):
         few, threads, size = plan_of_few_rows(*shape, dtype, threads, kept=not (update or forward))
-        return Plan(threads, few.tasks, few.tasks, size, 1, few, many_rows.NO_PLAN)
+        return Plan(threads, few.tasks, few.tasks, size, few=1, few_rows=few, many_rows=many_rows.NO_PLAN)
     many, threads, size = plan_of_many_rows(*shape, dtype, threads, forward=forward)
-    return Plan(threads, many.parts * many.groups, many.pieces, size, 0, few_rows.NO_PLAN, many)
+    return Plan(threads, many.parts * many.groups, many.pieces, size, few=0, few_rows=few_rows.NO_PLAN, many_rows=many)

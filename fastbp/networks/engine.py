@@ -119,6 +119,7 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
 
     If Ctrl-C ends it, all is as after a whole batch.
     """
+    state.settle()
     count = order.size or len(rows.x)
     key, session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
     numbers = numbers_of(state.optimizer, state.updates, -(-count // batch), state.parameters.dtype)

@@ -137,7 +137,7 @@ class State(Turns):
     def using(self, optimizer: Any) -> Iterator[None]:
         """Use another optimizer for training that may fail: if it does so before its first update, nothing changes.
 
-        None uses the one before. It is what a turn begins with.
+        None uses the one before. A turn may begin with it.
         """
         self.settle()
         beginning = Beginning(self.optimizer, self.slots, self.updates, self.generator.bit_generator.state)
