@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fastbp.bench.implementations import missing
+from fastbp.bench.implementations import IMPLEMENTATIONS
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    return [f"left out: {name} ({reason})" for name, reason in missing().items()]
+    return [f"left out: {name} ({reason})" for name, reason in IMPLEMENTATIONS.missing().items()]

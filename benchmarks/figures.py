@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fastbp.bench.implementations import Configuration
+from fastbp.bench.registry import Configuration
 from fastbp.bench.report import duration, left_out, plain
 
 HERE = Path(__file__).resolve().parent

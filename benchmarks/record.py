@@ -44,23 +44,25 @@ def measure(names: list[str] | None, seconds: float, quick: bool) -> dict[str, A
     sys.path.insert(0, str(HERE))
     import suites  # noqa: F401  registers this checkout's fastbp.bench as `registry`
 
+    from registry.agreement import LAYERS
     from registry.cases import CASES, SCALING
     from registry.comparison import compare
-    from registry.implementations import present
 
     def announce(case: Any) -> None:
         print(f"{case.name} {case.shape} {case.dtype} ...", file=sys.stderr)
 
+    present = LAYERS.registry.present()
     if names is None:
-        names = [*present(), "scikit-learn"]
-    of_layers = [name for name in present() if name in names]
+        names = [*present, "scikit-learn"]
+    of_layers = [name for name in present if name in names]
     cases = [case.small() for case in CASES] if quick else CASES
     axes = {axis: list(series.items())[: 2 if quick else None] for axis, series in SCALING.items()}
     sizes = [(axis, size) for axis, series in axes.items() for size, _ in series]
     scaled = [case for series in axes.values() for _, case in series]
 
-    comparison = compare(cases, seconds, names=of_layers, announce=announce)
-    scaling = compare(scaled, seconds / 5, names=[n for n in of_layers if n not in NOT_SCALED], announce=announce)
+    comparison = compare(LAYERS, cases, seconds, names=of_layers, announce=announce)
+    of_scaling = [name for name in of_layers if name not in NOT_SCALED]
+    scaling = compare(LAYERS, scaled, seconds / 5, names=of_scaling, announce=announce)
     limits = comparison.limits.or_better(scaling.limits)
     record = comparison._replace(limits=limits).record()
     record["scaling"] = [
@@ -76,17 +78,16 @@ def networks(
 ) -> dict[str, Any]:
     """What a record has more for its epochs of networks: nothing, for a commit that has no networks."""
     from registry import host
-    from registry.implementations import missing
+    from registry.comparison import compare
+    from registry.networks.agreement import NETWORKS
     from registry.networks.cases import CASES
-    from registry.networks.comparison import compare
-    from registry.networks.implementations import IMPLEMENTATIONS, NOT_TIMED
 
-    absent = missing(IMPLEMENTATIONS, NOT_TIMED)
-    if "fastbp" in absent:
+    present = NETWORKS.registry.present()
+    if "fastbp" not in present:
         return {}
-    chosen = [name for name in IMPLEMENTATIONS if name not in absent and name in names]
+    chosen = [name for name in present if name in names]
     cases = [case.small() for case in CASES] if quick else CASES
-    comparison = compare(cases, seconds, names=chosen, announce=announce)
+    comparison = compare(NETWORKS, cases, seconds, names=chosen, announce=announce)
     return {
         "networks": [each.record(comparison.limits) for each in comparison.measured],
         "not_in_networks": comparison.missing,

@@ -6,22 +6,23 @@ from typing import Any
 
 import pytest
 
-from fastbp.bench.implementations import Configuration, configurations, missing
+from fastbp.bench.comparison import TOLERANCE
 from fastbp.bench.limits import THREADS
-from fastbp.bench.networks.agreement import TOLERANCE, deviation, trained, truth
+from fastbp.bench.networks.agreement import deviation, trained, truth
 from fastbp.bench.networks.cases import CASES, Case
-from fastbp.bench.networks.implementations import IMPLEMENTATIONS, NOT_TIMED
+from fastbp.bench.networks.implementations import IMPLEMENTATIONS
+from fastbp.bench.registry import Configuration
 from fastbp.bench.timing import settle, wake
 
 pytestmark = pytest.mark.filterwarnings("default")  # peers warn on import
 
-CONFIGURATIONS = configurations(IMPLEMENTATIONS, (THREADS, 1), IMPLEMENTATIONS)
+CONFIGURATIONS = IMPLEMENTATIONS.configurations(IMPLEMENTATIONS, (THREADS, 1))
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda each: each.label)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.key)
 def test_epoch(case: Case, configuration: Configuration, benchmark: Any) -> None:
-    absent = missing(IMPLEMENTATIONS, NOT_TIMED)
+    absent = IMPLEMENTATIONS.missing()
     if configuration.name in absent:
         pytest.skip(f"{configuration.name}: {absent[configuration.name]}")
     implementation = IMPLEMENTATIONS[configuration.name]

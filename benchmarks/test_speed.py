@@ -11,13 +11,17 @@ from typing import Any
 
 import pytest
 
-from fastbp.bench.agreement import TOLERANCE, Trained, deviation, trained, truth
+from fastbp.bench.agreement import Trained, deviation, trained, truth
 from fastbp.bench.cases import CASES, Case, Problem
-from fastbp.bench.implementations import IMPLEMENTATIONS, Configuration, configurations, missing
+from fastbp.bench.comparison import TOLERANCE
+from fastbp.bench.implementations import IMPLEMENTATIONS
 from fastbp.bench.limits import THREADS, Limits, measure_limits
+from fastbp.bench.registry import Configuration
 from fastbp.bench.timing import settle, wake
 
 pytestmark = pytest.mark.filterwarnings("default")  # peers warn on import
+
+CONFIGURATIONS = IMPLEMENTATIONS.configurations(IMPLEMENTATIONS, (THREADS, 1))
 
 
 @functools.lru_cache(maxsize=1)
@@ -31,11 +35,13 @@ def limits() -> Limits:
     return measure_limits()
 
 
-@pytest.mark.parametrize("configuration", configurations(IMPLEMENTATIONS, (THREADS, 1)), ids=lambda each: each.label)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda each: each.label)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.key)
 def test_step(case: Case, configuration: Configuration, benchmark: Any, request: pytest.FixtureRequest) -> None:
-    if configuration.name in missing():
-        pytest.skip(f"{configuration.name}: {missing()[configuration.name]}")
+    absent = IMPLEMENTATIONS.missing()
+    if configuration.name in absent:
+        pytest.skip(f"{configuration.name}: {absent[configuration.name]}")
+    implementation = IMPLEMENTATIONS[configuration.name]
     timing = not benchmark.disabled
     if not timing:
         case = case.small()
@@ -43,8 +49,8 @@ def test_step(case: Case, configuration: Configuration, benchmark: Any, request:
             pytest.skip("its compiler takes half a minute; it is checked when it is timed")
     benchmark.group = f"{case.shape} {case.dtype}"
     problem, expected = problem_and_truth(case)
-    with configuration.limited():
-        run = IMPLEMENTATIONS[configuration.name].setup(problem)
+    with implementation.limited(configuration.threads):
+        run = implementation.setup(problem)
         # Compiled here: pytest-benchmark's own warm-up does nothing on CPython.
         assert deviation(trained(run), expected, problem) <= TOLERANCE[case.dtype]
         if timing:

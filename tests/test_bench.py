@@ -9,19 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 import fastbp
-from fastbp.bench import implementations, limits
-from fastbp.bench.agreement import TOLERANCE, deviation, trained, truth
+from fastbp.bench import limits
+from fastbp.bench.agreement import LAYERS, deviation, trained, truth
 from fastbp.bench.cases import CASES, ODD, SCALING, Case, case_of
-from fastbp.bench.comparison import DEFAULT, Comparison, Measured, compare, measure
-from fastbp.bench.implementations import (
-    IMPLEMENTATIONS,
-    NOT_THE_SAME_WORK,
-    Configuration,
-    Implementation,
-    configurations,
-    missing,
-    numpy_step,
-)
+from fastbp.bench.comparison import DEFAULT, TOLERANCE, Comparison, Measured, compare, measure
+from fastbp.bench.implementations import IMPLEMENTATIONS, numpy_step
+from fastbp.bench.registry import Implementation
 from fastbp.bench.report import duration, footer, listing, plain, row
 from fastbp.bench.timing import Candidate, contenders
 from fastbp.command.cli import main
@@ -49,7 +42,7 @@ SHAPES = [*SMALL, Case("one", 1, 1, 1, "float32"), Case("one", 1, 1, 1, "float64
 
 @pytest.fixture(scope="module")
 def absent() -> dict[str, str]:
-    return missing()
+    return IMPLEMENTATIONS.missing()
 
 
 @pytest.mark.filterwarnings("default")  # peers warn on import
@@ -161,15 +154,16 @@ def test_a_listing_has_a_line_for_each_configuration_and_the_fastest_first() -> 
 
 
 def test_what_is_left_out_is_named_once_for_each_reason() -> None:
-    words = footer(Comparison([], LIMITS, {"torch": "no such module", "jax": "no such module", "other": "why"}))
+    words = footer(Comparison(LAYERS, [], LIMITS, {"torch": "no such module", "jax": "no such module", "other": "why"}))
     assert words.splitlines()[-1] == "left out: torch, jax (no such module); other (why)"
 
 
 def test_an_implementation_that_is_missing_is_named_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(IMPLEMENTATIONS, "absent", Implementation("no_such_package", numpy_step))
-    assert missing()["absent"] == "No module named 'no_such_package'"
-    assert "absent" not in implementations.present()
-    assert missing().keys() >= NOT_THE_SAME_WORK.keys()
+    missing = IMPLEMENTATIONS.missing()
+    assert missing["absent"] == "No module named 'no_such_package'"
+    assert "absent" not in IMPLEMENTATIONS.present()
+    assert missing["scikit-learn"].startswith("it has no sigmoid layer with a squared error")
 
 
 def test_who_disagrees_or_fails_is_an_error_and_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +176,8 @@ def test_who_disagrees_or_fails_is_an_error_and_is_not_timed(monkeypatch: pytest
     monkeypatch.setitem(IMPLEMENTATIONS, "numpy wrong", Implementation("numpy", wrong))
     monkeypatch.setitem(IMPLEMENTATIONS, "numpy broken", Implementation("numpy", broken))
     case = CASES[1].small()
-    measured = measure(case, configurations(["numpy wrong", "numpy broken", "numpy"], [1]), 0.0)
+    candidates = IMPLEMENTATIONS.configurations(["numpy wrong", "numpy broken", "numpy"], [1])
+    measured = measure(LAYERS, case, candidates, 0.0)
     assert list(measured.times) == ["numpy, 1 thread"]
     assert len(measured.errors) == 2
     assert measured.errors[0].startswith(f"{case.key}: numpy wrong disagrees with the reference by ")
@@ -191,17 +186,17 @@ def test_who_disagrees_or_fails_is_an_error_and_is_not_timed(monkeypatch: pytest
 
 
 def test_configurations_are_held_to_their_number_of_threads() -> None:
-    labels = [each.label for each in configurations(["fastbp", "jax"], [3, 1, 3])]
+    labels = [each.label for each in IMPLEMENTATIONS.configurations(["fastbp", "jax"], [3, 1, 3])]
     assert labels == ["fastbp, 3 threads", "fastbp, 1 thread", "jax"]
     before = fastbp.get_num_threads()
-    with Configuration("fastbp", 3).limited():
+    with IMPLEMENTATIONS["fastbp"].limited(3):
         assert fastbp.get_num_threads() == 3
     assert fastbp.get_num_threads() == before
 
 
 def test_a_comparison_records_each_case_with_its_shape_limit_and_medians() -> None:
     case = CASES[1].small()
-    comparison = compare([case], 0.0, names=["fastbp", "reference"], threads=[1])
+    comparison = compare(LAYERS, [case], 0.0, names=["fastbp", "reference"], threads=[1])
     record = json.loads(json.dumps(comparison.record()))
     (found,) = record["cases"]
     assert (found["case"], found["rows"], found["inputs"], found["outputs"]) == ("digits-float32", 53, 35, 10)

@@ -10,17 +10,17 @@ import pytest
 from click.testing import CliRunner
 
 import fastbp
-from fastbp.bench import timing
+from fastbp.bench import comparison, timing
 from fastbp.bench.cases import SEED
-from fastbp.bench.implementations import Implementation, configurations, missing
+from fastbp.bench.comparison import TOLERANCE, compare, measure
 from fastbp.bench.limits import Limits
-from fastbp.bench.networks import batches, comparison
-from fastbp.bench.networks.__main__ import main
-from fastbp.bench.networks.agreement import TOLERANCE, Trained, deviation, trained, truth
+from fastbp.bench.networks import batches
+from fastbp.bench.networks.agreement import NETWORKS, Trained, deviation, trained, truth
 from fastbp.bench.networks.batches import gathered
 from fastbp.bench.networks.cases import CASES, Case, Problem, case_of
-from fastbp.bench.networks.comparison import compare, measure
-from fastbp.bench.networks.implementations import IMPLEMENTATIONS, NOT_TIMED, numpy_epochs
+from fastbp.bench.networks.implementations import IMPLEMENTATIONS, numpy_epochs
+from fastbp.bench.registry import Implementation
+from fastbp.command.cli import main
 
 LIMITS = Limits(peak={"float32": 4e9, "float64": 2e9}, bandwidth=1e9)
 # Each different in what an epoch does; and a case without a last smaller batch.
@@ -34,7 +34,7 @@ def key(case: Case) -> str:
 
 @pytest.fixture(scope="module")
 def absent() -> dict[str, str]:
-    return missing(IMPLEMENTATIONS, NOT_TIMED)
+    return IMPLEMENTATIONS.missing()
 
 
 def off_by(problem: Problem, name: str) -> float:
@@ -165,7 +165,7 @@ def test_who_disagrees_or_fails_is_an_error_and_is_not_timed(monkeypatch: pytest
     monkeypatch.setitem(IMPLEMENTATIONS, "numpy broken", Implementation("numpy", broken))
     case = CASES[1].small()
     names = ["numpy wrong", "numpy broken", "numpy"]
-    measured = measure(case, configurations(names, [1], IMPLEMENTATIONS), 0.0)
+    measured = measure(NETWORKS, case, IMPLEMENTATIONS.configurations(names, [1]), 0.0)
     assert list(measured.times) == ["numpy, 1 thread"]
     assert len(measured.errors) == 2
     assert measured.errors[0].startswith(f"{case.key}: numpy wrong disagrees with the reference by ")
@@ -177,13 +177,14 @@ def test_a_comparison_has_each_case_and_says_who_was_left_out(monkeypatch: pytes
     monkeypatch.setattr(comparison, "measure_limits", lambda: LIMITS)
     case = CASES[0].small()
     seen = []
-    result = compare([case], 0.0, names=["fastbp", "numpy"], threads=[1], report=lambda *each: seen.append(each))
+    names = ["fastbp", "numpy"]
+    result = compare(NETWORKS, [case], 0.0, names=names, threads=[1], report=lambda *each: seen.append(each))
     assert result.measured[0].medians.keys() == {"fastbp, 1 thread", "numpy, 1 thread"}
     assert seen == [(result.measured[0], result.limits)]
     assert result.errors == []
     assert result.packages == {"fastbp.network", "numpy"}
     assert result.missing["reference"] == "not asked for"
-    assert result.missing.keys() >= NOT_TIMED.keys()
+    assert result.missing.keys() >= IMPLEMENTATIONS.not_timed.keys() == {"torch compile"}
     record = result.record()
     assert record["missing"] == result.missing
     assert record["versions"].keys() >= {"fastbp", "numpy"}
@@ -198,15 +199,19 @@ def test_a_long_call_is_not_made_once_more_to_wake_its_threads(monkeypatch: pyte
     assert len(calls) == 2 + timing.HEATS
 
 
-def test_the_command_prints_a_table_for_a_case_and_what_it_ran_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("default")
+def test_the_command_prints_a_listing_for_every_network_and_what_it_ran_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "measure_limits", lambda: LIMITS)
-    monkeypatch.setattr(comparison, "IMPLEMENTATIONS", {name: IMPLEMENTATIONS[name] for name in ("fastbp", "numpy")})
+    for name in IMPLEMENTATIONS.keys() - {"fastbp", "numpy"}:
+        monkeypatch.delitem(IMPLEMENTATIONS, name)
     monkeypatch.setattr(Case, "problem", lambda case, problem=Case.problem: problem(case.small()))
-    result = CliRunner().invoke(main, ["--case", "digits-float64", "--seconds", "0"])
+    result = CliRunner().invoke(main, ["bench", "--networks", "--seconds", "0"])
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0] == "An epoch of 1797 rows, 64-32-10 sigmoid, batches of 32, SGD, float64"
     assert lines[2].split() == ["time", "of", "fastbp's", "share", "of", "the", "limit"]
+    assert [line for line in lines if line.startswith(("An epoch", "A step"))] == [case.title for case in CASES]
     assert {line.split(",")[0] for line in lines} >= {"fastbp", "numpy"}
     assert "numpy " in lines[-4]
     assert lines[-1].startswith("left out: torch compile (its step took")
+    assert result.stderr.splitlines() == [f"{case.shape} {case.dtype} ..." for case in CASES]

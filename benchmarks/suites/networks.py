@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from contextlib import ExitStack
 
-from registry.implementations import missing
 from registry.networks.cases import CASES, Case, Problem
 from registry.networks.implementations import IMPLEMENTATIONS
 from registry.timing import wake
@@ -29,7 +28,7 @@ class Epoch(Timed):
 
     def setup(self, implementation: str, key: str) -> None:
         name = FASTBP if implementation == ALONE else implementation
-        absent = missing(IMPLEMENTATIONS, {})
+        absent = IMPLEMENTATIONS.missing()
         if name in absent:  # an older commit has no networks
             raise NotImplementedError(absent[name])
         self.held = ExitStack()

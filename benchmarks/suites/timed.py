@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 
 from registry.cases import Case, Problem
-from registry.implementations import IMPLEMENTATIONS, missing
+from registry.implementations import IMPLEMENTATIONS
 from registry.timing import wake
 
 # Implementations by the names of the registry; fastbp on one thread too.
@@ -46,8 +46,9 @@ class Timed:
     def prepare(self, implementation: str, case: Case) -> None:
         """Make self.run a call of the implementation on the case; without its package the result is n/a."""
         name = FASTBP if implementation == ALONE else implementation
-        if name in missing():
-            raise NotImplementedError(missing()[name])
+        absent = IMPLEMENTATIONS.missing()
+        if name in absent:
+            raise NotImplementedError(absent[name])
         self.held = ExitStack()
         self.held.enter_context(IMPLEMENTATIONS[name].limited(1 if implementation == ALONE else None))
         self.run = IMPLEMENTATIONS[name].setup(problem_of(case))

@@ -7,16 +7,17 @@ sharp: learning rates are small, and weights that never moved would be close to 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from .cases import FloatArray, Problem
-from .implementations import engine
+from .cases import Case, FloatArray, Problem
+from .comparison import Subject
+from .implementations import IMPLEMENTATIONS, engine
+from .registry import Implementation
 from .training import Run
 
-# PyTorch in float32 comes to 7e-4 at 1000000x16->1: MKL adds up the rows one after another. The others stay below 2e-5.
-TOLERANCE = {"float32": 2e-3, "float64": 1e-11}
 CALLS = 3
 
 
@@ -49,3 +50,18 @@ def deviation(result: Trained, expected: Trained, problem: Problem) -> float:
             return float("inf")
         errors.append(float(np.abs(got - wanted).max() / np.abs(wanted - start).max()))
     return max(errors) if np.isfinite(errors).all() else float("inf")
+
+
+def preparation(case: Case) -> Callable[[Implementation], tuple[Run, float]]:
+    """What sets an implementation up on a case; it is the timed one that is checked, since it compiles so."""
+    problem = case.problem()
+    expected = truth(problem)
+
+    def prepare(implementation: Implementation) -> tuple[Run, float]:
+        run = implementation.setup(problem)
+        return run, deviation(trained(run), expected, problem)
+
+    return prepare
+
+
+LAYERS = Subject("cases", IMPLEMENTATIONS, preparation)

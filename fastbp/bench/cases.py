@@ -49,6 +49,23 @@ class Case:
         return f"{self.rows}x{self.inputs}->{self.outputs}{times}"
 
     @property
+    def title(self) -> str:
+        return f"A step of {self.shape}, {self.dtype}"
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says of the case."""
+        return {
+            "case": self.key,
+            "name": self.name,
+            "shape": self.shape,
+            "rows": self.rows,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "steps": self.steps,
+            "dtype": self.dtype,
+        }
+
+    @property
     def flops(self) -> int:
         """Of one call: a multiplication and an addition for each weight and row, forward and again backward."""
         return 4 * self.rows * self.inputs * self.outputs * self.steps

@@ -1,20 +1,50 @@
-"""A comparison: every case with every configuration, checked for agreement, then timed in turns, beside the limits."""
+"""A comparison: every case with every configuration, checked for agreement, then timed in turns, beside the limits.
+
+What is compared is a `Subject`: `agreement.LAYERS`, or `networks.agreement.NETWORKS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from statistics import median
 from typing import Any, NamedTuple, Protocol
 
-from .agreement import TOLERANCE, deviation, trained, truth
-from .cases import Case
 from .host import blas, machine, versions
-from .implementations import IMPLEMENTATIONS, Configuration, configurations, missing, packages, present
-from .limits import THREADS, Limits, measure_limits
+from .limits import THREADS, Limits, Work, measure_limits
+from .registry import Configuration, Implementation, Registry
 from .timing import Candidate, settle, timed
 
 # What fastbp's users get.
 DEFAULT = Configuration("fastbp", THREADS).label
+
+# How far a result may be from the reference's. PyTorch in float32 comes to 7e-4 at 1000000x16->1: MKL adds up the rows
+# one after another. The others stay below 2e-5.
+TOLERANCE = {"float32": 2e-3, "float64": 1e-11}
+
+
+class Case(Work, Protocol):
+    """What is timed: one call of it."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def shape(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    def facts(self) -> dict[str, Any]: ...
+
+
+class Subject(NamedTuple):
+    """What a comparison is of.
+
+    preparation(case) is a function that sets an implementation up and lets it train: what is to be timed, and how far
+    its results are from the reference's, in parts of what training moves.
+    """
+
+    records: str  # its cases in a JSON file
+    registry: Registry
+    preparation: Callable[[Any], Callable[[Implementation], tuple[Callable[[], Any], float]]]
 
 
 class Measured(NamedTuple):
@@ -37,15 +67,7 @@ class Measured(NamedTuple):
 
     def record(self, limits: Limits) -> dict[str, Any]:
         """All of it, for a JSON file."""
-        return {
-            "case": self.case.key,
-            "name": self.case.name,
-            "shape": self.case.shape,
-            "rows": self.case.rows,
-            "inputs": self.case.inputs,
-            "outputs": self.case.outputs,
-            "steps": self.case.steps,
-            "dtype": self.case.dtype,
+        return self.case.facts() | {
             "limit": limits.seconds(self.case),
             "medians": self.medians,
             "rounds": {label: len(times) for label, times in self.times.items()},
@@ -53,35 +75,10 @@ class Measured(NamedTuple):
         }
 
 
-class Run(Protocol):
-    """What every comparison tells beside its cases, of layers or of networks."""
-
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def missing(self) -> dict[str, str]: ...
-    @property
-    def errors(self) -> list[str]: ...
-    @property
-    def packages(self) -> set[str]: ...
-
-
-def facts(run: Run) -> dict[str, Any]:
-    """What a record begins with: what the cases were measured on, and what was left out."""
-    return {
-        "format": 1,
-        "machine": machine(),
-        "limits": run.limits._asdict(),
-        "versions": versions(run.packages),
-        "blas": blas(run.packages),
-        "missing": run.missing,
-        "errors": run.errors,
-    }
-
-
 class Comparison(NamedTuple):
     """Cases measured in one run, the machine's limits in that run, and what was left out."""
 
+    subject: Subject
     measured: list[Measured]
     limits: Limits
     missing: dict[str, str]
@@ -93,23 +90,32 @@ class Comparison(NamedTuple):
     @property
     def packages(self) -> set[str]:
         """What took part."""
-        return packages(label for each in self.measured for label in each.times)
+        return self.subject.registry.packages(label for each in self.measured for label in each.times)
 
     def record(self) -> dict[str, Any]:
         """Everything, for a JSON file; times in seconds of a call."""
-        return facts(self) | {"cases": [each.record(self.limits) for each in self.measured]}
+        return {
+            "format": 1,
+            "machine": machine(),
+            "limits": self.limits._asdict(),
+            "versions": versions(self.packages),
+            "blas": blas(self.packages),
+            "missing": self.missing,
+            "errors": self.errors,
+            self.subject.records: [each.record(self.limits) for each in self.measured],
+        }
 
 
-def measure(case: Case, candidates: Iterable[Configuration], seconds: float) -> Measured:
+def measure(subject: Subject, case: Any, candidates: Iterable[Configuration], seconds: float) -> Measured:
     """Check, then time, these configurations on the case; who disagrees or fails is an error, and not timed."""
-    problem = case.problem()
-    expected = truth(problem)
+    prepare = subject.preparation(case)
     ready, deviations, errors = [], {}, []
     for each in candidates:
+        implementation = subject.registry[each.name]
+        limited = partial(implementation.limited, each.threads)
         try:
-            with each.limited():
-                run = IMPLEMENTATIONS[each.name].setup(problem)
-                deviations[each.label] = deviation(trained(run), expected, problem)
+            with limited():
+                run, deviations[each.label] = prepare(implementation)
         except Exception as error:
             errors.append(f"{case.key}: {each.label} failed: {type(error).__name__}: {error}")
             continue
@@ -117,27 +123,34 @@ def measure(case: Case, candidates: Iterable[Configuration], seconds: float) -> 
             off, allowed = f"{deviations[each.label]:.1e}", f"{TOLERANCE[case.dtype]:.0e}"
             errors.append(f"{case.key}: {each.label} disagrees with the reference by {off}; {allowed} is allowed")
             continue
-        ready.append(Candidate(each.family, each.label, run, each.limited))
+        ready.append(Candidate(each.family, each.label, run, limited))
     return Measured(case, timed(ready, seconds), deviations, errors)
 
 
 def compare(
-    cases: Iterable[Case],
+    subject: Subject,
+    cases: Iterable[Any],
     seconds: float,
     *,
     names: Iterable[str] | None = None,
     threads: Iterable[int] = (THREADS, 1),
-    announce: Callable[[Case], None] = lambda case: None,
+    announce: Callable[[Any], None] = lambda case: None,
+    report: Callable[[Measured, Limits], None] = lambda measured, limits: None,
 ) -> Comparison:
-    """All cases, some `seconds` each, with all that can run here, or the implementations of these `names`."""
-    names = present() if names is None else list(names)
-    candidates = configurations(names, threads)
+    """All cases, some `seconds` each, with all that can run here, or the implementations of these `names`.
+
+    `announce` is called before each case, `report` after it.
+    """
+    absent, present = subject.registry.missing(), subject.registry.present()
+    chosen = present if names is None else list(names)
+    candidates = subject.registry.configurations(chosen, threads)
     limits = measure_limits()
     measured = []
     for case in cases:
         announce(case)
-        measured.append(measure(case, candidates, seconds))
+        measured.append(measure(subject, case, candidates, seconds))
         settle()
         limits = limits.or_better(measure_limits())
-    not_asked_for = {name: "not asked for" for name in present() if name not in names}
-    return Comparison(measured, limits, missing() | not_asked_for)
+        report(measured[-1], limits)
+    not_asked_for = {name: "not asked for" for name in present if name not in chosen}
+    return Comparison(subject, measured, limits, absent | not_asked_for)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from .comparison import DEFAULT, Comparison, Measured
 from .host import blas, machine, versions
 from .limits import Limits
@@ -38,12 +36,7 @@ def _against(measured: Measured, *families: str) -> str:
 
 def listing(measured: Measured, limits: Limits) -> str:
     """A line for each configuration, the fastest first: time, how many times as long as fastbp, share of the limit."""
-    title = f"A step of {measured.case.shape}, {measured.case.dtype}"
-    return ranking(title, measured.medians, limits.seconds(measured.case))
-
-
-def ranking(title: str, medians: dict[str, float], limit: float) -> str:
-    """`listing`, of the seconds of each configuration."""
+    medians, limit = measured.medians, limits.seconds(measured.case)
     own = medians.get(DEFAULT, float("nan"))
     lines = [("", "time", "of fastbp's", "share of the limit"), ("the limit", duration(limit), "", "")]
     for label, seconds in sorted(medians.items(), key=lambda item: item[1]):
@@ -53,7 +46,7 @@ def ranking(title: str, medians: dict[str, float], limit: float) -> str:
         "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
         for line in lines
     ]
-    return "\n".join([title, "", *(line.rstrip() for line in rows)])
+    return "\n".join([measured.case.title, "", *(line.rstrip() for line in rows)])
 
 
 def duration(seconds: float) -> str:
@@ -69,18 +62,7 @@ def plain(value: float, digits: int = 3) -> str:
     return f"{value:.0f}" if 10**digits - 0.5 <= abs(value) < 1e7 else f"{value:.{digits}g}"
 
 
-class Compared(Protocol):
-    """What a footer tells of a comparison."""
-
-    @property
-    def limits(self) -> Limits: ...
-    @property
-    def packages(self) -> set[str]: ...
-    @property
-    def missing(self) -> dict[str, str]: ...
-
-
-def footer(comparison: Compared) -> str:
+def footer(comparison: Comparison) -> str:
     """The machine, its limits, the versions, and what was left out."""
     host, limits = machine(), comparison.limits
     peaks = ", ".join(f"{peak / 1e9:.0f} Gflop/s {dtype}" for dtype, peak in limits.peak.items())

@@ -360,11 +360,6 @@ def bench(
         raise click.UsageError("--dtype applies to a shape of your own: --rows, --inputs and --outputs are wanted.")
     if sum(map(bool, (any(shape), names, odd, networks))) > 1:
         raise click.UsageError("A shape, --case, --odd and --networks exclude each other; one of them is wanted.")
-    if networks:
-        from fastbp.bench.networks.__main__ import run
-
-        run(seconds, as_json)
-        return
     known = {name for case in CASES for name in (case.name, case.key)}
     if unknown := set(names) - known:
         raise click.UsageError(f"--case is {min(unknown)}; one of {', '.join(sorted(known))} is wanted.")
@@ -372,18 +367,28 @@ def bench(
     if rows and inputs and outputs:
         cases = [Case("own", rows, inputs, outputs, dtype)]
 
-    from fastbp.bench.comparison import compare
+    from fastbp.bench.agreement import LAYERS
+    from fastbp.bench.comparison import Measured, compare
+    from fastbp.bench.limits import Limits
+    from fastbp.bench.networks.agreement import NETWORKS
+    from fastbp.bench.networks.cases import CASES as OF_NETWORKS
     from fastbp.bench.report import footer, listing, table
 
-    def announce(case: Case) -> None:
+    subject, chosen = (NETWORKS, OF_NETWORKS) if networks else (LAYERS, cases)
+    in_a_table = not networks and len(cases) > 1
+
+    def announce(case: Any) -> None:
         click.echo(f"{case.shape} {case.dtype} ...", err=True)
 
-    comparison = compare(cases, seconds, announce=announce)
+    def report(measured: Measured, limits: Limits) -> None:
+        if not (as_json or in_a_table):
+            click.echo(listing(measured, limits) + "\n")
+
+    comparison = compare(subject, chosen, seconds, announce=announce, report=report)
     if as_json:
         click.echo(json.dumps(comparison.record(), indent=1))
     else:
-        click.echo(listing(comparison.measured[0], comparison.limits) if len(cases) == 1 else table(comparison))
-        click.echo(f"\n{footer(comparison)}")
+        click.echo((table(comparison) + "\n\n" if in_a_table else "") + footer(comparison))
     for error in comparison.errors:
         click.echo(f"error: {error}", err=True)
     if comparison.errors:

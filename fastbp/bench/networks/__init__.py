@@ -1,4 +1,1 @@
-"""How fast a dense network trains beside others: cases, the best epoch of each library, and one table for each case.
-
-python -m fastbp.bench.networks
-"""
+"""How fast a dense network trains beside others: cases, and the best epoch of each library."""

@@ -6,18 +6,18 @@ to within TOLERANCE of itself. Full cases are not checked: over thousands of upd
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..agreement import TOLERANCE
 from ..cases import FloatArray
+from ..comparison import TOLERANCE, Subject
+from ..registry import Implementation
 from .batches import Run
-from .cases import Problem
-from .implementations import engine
-
-__all__ = ["TOLERANCE", "Trained", "deviation", "trained", "truth"]
+from .cases import Case, Problem
+from .implementations import IMPLEMENTATIONS, engine
 
 # Calls before the results are compared: with batches a second epoch of fastbp has an order of its own.
 EPOCHS, STEPS = 1, 3
@@ -60,3 +60,21 @@ def deviation(result: Trained, expected: Trained, problem: Problem) -> float:
                 return float("inf")
             errors.append(float(np.abs(array - right).max() / np.abs(right - before).max()))
     return max(errors) if np.isfinite(errors).all() else float("inf")
+
+
+def preparation(case: Case) -> Callable[[Implementation], tuple[Run, float]]:
+    """What sets an implementation up on a case, and checks it on the small one."""
+    problem, small = case.problem(), case.small().problem()
+    expected = truth(small)
+
+    def prepare(implementation: Implementation) -> tuple[Run, float]:
+        off = deviation(trained(implementation.setup(small), small), expected, small)
+        run = implementation.setup(problem)
+        if off <= TOLERANCE[case.dtype]:  # else it is not timed
+            run()  # compiles
+        return run, off
+
+    return prepare
+
+
+NETWORKS = Subject("networks", IMPLEMENTATIONS, preparation)

@@ -7,7 +7,7 @@ batch_size None an epoch is one step with all rows as they lie. Its data is rand
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,14 @@ class Case:
     def shape(self) -> str:
         batch = f"batches of {self.batch_size}" if self.batch_size else "one batch"
         return f"{self.rows} rows, {'-'.join(map(str, self.sizes))} {self.activation}, {batch}, {self.optimizer}"
+
+    @property
+    def title(self) -> str:
+        return f"{'An epoch' if self.batch_size else 'A step'} of {self.shape}, {self.dtype}"
+
+    def facts(self) -> dict[str, Any]:
+        """What a record says of the case."""
+        return {"case": self.key, "name": self.name, "shape": self.shape, "dtype": self.dtype}
 
     @property
     def output_activation(self) -> str:

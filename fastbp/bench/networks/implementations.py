@@ -1,4 +1,4 @@
-"""The registry: one epoch of training as each library does it best.
+"""One epoch of training a network as each library does it best.
 
 `IMPLEMENTATIONS[name].setup(problem)` copies the weights, prepares what the library wants, and returns a callable. Each
 call trains one epoch, in batches along problem.order, and returns (w (inputs, outputs), b (outputs,)) of each layer and
@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import Any
 
 from ..cases import SEED
-from ..implementations import Implementation, blas_threads, fastbp_threads, from_module, torch_threads
+from ..registry import Implementation, Registry, blas_threads, fastbp_threads, from_module, torch_threads
 from .batches import Run
 from .cases import Problem
 
@@ -55,17 +55,17 @@ jax_epochs = partial(from_module, "networks.jax_epochs", "jax_epochs")
 sklearn_epochs = partial(from_module, "networks.sklearn_epochs", "sklearn_epochs")
 
 # An older fastbp has no Network: its modules are asked for by name.
-IMPLEMENTATIONS: dict[str, Implementation] = {
-    "fastbp": Implementation("fastbp.network", partial(engine, "fastbp"), fastbp_threads),
-    "reference": Implementation("fastbp.reference.network", partial(engine, "fastbp.reference"), blas_threads),
-    "numpy": Implementation("numpy", numpy_epochs, blas_threads),
-    "torch": Implementation("torch", torch_epochs, torch_threads),
-    "torch autograd": Implementation("torch", torch_autograd, torch_threads),
-    "jax": Implementation("jax", jax_epochs),
-    "scikit-learn": Implementation("sklearn", sklearn_epochs, blas_threads),
-}
-
-# What a reader may look for here, and why it is not timed.
-NOT_TIMED = {
-    "torch compile": "its step took 1.5 to 2.6 times as long as PyTorch's by hand, and 8 to 25 s to compile",
-}
+IMPLEMENTATIONS = Registry(
+    {
+        "fastbp": Implementation("fastbp.network", partial(engine, "fastbp"), fastbp_threads),
+        "reference": Implementation("fastbp.reference.network", partial(engine, "fastbp.reference"), blas_threads),
+        "numpy": Implementation("numpy", numpy_epochs, blas_threads),
+        "torch": Implementation("torch", torch_epochs, torch_threads),
+        "torch autograd": Implementation("torch", torch_autograd, torch_threads),
+        "jax": Implementation("jax", jax_epochs),
+        "scikit-learn": Implementation("sklearn", sklearn_epochs, blas_threads),
+    },
+    not_timed={
+        "torch compile": "its step took 1.5 to 2.6 times as long as PyTorch's by hand, and 8 to 25 s to compile",
+    },
+)
