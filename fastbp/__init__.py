@@ -13,6 +13,7 @@ The functions of the layer have twins of the same signatures and errors in `fast
 
 from __future__ import annotations
 
+from fastbp import reference as reference
 from fastbp.configuration import show_config
 from fastbp.contract import Gradients
 from fastbp.history import EarlyStopping, History

@@ -400,6 +400,11 @@ def count(name: str, value: Any, least: int, most: int | None = None) -> int:
     return number
 
 
+def seed(value: Any) -> int:
+    """A seed of random numbers: 0 or more, and no more than 128 bits, which a generator is in."""
+    return count("seed", value, 0, 2**128 - 1)
+
+
 def step_count(steps: Any) -> int:
     """How many steps: 0 or more, and no more than there is memory for their costs."""
     number = count("steps", steps, 0)

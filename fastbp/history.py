@@ -82,14 +82,14 @@ class History(Mapping[str, FloatArray]):
     def plot(self, ax: Any = None) -> Any:
         """Draw the losses into a Matplotlib Axes, or one of a new figure of pyplot, and return it.
 
-        ImportError without Matplotlib, which fastbp[plot] installs.
+        ImportError without Matplotlib.
         """
         try:
             from matplotlib import pyplot
             from matplotlib.axes import Axes
             from matplotlib.ticker import MaxNLocator
         except ImportError:
-            raise ImportError("plot needs Matplotlib: pip install 'fastbp[plot]'") from None
+            raise ImportError("plot needs Matplotlib: pip install matplotlib") from None
 
         if ax is None:
             _, ax = pyplot.subplots(layout="constrained")

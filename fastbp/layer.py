@@ -32,37 +32,45 @@ def _engine() -> ModuleType:
 def sigmoid(x: Any) -> FloatArray:
     """g(x) = 1 / (1 + e^-x), eq. 1, elementwise for any shape; 0 and 1 at -inf and inf, nan at nan.
 
-    Off by at most 2 units in the last place; where it is no normal number (x below -87 or -708), 0 or near it.
+    Of the dtype of x if that is float32 or float64, else float64; a scalar gives a NumPy scalar. Off by at most 2 units
+    in the last place; where it is no normal number (x below -87 or -708), 0 or near it.
     """
     result: FloatArray = _engine().sigmoid(contract.real_array("x", x), gradient=False)
     return result
 
 
 def sigmoid_gradient(x: Any) -> FloatArray:
-    """g'(x) = g(x) (1 - g(x)), eq. 1, elementwise for any shape."""
+    """g'(x) = g(x) (1 - g(x)), eq. 1, elementwise for any shape; dtypes as in `sigmoid`."""
     result: FloatArray = _engine().sigmoid(contract.real_array("x", x), gradient=True)
     return result
 
 
 def cost(y_pred: Any, y: Any) -> float:
-    """C = sum((y_pred - y)^2), eq. 13, of two arrays of one shape, whatever it is; summed in float64."""
+    """C = sum((y_pred - y)^2), eq. 13, of two arrays of one shape, whatever it is; summed in float64.
+
+    A ValueError names the one that is empty, or has another shape, or an element that is not finite.
+    """
     total: float = _engine().sum_of_squares(*contract.pair(y_pred, y))
     return total
 
 
 def cost_gradient(y_pred: Any, y: Any) -> FloatArray:
-    """dC/dy_pred = 2 (y_pred - y), eq. 14, elementwise for any shape, which both share."""
+    """dC/dy_pred = 2 (y_pred - y), eq. 14, elementwise for any shape, which both share; inf beyond the dtype.
+
+    float32 if both are, else float64. Errors as in `cost`.
+    """
     y_pred, y = contract.pair(y_pred, y)
     with np.errstate(over="ignore"):
-        difference: FloatArray = np.subtract(y_pred, y)
-        return np.multiply(difference, 2, out=difference)
+        difference: FloatArray = np.subtract(y_pred, y, out=np.empty_like(y_pred))
+        doubled: FloatArray = np.multiply(difference, 2, out=difference)[()]
+        return doubled
 
 
 def forward(x: Any, w: Any, b: Any) -> FloatArray:
     """y_pred = g(x w + b), eqs. 4 and 9: (rows, outputs), of the dtype of w.
 
-    x: (rows, inputs), whatever NumPy makes a matrix of real numbers of. w: (inputs, outputs) and b: (outputs,), float32
-    or float64. A TypeError or ValueError names the argument that cannot be used.
+    x: (rows, inputs), real numbers; a float array must have the dtype of w. w: (inputs, outputs) and b: (outputs,),
+    float32 or float64. A TypeError or ValueError names the argument that cannot be used.
     """
     w, b = contract.weights(w, b, updated=False)
     y_pred: FloatArray = _engine().forward(contract.rows_of_x(x, w), w, b)
@@ -72,9 +80,9 @@ def forward(x: Any, w: Any, b: Any) -> FloatArray:
 def gradients(x: Any, y: Any, w: Any, b: Any, *, bias_reduction: BiasReduction = "mean") -> contract.Gradients:
     """dC/dw (eq. 26), dC/db (eq. 27, its mean or sum over the rows) and C (eq. 13): Gradients(w, b, cost).
 
-    x: (rows, inputs), y: (rows, outputs). w: (inputs, outputs) and b: (outputs,), float32 or float64, as are the
-    gradients, which have their shapes. A TypeError or ValueError names the argument that cannot be used; a
-    FloatingPointError is raised if a result is not finite.
+    x: (rows, inputs); a float array must have the dtype of w. y: (rows, outputs). w: (inputs, outputs) and b:
+    (outputs,), float32 or float64, as are the gradients, which have their shapes. A TypeError or ValueError names the
+    argument that cannot be used; a FloatingPointError is raised if a result is not finite.
     """
     mean = contract.mean_of_bias(bias_reduction)
     w, b = contract.weights(w, b, updated=False)
@@ -96,9 +104,9 @@ def backward(
 ) -> None:
     """Update w and b in place by one step of gradient descent (eqs. 26 and 27) from the outputs y_pred of `forward`.
 
-    x: (rows, inputs), y_pred and y: (rows, outputs). w: (inputs, outputs) and b: (outputs,), writeable, C-contiguous
-    float32 or float64. A TypeError or ValueError names the argument that cannot be used; a FloatingPointError is raised
-    if the update is not finite. w and b are then as they were.
+    x: (rows, inputs); a float array must have the dtype of w. y_pred and y: (rows, outputs). w: (inputs, outputs) and
+    b: (outputs,), writeable, C-contiguous float32 or float64. A TypeError or ValueError names the argument that cannot
+    be used; a FloatingPointError is raised if the update is not finite. w and b are then as they were.
     """
     mean = contract.mean_of_bias(bias_reduction)
     w, b = contract.weights(w, b, updated=True)
@@ -121,9 +129,9 @@ def step(
 ) -> float:
     """One step of gradient descent (eqs. 26 and 27): the cost before it (eq. 13); w and b are updated in place.
 
-    x: (rows, inputs), y: (rows, outputs). w: (inputs, outputs) and b: (outputs,), writeable, C-contiguous float32 or
-    float64. A TypeError or ValueError names the argument that cannot be used; a FloatingPointError is raised if the
-    cost or the update is not finite. w and b are then as they were.
+    x: (rows, inputs); a float array must have the dtype of w. y: (rows, outputs). w: (inputs, outputs) and b:
+    (outputs,), writeable, C-contiguous float32 or float64. A TypeError or ValueError names the argument that cannot be
+    used; a FloatingPointError is raised if the cost or the update is not finite. w and b are then as they were.
     """
     mean = contract.mean_of_bias(bias_reduction)
     x, y, w, b = contract.for_training(x, y, w, b)

@@ -36,21 +36,28 @@ class Network:
     """A dense network.
 
     sizes: inputs, hidden layers, outputs. Weights begin uniform within Glorot's limits or, of a relu, He's; biases at
-    0. activation: of the hidden layers, one name or one for each: "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01)
-    or "identity". output_activation: one of these or "softmax"; None is "softmax" for the loss "cross_entropy", else
-    "sigmoid": for values of any size "identity" is wanted. loss: "squared_error", "binary_cross_entropy" (of a
-    sigmoid) or "cross_entropy" (of a softmax), each summed over the outputs and averaged over the rows. dtype: float32
-    or float64. seed: of all random numbers, 0 or more: the same seed makes the same network, and the same training.
+        0.
+    activation: of the hidden layers, one name or one for each: "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01) or
+        "identity".
+    output_activation: one of these or "softmax"; None is "softmax" for the loss "cross_entropy", else "sigmoid". For
+        values of any size "identity" is wanted.
+    loss: "squared_error", "binary_cross_entropy" (of a sigmoid) or "cross_entropy" (of a softmax), each summed over the
+        outputs and averaged over the rows.
+    dtype: float32 or float64.
+    seed: of all random numbers, 0 to 2^128 - 1: the same seed makes the same network, and the same training.
 
-    x and y may be anything that NumPy makes real numbers of; a C-contiguous x of the network's dtype is used in place.
-    y (rows, outputs), or (rows,) for one output; for "cross_entropy" also labels (rows,), integers in 0 ... outputs -
-    1. Other y must be in 0 ... 1 for "binary_cross_entropy", and 0 or more for "cross_entropy". sample_weight (rows,):
-    0 or more; the loss of a row is multiplied by it, and the mean is over the number of rows all the same. Whatever
-    cannot be used is a TypeError or ValueError that names it, before anything changes. Results are the same, bit for
-    bit, for any number of threads.
+    What all methods have in common:
 
-    Several Python threads may use one network. Those that change it take turns, a step or an epoch each; what is
-    predicted, evaluated or saved is the network before or after such a turn.
+    x: (rows, inputs), anything that NumPy makes real numbers of; a C-contiguous one of the network's dtype is used in
+        place.
+    y: (rows, outputs), or (rows,) for one output; for "cross_entropy" also labels (rows,), integers in 0 ... outputs -
+        1. Other y must be in 0 ... 1 for "binary_cross_entropy", and 0 or more for "cross_entropy".
+    sample_weight: (rows,), 0 or more; the loss of a row is multiplied by it, and the mean is over the number of rows
+        all the same.
+
+    Whatever cannot be used is a TypeError or ValueError that names it, before anything changes. Results are the same,
+    bit for bit, for any number of threads. Several Python threads may use one network. Those that change it take turns,
+    a step or an epoch each; what is predicted, evaluated or saved is the network before or after such a turn.
     """
 
     def __init__(
@@ -64,7 +71,7 @@ class Network:
         seed: int = 0,
     ) -> None:
         architecture = Architecture.of(sizes, activation, output_activation, loss, dtype)
-        seed = contract.count("seed", seed, 0)
+        seed = contract.seed(seed)
         from fastbp.networks.state import State  # the kernels, and with them Numba
 
         self._state: State = State(architecture, seed)
@@ -76,7 +83,7 @@ class Network:
 
     @property
     def weights(self) -> tuple[FloatArray, ...]:
-        """w (inputs, outputs) of each layer. Writing into it changes the network."""
+        """w (inputs, outputs) of each layer, a transposed view. Writing into it changes the network."""
         return self._state.weights
 
     @property
@@ -86,7 +93,7 @@ class Network:
 
     @property
     def optimizer(self) -> Optimizer:
-        """The one that was used last, at first SGD()."""
+        """The one that was used last, at first SGD(learning_rate=0.01)."""
         return self._state.optimizer
 
     @property
@@ -131,8 +138,10 @@ class Network:
     def step(self, x: Any, y: Any, *, optimizer: Optimizer | None = None, sample_weight: Any = None) -> float:
         """One update from all rows; the loss before it.
 
-        optimizer: None is the one before, at first SGD(learning_rate=0.01). One of another class, or that remembers
-        more or less than the one before, starts anew; else the count of updates and what was remembered are kept.
+        optimizer: None is that of the call before, at first SGD(learning_rate=0.01). One of another class, or that
+            remembers more or less than the one before, starts anew; else the count of updates and what was remembered
+            are kept.
+
         FloatingPointError if the loss or the update is not finite: all is left as it was before this update, the
         optimizer too.
         """
@@ -158,18 +167,25 @@ class Network:
         callback: Callable[[int, dict[str, float]], Any] | None = None,
         progress: bool = False,
     ) -> History:
-        """Train for some more epochs; their metrics.
+        """Train for some more epochs, and return the metrics of each.
 
-        batch_size: rows of an update, None for all; the last of an epoch may have fewer. shuffle: take the rows of
-        each epoch in a new order, which follows from the seed, if they are more than a batch. optimizer: as in `step`.
+        epochs: how many.
+        batch_size: rows of an update, None for all; the last of an epoch may have fewer.
+        optimizer: as in `step`.
+        shuffle: take the rows of each epoch in a new order, which follows from the seed, if they are more than a batch.
+        validation_data: (x, y) or (x, y, sample_weight) to judge each epoch by.
+        validation_fraction: hold out so much of the rows instead, 0 to below 1; which ones follows from the seed and
+            their number.
+        early_stopping: see `EarlyStopping`.
+        callback: called as callback(epoch, metrics) after each epoch, which count from 0; training ends if it returns
+            True.
+        progress: show a bar.
+
         FloatingPointError if the loss or the update of a batch is not finite: all is left as the batch before it left
         it, also where `early_stopping` knows better weights; if it is the first of its epoch, as if that had not begun.
-        validation_data: (x, y) or (x, y, sample_weight) to judge each epoch by; validation_fraction: hold out so much
-        of the rows instead, 0 to below 1; which ones follows from the seed and their number. early_stopping: see
-        `EarlyStopping`. callback(epoch, metrics): called after each epoch; training ends if it returns True.
-        progress: show a bar. Ctrl-C ends training within 0.2 s with a KeyboardInterrupt, after a whole batch: the
-        network keeps what it has learned, and what `early_stopping` or the history would have held is gone; `callback`
-        sees each epoch in time to keep it.
+        Ctrl-C ends training within 0.2 s with a KeyboardInterrupt, after a whole batch: the network keeps what it has
+        learned, and what `early_stopping` or the history would have held is gone; `callback` sees each epoch in time to
+        keep it.
         """
         from fastbp.networks import fitting
 

@@ -24,9 +24,7 @@ def generator_of(network):
 
 def progress_of(network):
     """The optimizer, how many updates it has done, and where the random numbers are."""
-    plain = isinstance(network, reference.Network)
-    known = (network._optimizer, network._step) if plain else (network.optimizer, network._state.updates)
-    return *known, generator_of(network).bit_generator.state
+    return network.optimizer, network.updates, generator_of(network).bit_generator.state
 
 
 def everything(network):

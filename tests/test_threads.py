@@ -335,7 +335,7 @@ def test_who_waited_while_a_change_was_cut_off_finds_the_network_as_it_was(tmp_p
         waiting.start()
         assert lock.wanted.wait(timeout=60)
         state._change = None
-        state.begin(Change(state.moment(), None))
+        state.begin(Change(state.snapshot(), None))
         state.parameters[...] = 7  # of half a change, which nobody settles
     waiting.join(timeout=60)
     assert got == [used(alone)]

@@ -1,2 +1,4 @@
-"""The command `fastbp`: words and files in, words and files out. All of it goes through the public API, but for what a
-model file says beside its network."""
+"""The command `fastbp`: words and files in, words and files out.
+
+Networks are made and trained through the public API; what a model file says beside its network goes by their storage.
+"""

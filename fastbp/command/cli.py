@@ -45,7 +45,7 @@ def _sizes(context: click.Context, option: click.Parameter, words: str | None) -
     if words is None or words.strip() in ("", "0"):
         return None if words is None else ()
     parts = [part.strip() for part in words.split(",")]
-    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if not all(part.isdecimal() and len(part) < 20 and int(part) > 0 for part in parts):
         wanted = "numbers such as 128,64 are wanted, or 0 for no hidden layer."
         raise click.BadParameter(f"{words!r} is no list of sizes; {wanted}", context, option)
     return tuple(map(int, parts))

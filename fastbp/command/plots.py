@@ -15,7 +15,7 @@ def check_plot(path: Path) -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise ValueError(f"--plot is {path}, which needs matplotlib: pip install 'fastbp[plot]'") from None
+        raise ValueError(f"--plot is {path}, which needs Matplotlib: pip install matplotlib") from None
     if _kind(path) not in KINDS:
         raise ValueError(f"--plot is {path}; a name that ends in .png, .svg or .pdf is wanted")
 

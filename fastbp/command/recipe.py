@@ -12,7 +12,7 @@ from fastbp.command.readers.contents import check_size
 from fastbp.command.targets import Classes, Values
 from fastbp.contract import LAST_STATE, MAY_HELP
 from fastbp.optimizers import Optimizer
-from fastbp.schedules import Schedule
+from fastbp.schedules import MOST_UPDATES, Schedule
 
 HIDDEN = (64,)
 LEARNING_RATE = {"sgd": 0.01, "adam": 0.002, "adamw": 0.002}
@@ -108,6 +108,8 @@ class Recipe:
     def optimizer_for(self, rows: int) -> Optimizer:
         """The optimizer, whose schedule ends with the last update."""
         updates = self.epochs_for(rows) * self.batches(rows)
+        if updates > MOST_UPDATES:
+            raise ValueError(f"--epochs is {self.epochs}, {updates} updates; {MOST_UPDATES} at most are wanted")
         rate: float | Schedule = self.rate()
         if self.schedule == "cosine":
             rate = engine.CosineDecay(self.rate(), updates)

@@ -101,7 +101,6 @@ class KernelCache:
 
     def __init__(self, function):
         self._name = f"{function.__module__}.{function.__qualname__}"
-        self.hits = 0
 
     @property
     def cache_path(self):
@@ -123,7 +122,6 @@ class KernelCache:
             return None  # what the file would have spared is done again
         except _UNREADABLE:
             return None
-        self.hits += 1
         _note_use(path.parent)
         return result
 

@@ -1,7 +1,7 @@
 """Whole steps of training a layer, and whatever else its functions want: the kernel that their programs are run by.
 
-A step is a program, written by `fastbp.layers.plan` from the shapes and carried out by `program`. Its lines are phases
-of `many_rows`, or of `few_rows` where these are faster.
+A step is a program, written by `fastbp.layers.program` from the shapes and carried out by `program`. Its lines are
+phases of `many_rows`, or of `few_rows` where these are faster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from fastbp.tiles.operations import block, load, sum_lanes
 # The columns of a program. The purpose is that of rows (`sigmoid_layer`), or of a GRADIENT of few rows.
 PHASE, PURPOSE, FIRST_ROW, LAST_ROW, CLOSING = range(TASKS + 1, TASKS + 6)
 
-# What the leader does when all tasks of a line are done. The last two end the call if a new weight is not finite.
+# What the leader does when all tasks of a line are done. TOTAL ends the call if the cost is not finite, the last two if
+# a new weight is not.
 NOTHING, TOTAL, CHECK, NEXT_STEP = range(4)
 
 

@@ -8,7 +8,7 @@ c is cut into tiles. A tile stays in registers while k runs over the columns of 
     add_product_with_t c += a b^T  For every vector of k a tile takes in the products of rows of a with rows of b, lane
                                    by lane; its lanes are summed at the end. This spares the transposition of b, and
                                    wastes no lanes where b has few rows, but it pays for the sums. So does
-    add_product_with_few, for a b of less rows than a vector has lanes.
+    add_product_with_few, for a b of so few rows that it stays in cache while all of a goes by.
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ where there is much to do, it lies in strips once more, for BACK.
 Before, the rows of the batch are gathered: by every worker for itself, when it needs them first. They would come slower
 from another core: 784-128-10 in batches of 32 took 101 us on two threads, and 83 so.
 
-A program (`fastbp.networks.plan`) says which operations make a task. Small networks go through all of them with a panel
-of rows that stays in the level 1 or 2 cache, a shard of the batch after the other; where the weights are many, every
-operation is a line of its own, and its tasks are groups of outputs. Where the first layer has many inputs and few
-outputs, its tasks are cuts of the inputs instead: a worker gathers only those of its own cuts.
+A program (`fastbp.networks.plan`) says which operations make a task. In small networks a task is a shard of the batch,
+which goes through all of them, a panel of rows after the other, each of which stays in the level 1 or 2 cache. Where
+the weights are many, every operation is a line of its own, and its tasks are groups of outputs. Where the first layer
+has many inputs and few outputs, its tasks are cuts of the inputs instead: a worker gathers only those of its own cuts.
 """
 
 from __future__ import annotations

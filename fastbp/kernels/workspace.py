@@ -25,7 +25,8 @@ FIELDS = 12
 
 # The elements of `state`: the batches done, the rows of all, 1 as long as all that training makes is finite, and 1 as
 # long as it is sure that all of x is finite, where that does not train.
-BATCH, ROWS, FINITE, FINITE_X = range(4)
+STATES = 4
+BATCH, ROWS, FINITE, FINITE_X = range(STATES)
 
 
 class Arrays(NamedTuple):

@@ -144,12 +144,12 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
 def _update(state: State, session: Session, rows: Rows, order: Order, numbers: FloatArray) -> FloatArray:
     """The loss of each batch. If anything is not finite, nothing has changed."""
     session.rewind()
-    before = state.moment()
+    before = state.snapshot()
     state.begin(Change(before, session))
     losses = session.carry_out(state.parameters, *rows.arrays, order, slots=state.slots, numbers=numbers)
     if session.finite:
         state.updated(session.batches)
         state.end()
     else:
-        state.return_to(before)
+        state.restore(before)
     return losses

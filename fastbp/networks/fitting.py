@@ -15,7 +15,7 @@ from fastbp.history import EarlyStopping, History
 from fastbp.networks import engine
 from fastbp.networks.engine import Order, Rows
 from fastbp.networks.session import AS_THEY_LIE
-from fastbp.networks.state import Moment, State
+from fastbp.networks.state import Snapshot, State
 from fastbp.optimizers import Optimizer
 
 _ENDED = "an epoch begins with a learning rate of 0, by which nothing is learned: {} has ended, at update {}"
@@ -57,7 +57,7 @@ def fit(
     batch = count if batch is None else min(batch, count)
     shares = np.full(-(-count // batch), batch / count)  # of each batch in the rows
     shares[-1] = (count - batch * (shares.size - 1)) / count  # it may have fewer rows
-    best: Moment | None = None
+    best: Snapshot | None = None
     lowest, waited = math.inf, 0
     # A bar that is not shown would cost 13 us, more than a batch of a small network.
     with tqdm(total=epochs, desc="fit", unit="epoch") if progress else nullcontext() as bar:
@@ -74,7 +74,7 @@ def fit(
                 history.append(metrics)
                 if stopping is not None:
                     if metrics[stopping.monitor] < lowest - stopping.minimum_change:
-                        lowest, waited, best, history.best_epoch = metrics[stopping.monitor], 0, state.moment(), epoch
+                        lowest, waited, best, history.best_epoch = metrics[stopping.monitor], 0, state.snapshot(), epoch
                     else:
                         waited += 1
             if bar is not None:
@@ -86,7 +86,7 @@ def fit(
                 break
     if best is not None:
         with state.turn():
-            state.return_to(best)
+            state.restore(best)
     return history
 
 

@@ -17,7 +17,7 @@ from fastbp.architecture import Architecture
 from fastbp.contract import FloatArray
 from fastbp.cutting import MOST_TASKS
 from fastbp.kernels import network, team, updates
-from fastbp.kernels.workspace import BATCH, FINITE, FINITE_X, INPUT, INPUT_T, INPUTS, ROWS, WIDTH, Arrays
+from fastbp.kernels.workspace import BATCH, FINITE, FINITE_X, INPUT, INPUT_T, INPUTS, ROWS, STATES, WIDTH, Arrays
 from fastbp.memory import aligned
 from fastbp.networks.plan import Work
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
@@ -83,11 +83,11 @@ class Session:
                     rows = self._strips(base + layer[INPUT], plan.panel, layer[WIDTH])
                     rows[inputs // rows.shape[2], :, inputs % rows.shape[2]] = 1
         lanes = lanes_of(8)
-        self._gradient = aligned(work.gradient, dtype)
+        self.gradient = aligned(work.gradient, dtype)  # of the last call
         self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
         self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
-        self._state = np.array([0, 0, 1, 1], np.int64)
-        self._losses = np.empty(0)
+        self._state = np.zeros(STATES, np.int64)
+        self.rewind()
         line = CACHE_LINE // 8
         self._gathered = np.zeros((plan.threads, -(-(1 + plan.cuts) // line) * line), np.int64)
         self._desk = atomics.board(team.FIRST + plan.threads)
@@ -103,18 +103,9 @@ class Session:
         return self._memory[start : start + strips * rows * tile].reshape(strips, rows, tile)
 
     @property
-    def gradient(self) -> FloatArray:
-        return self._gradient
-
-    @property
     def batches(self) -> int:
         """The batches that the last call has done."""
         return int(self._state[BATCH])
-
-    @property
-    def losses(self) -> FloatArray:
-        """The losses of these."""
-        return self._losses[: self.batches]
 
     @property
     def finite(self) -> bool:
@@ -147,7 +138,7 @@ class Session:
         rows = order.size or x.shape[0]
         batches = math.ceil(rows / plan.batch)
         self.rewind()
-        self._losses = losses = np.zeros(batches)
+        losses = np.zeros(batches)
         state[ROWS] = rows
         self._gathered.fill(0)
         first, second = (*slots, parameters, parameters)[:2]
@@ -163,7 +154,7 @@ class Session:
             self._numbers if numbers is None else numbers,
             losses,
             self._memory,
-            self._gradient,
+            self.gradient,
             self._cost,
             self._norm,
             self._work.layers,

@@ -25,7 +25,7 @@ from fastbp.threads import threads_of_call
 MOST_KEPT = 4
 
 
-class Moment(NamedTuple):
+class Snapshot(NamedTuple):
     """A copy of all that training changes, apart from the random numbers, and the optimizer that the rest is of."""
 
     parameters: FloatArray
@@ -37,7 +37,7 @@ class Moment(NamedTuple):
 class Change(NamedTuple):
     """What is under way: the batches of a session, or, without one, the way back to what was before."""
 
-    before: Moment
+    before: Snapshot
     session: Session | None
 
 
@@ -155,13 +155,13 @@ class State(Turns):
     def _return_to_beginning(self, beginning: Beginning) -> None:
         self.optimizer, self.slots, self.updates, self.generator.bit_generator.state = beginning
 
-    def moment(self) -> Moment:
+    def snapshot(self) -> Snapshot:
         slots = tuple(slot.copy() for slot in self.slots)
-        return Moment(self.parameters.copy(), self.optimizer, slots, self.updates)
+        return Snapshot(self.parameters.copy(), self.optimizer, slots, self.updates)
 
-    def return_to(self, moment: Moment) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
         """Within a turn: be what the network was."""
-        self.begin(Change(moment, None))
+        self.begin(Change(snapshot, None))
         try:
             self.settle()
         finally:  # if Ctrl-C came in the middle of it
@@ -188,13 +188,13 @@ class State(Turns):
             self._return_to_beginning(self._beginning)
             self._beginning = None
 
-    def _set(self, moment: Moment) -> None:
-        if len(moment.slots) != len(self.slots):  # another optimizer has been used since
-            self.slots = tuple(self._zeros() for _ in moment.slots)
-        self.parameters[...] = moment.parameters
-        for slot, kept in zip(self.slots, moment.slots, strict=True):
+    def _set(self, snapshot: Snapshot) -> None:
+        if len(snapshot.slots) != len(self.slots):  # another optimizer has been used since
+            self.slots = tuple(self._zeros() for _ in snapshot.slots)
+        self.parameters[...] = snapshot.parameters
+        for slot, kept in zip(self.slots, snapshot.slots, strict=True):
             slot[...] = kept
-        self.optimizer, self.updates = moment.optimizer, moment.updates
+        self.optimizer, self.updates = snapshot.optimizer, snapshot.updates
 
     def session(self, purpose: int, batch: int, targets: int = 0, *, labels: bool = False) -> tuple[Any, Session]:
         """A workspace, and the key to give it back with; who has it has it alone."""

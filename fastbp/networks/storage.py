@@ -151,7 +151,7 @@ def _state(path: Path, file: Any) -> State:
     try:
         *hidden, output = about["activations"]
         made = Architecture.of(about["sizes"], hidden, output, about["loss"], about["dtype"])
-        seed = contract.count("seed", about["seed"], 0)
+        seed = contract.seed(about["seed"])
         updates = contract.count("updates", about["updates"], 0, MOST_UPDATES // 2)  # training goes on from there
         optimizer = optimizers.checked(optimizers.from_dict(about["optimizer"]), made.dtype)
         generator = np.random.default_rng()

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from fastbp import contract, optimizers
 from fastbp.architecture import Architecture
@@ -39,7 +40,7 @@ class Network:
     sizes: inputs, hidden layers, outputs. activation: of the hidden layers, one name or one for each: "sigmoid",
     "tanh", "relu", "leaky_relu" (slope 0.01) or "identity". output_activation: one of these or "softmax"; None is
     "softmax" for the loss "cross_entropy", else "sigmoid". loss: "squared_error", "binary_cross_entropy" (of a
-    sigmoid) or "cross_entropy" (of a softmax). dtype: float32 or float64. seed: of all random numbers, 0 or more.
+    sigmoid) or "cross_entropy" (of a softmax). dtype: float32 or float64. seed: of all random numbers, 0 to 2^128 - 1.
 
     weights, biases: the lists of w (inputs, outputs) and b (outputs,); writing into the arrays changes the network.
 
@@ -60,11 +61,15 @@ class Network:
         seed: int = 0,
     ) -> None:
         self.architecture = Architecture.of(sizes, activation, output_activation, loss, dtype)
-        self._generator = np.random.default_rng(contract.count("seed", seed, 0))
+        self._generator = np.random.default_rng(contract.seed(seed))
         parameters = self.architecture.initial(self._generator)
-        self.weights = [w for w, _ in parameters]
-        self.biases = [b for _, b in parameters]
+        self.weights = tuple(w for w, _ in parameters)
+        self.biases = tuple(b for _, b in parameters)
         self._start(SGD())
+
+    def __repr__(self) -> str:
+        made = self.architecture
+        return f"reference.Network({list(made.sizes)}, {', '.join(made.activations)}, {made.loss}, {made.dtype})"
 
     def predict(self, x: Any) -> FloatArray:
         """y_pred (rows, outputs)."""
@@ -72,7 +77,7 @@ class Network:
         p, _ = self._forward(contract.finite("x", x))
         return p[-1]
 
-    def predict_classes(self, x: Any) -> FloatArray:
+    def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
         """The class of each row, (rows,) int64: the largest output; of one, but no softmax, whether it is above 1/2."""
         return _classes(self.predict(x), self.architecture.loss)
 
@@ -103,8 +108,10 @@ class Network:
     def step(self, x: Any, y: Any, *, optimizer: Optimizer | None = None, sample_weight: Any = None) -> float:
         """One update from all rows; the loss before it.
 
-        optimizer: None is the one before, at first SGD(). One of another class, or that remembers more or less than
-        the one before, starts anew; else the step count and what was remembered are kept.
+        optimizer: None is that of the call before, at first SGD(learning_rate=0.01). One of another class, or that
+            remembers more or less than the one before, starts anew; else the count of updates and what was remembered
+            are kept.
+
         FloatingPointError if the loss or the update is not finite: all is left as it was before this update, the
         optimizer too.
         """
@@ -113,7 +120,7 @@ class Network:
         with self._using(optimizer):
             loss = self._update(x, y, weight)
             if loss is None:
-                contract.network_diverged(x, y, self._step)
+                contract.network_diverged(x, y, self.updates)
         return loss
 
     def fit(
@@ -146,13 +153,13 @@ class Network:
         history = History()
         for epoch in range(epochs):
             with self._using(optimizer if epoch == 0 else None):
-                metrics = {"loss": 0.0, "learning_rate": self._optimizer.rate(self._step)}
+                metrics = {"loss": 0.0, "learning_rate": self.optimizer.rate(self.updates)}
                 order = self._generator.permutation(rows) if shuffle and batch_size < rows else np.arange(rows)
                 for first in range(0, rows, batch_size):
                     batch = order[first : first + batch_size]
                     loss = self._update(x[batch], y[batch], weight[batch])
                     if loss is None:
-                        contract.network_diverged(x, y, self._step, epoch)
+                        contract.network_diverged(x, y, self.updates, epoch)
                     metrics["loss"] += loss * (len(batch) / rows)
                 history.append(metrics)
         return history
@@ -214,40 +221,40 @@ class Network:
 
     def _start(self, optimizer: Optimizer) -> None:
         """Use an optimizer that has done nothing yet."""
-        self._optimizer, self._step = optimizer, 0
+        self.optimizer, self.updates = optimizer, 0
         self._slots = [[np.zeros_like(p) for _ in range(optimizer.slots)] for p in self._parameters]
 
     def _use(self, optimizer: Any) -> None:
         """Use another optimizer; one of the same kind goes on where the one before stopped."""
         if optimizer is None:
             return
-        kind, slots = type(self._optimizer), self._optimizer.slots
+        kind, slots = type(self.optimizer), self.optimizer.slots
         if type(optimizers.checked(optimizer, self.architecture.dtype)) is kind and optimizer.slots == slots:
-            self._optimizer = optimizer
+            self.optimizer = optimizer
         else:
             self._start(optimizer)
 
     @contextmanager
     def _using(self, optimizer: Any) -> Iterator[None]:
         """Use another optimizer for training that may fail: if it does so before its first update, nothing changes."""
-        before, random = (self._optimizer, self._slots, self._step), self._generator.bit_generator.state
+        before, random = (self.optimizer, self._slots, self.updates), self._generator.bit_generator.state
         self._use(optimizer)
-        begun = self._step
+        begun = self.updates
         try:
             yield
         except BaseException:
-            if self._step == begun:
-                (self._optimizer, self._slots, self._step), self._generator.bit_generator.state = before, random
+            if self.updates == begun:
+                (self.optimizer, self._slots, self.updates), self._generator.bit_generator.state = before, random
             raise
 
     @_quiet
     def _update(self, x: FloatArray, y: FloatArray, weight: FloatArray) -> float | None:
         """One update; the loss before it, or None if something is not finite, and then nothing is changed."""
         loss, gradients = self._gradients(x, y, weight)
-        gradients = clipped(gradients, self._optimizer.clip_norm)
+        gradients = clipped(gradients, self.optimizer.clip_norm)
         updated, slots = [], []
         for p, g, kept in zip(self._parameters, gradients, self._slots, strict=True):
-            new_p, *new_slots = RULES[type(self._optimizer)](self._optimizer, self._step, p, g, *kept)
+            new_p, *new_slots = RULES[type(self.optimizer)](self.optimizer, self.updates, p, g, *kept)
             updated.append(new_p)
             slots.append(new_slots)
         if not (math.isfinite(loss) and _finite(updated) and all(map(_finite, slots))):
@@ -255,11 +262,11 @@ class Network:
         for p, new_p in zip(self._parameters, updated, strict=True):
             p[...] = new_p
         self._slots = slots
-        self._step += 1
+        self.updates += 1
         return loss
 
 
-def _classes(y: FloatArray, loss: str) -> FloatArray:
+def _classes(y: FloatArray, loss: str) -> npt.NDArray[np.int64]:
     """The class of each row, (rows,)."""
     two = y.shape[1] == 1 and loss != "cross_entropy"
     return (y[:, 0] > 0.5).astype(np.int64) if two else y.argmax(axis=1).astype(np.int64)

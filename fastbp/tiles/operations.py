@@ -1,7 +1,7 @@
 """The tile algebra: what the kernels are written in.
 
 All operations under one name; each is defined, as its NumPy twin and its lowering to registers, in `memory`, `vectors`,
-`products` or `transposition`. Shapes are in vectors of `lanes` elements.
+`products` or `transposition`. Rows, columns and extents are in elements; the widths of a tile are in vectors.
 """
 
 from __future__ import annotations

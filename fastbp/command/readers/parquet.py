@@ -17,7 +17,7 @@ def read(stream: BinaryIO) -> Contents:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
-        raise ImportError("reading Parquet needs pyarrow: pip install 'fastbp[parquet]'") from None
+        raise ImportError("reading Parquet needs pyarrow: pip install pyarrow") from None
 
     file = parquet.ParquetFile(stream, pre_buffer=False)
     schema = file.schema_arrow
