@@ -467,6 +467,8 @@ BAD_WORDS = [
     (["train", "--batch-size", "0"], "--batch-size.*0"),
     (["train", "--patience", "0"], "--patience.*0"),
     (["train", "--hidden", "64,x"], "--hidden.*'64,x' is no list of sizes; numbers such as 128,64"),
+    (["train", "--hidden", "9" * 4400], "--hidden.*is no list of sizes; numbers such as 128,64"),
+    (["train", "--epochs", "1" + 17 * "0"], f"--epochs is 1{17 * '0'}, .* updates; {2**53} at most are wanted"),
     (["train", "--hidden", "64,0"], "--hidden.*'64,0' is no list of sizes"),
     (["train", "--hidden", "-1"], "--hidden.*'-1' is no list of sizes"),
     (["train", "--activation", "softmax"], "--activation.*'softmax'"),

@@ -275,6 +275,7 @@ FEW = Row({"itself", "a 0-d array", "i8", "u1", "3", "0"})
 FEW_FROM_1 = Row(FEW.good - {"0"})
 FROM_0 = Row(FEW.good | {"10**18", "10**400", "a whole number of 5000 digits"})
 FROM_1 = Row(FROM_0.good - {"0"})
+SEED = Row(FEW.good | {"10**18"})
 FROM_1_OR_NONE = Row(FROM_1.good | {"None"})
 FLAG = Row({"itself", "True", "np.True_"})
 NAME = Row({"itself", "U"})
@@ -311,7 +312,7 @@ TABLE = {
         "output_activation": Row(NAME.good | {"None"}),
         "loss": NAME,
         "dtype": Row(NAME.good | {"S"}),
-        "seed": FROM_0,
+        "seed": SEED,
     },
     "Network.predict": {"x": X_ALONE},
     "Network.predict_classes": {"x": X_ALONE},

@@ -160,6 +160,12 @@ def test_cost_is_exact_where_the_numbers_are(engine, dtype):
     np.testing.assert_array_equal(gradient, np.array([[-1, 0.5], [2, -8]], dtype), strict=True)
 
 
+@pytest.mark.parametrize("scalar", [float, np.array, np.float64])
+def test_cost_gradient_of_scalars_is_a_scalar(engine, scalar):
+    gradient = engine.cost_gradient(scalar(2.5), scalar(1.0))
+    assert (gradient, np.shape(gradient)) == (3.0, ())
+
+
 def test_cost_of_float32_is_summed_in_float64(engine):
     y_pred = np.full((1000, 100), 0.1, np.float32)  # in float32 the sum of these is off by 1e-6 or more
     truth = y_pred.size * float(np.float32(0.1)) ** 2

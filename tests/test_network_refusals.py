@@ -52,6 +52,7 @@ NO_NETWORK = [  # arguments besides sizes = [4, 3, 2], and what is said of them
     ),
     *(({"seed": seed}, TypeError, f"seed is {seed!r}; a whole number is wanted") for seed in (None, 1.0, "1", True)),
     ({"seed": -1}, ValueError, "seed is -1; 0 or more is wanted"),
+    ({"seed": 2**128}, ValueError, f"seed is {2**128}; {2**128 - 1} at most is wanted"),
 ]
 
 

@@ -118,7 +118,7 @@ def test_the_cases_take_every_way_through_the_kernels():
         clip_norm = optimizer.clip_norm or 0.0
         work = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm)
         plan = work.plan
-        way = plan.shared == 1, plan.cuts > 1, plan.fused > 0, plan.parts > 1, work.body > 6
+        way = plan.shared == 1, plan.cuts > 1, plan.fused > 0, plan.shards > 1, work.body > 6
         ways[name] = *way, bool(work.program[-1, TASKS] > 1)
     assert ways == {
         "one panel": (False, False, False, False, False, False),
@@ -217,7 +217,7 @@ def test_a_batch_in_several_lines_gives_what_the_reference_gives(monkeypatch, th
     ours, theirs = made(sizes), made(sizes, engine=reference)
     work = work_for(ours.architecture, batch, sizes[-1], threads, TRAIN)
     assert work.body > 3
-    assert work.plan.parts > 1
+    assert work.plan.shards > 1
     line = work.program[1, LAST_ROW]
     for rows in (line - 1, line + 1):  # of the last batch: less than a line takes, and a line and the first shard
         x, y = problem(sizes, batch + rows)

@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+from processes import in_a_process
 
 import fastbp
 from fastbp import reference
@@ -59,6 +60,10 @@ def test_reference_exports_this_api_the_network_and_no_more():
 def test_fastbp_exports_all_of_the_reference():
     assert set(reference.__all__) <= set(fastbp.__all__)
     assert fastbp.Gradients is reference.Gradients
+
+
+def test_the_reference_comes_with_fastbp():
+    assert in_a_process("-c", "import fastbp; print(fastbp.reference.sigmoid(0.0))").split() == ["0.5"]
 
 
 def test_every_exported_name_exists(engine):

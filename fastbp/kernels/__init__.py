@@ -15,6 +15,19 @@ layer_arrays  what both work on
 network      epochs of a network, likewise; `workspace` is where all lies that they need
 tiny         steps on a problem whose rows and inputs fit one vector each
 elementwise  the sigmoid and the cost of whole arrays
+
+Words that have one meaning in all of them:
+
+panel     rows that go through a step together while they are in the cache
+shard     a part of the rows with a partial gradient of its own
+stretch   several panels that all threads work on together, for one gradient, where weights are many
+fold      the sum of partial results, in an order that no number of threads changes
+group     consecutive outputs that are a task's; of inputs it is a cut, as what splits k is elsewhere
+strip     some columns of a matrix that follow each other in memory: packed, as libraries of products call it
+tile      rows x vectors of a product that stay in registers
+line      of a program: tasks that do not depend on each other, then a barrier; the lines of a step are its body
+desk      where the tasks of a call are counted; the helpers of `team` come through a door, when their bell rings
+x_t       the transpose of x, rows along the lanes of a vector; load_some is of a part of a vector, by a mask
 """
 
 from fastbp.kernels import cache as cache  # before all others: it reads the sources that they are imported from

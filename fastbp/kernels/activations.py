@@ -11,7 +11,7 @@ from fastbp.kernels.jit import inlined, kernel
 from fastbp.tiles.functions import exp_of_negative, sigmoid, tanh
 from fastbp.tiles.operations import fill, lanes, load, maximum, multiply_add, store, where_negative
 
-# The numbers of the activations.
+# The codes of the activations.
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, SOFTMAX = range(6)
 
 LEAK = 0.01  # of leaky_relu, below 0

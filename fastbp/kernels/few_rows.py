@@ -47,7 +47,7 @@ from fastbp.tiles.operations import (
     store,
     sum_lanes,
 )
-from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS
+from fastbp.tiles.registers import CACHE_LINE_VECTORS, TILE_ROWS
 
 # The phases.
 PREPARE, OUTPUTS, DELTA, GRADIENT = range(4)
@@ -128,7 +128,7 @@ def _outputs_of(arrays, plan, task, tasks):
 
     They are whole cache lines of y_pred, so that no two workers write the same one.
     """
-    first, count = share(arrays.w.shape[1], task, tasks, LINE_VECTORS * vector_lanes(arrays))
+    first, count = share(arrays.w.shape[1], task, tasks, CACHE_LINE_VECTORS * vector_lanes(arrays))
     return first, first + count
 
 

@@ -12,7 +12,7 @@ from fastbp.kernels.jit import inlined, kernel
 from fastbp.tiles.functions import exp_of_negative, log, sigmoid
 from fastbp.tiles.operations import absolute, add_products, fill, lanes, load, maximum, multiply_add, store, where_equal
 
-# The numbers of the losses.
+# The codes of the losses.
 SQUARED_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY = range(3)
 
 

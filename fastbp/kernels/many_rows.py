@@ -26,7 +26,7 @@ from fastbp.kernels.jit import inlined
 from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SIDE, vector_lanes
 from fastbp.kernels.matmul import LEAST_VECTORS, add_product, add_product_with_t, nothing_ahead
 from fastbp.kernels.program import share
-from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, descend, spread, to_delta
+from fastbp.kernels.sigmoid_layer import BACKWARD, FORWARD, descend, spread, to_delta, wants_gradient
 from fastbp.kernels.strips import Strips, strip_at
 from fastbp.tiles.operations import block, lanes, matrix_at
 from fastbp.tiles.registers import TILE_ROWS
@@ -139,7 +139,7 @@ def _task(arrays, plan, number, worker, to_gradient):
 @inlined
 def _rows(purpose, arrays, plan, number, worker, first_row, last_row, fresh):
     """A part of the rows, panel by panel, for a group of the outputs: as far as delta^T, or on to the gradient."""
-    to_gradient = purpose > COST and plan.stretch == 0
+    to_gradient = wants_gradient(purpose) and plan.stretch == 0
     task = _task(arrays, plan, number, worker, to_gradient)
     if first_row == 0:
         _clear(arrays, plan, task)

@@ -32,7 +32,7 @@ from fastbp.tiles.operations import (
     store_tile_of_some_rows,
     zero_tile,
 )
-from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS, TILE_VECTORS
+from fastbp.tiles.registers import CACHE_LINE_VECTORS, TILE_ROWS, TILE_VECTORS
 
 # Vectors of a that `add_product_with_t` goes through at a time: with 512 bits 32 KiB, as the level 1 cache has.
 # 64 x 784 -> 10 in float64: 67000 cycles, and 75000 with all of a at a time.
@@ -42,12 +42,12 @@ KEPT_IN_CACHE = 512
 DEEP = 256
 # Vectors of a tile, at least, also where c has one row or two: a multiply-add takes four cycles, and two begin in each.
 LEAST_VECTORS = 8
-LINES_OF_ROW = TILE_VECTORS // LINE_VECTORS  # of a tile
+CACHE_LINES_OF_ROW = TILE_VECTORS // CACHE_LINE_VECTORS  # of a tile
 
 
 def _outer_tile(height, vectors, take_in=add_outer, add=add_matrix, write=store_tile):
     """One tile of c += a b, for all k. `height` and `vectors` are known while compiling."""
-    lines = _lines_of(vectors)
+    lines = _cache_lines_of(vectors)
 
     @pasted
     def multiply(c, a, b, kept, row, column, ahead, at, pace):
@@ -64,7 +64,7 @@ def _outer_tile(height, vectors, take_in=add_outer, add=add_matrix, write=store_
 def _dots_tile(height):
     """One tile of c += a b^T, for all k: the rest of the rows, less than a vector, has masks and is by itself."""
     vectors = max(TILE_VECTORS, LEAST_VECTORS // height)
-    lines = _lines_of(vectors)
+    lines = _cache_lines_of(vectors)
 
     @pasted
     def multiply(c, a, b, kept, row, column, ahead, at, pace):
@@ -81,9 +81,9 @@ def _dots_tile(height):
     return multiply
 
 
-def _lines_of(vectors):
+def _cache_lines_of(vectors):
     """Lines that a tile asks for in each turn of its loop: half as much as it takes in, since two products ask."""
-    return max(1, vectors // (2 * LINE_VECTORS))
+    return max(1, vectors // (2 * CACHE_LINE_VECTORS))
 
 
 def _tiles(tile_of):
@@ -148,7 +148,7 @@ def add_product_of_t(c, a, b, kept, ahead):
 def _ask_for(c, row, column):
     """A tile of c, or what there is of it. By itself, since few products are deep."""
     for further in range(TILE_ROWS):
-        prefetch(block(c, row + further, column, 1, 1), 0, LINES_OF_ROW)
+        prefetch(block(c, row + further, column, 1, 1), 0, CACHE_LINES_OF_ROW)
 
 
 @kernel
@@ -156,8 +156,8 @@ def _add_product(c, a, b, kept, ahead):
     height, (depth, columns) = c.shape[0], b.shape
     width = TILE_VECTORS * lanes(b)
     wide = max(TILE_VECTORS, LEAST_VECTORS // height) * lanes(b)
-    strips = -(-height // TILE_ROWS)
-    tiles = strips * (columns // wide + columns % wide // width + -(-(columns % width) // lanes(b)))
+    bands = -(-height // TILE_ROWS)
+    tiles = bands * (columns // wide + columns % wide // width + -(-(columns % width) // lanes(b)))
     pace = -(-ahead.shape[1] // (tiles * depth))
     of_tile = pace * depth
     at = 0
@@ -169,11 +169,11 @@ def _add_product(c, a, b, kept, ahead):
             _two_by_four(c, a, b, kept, 0, column, ahead, at, pace)
         column += wide
         at += of_tile
-    even, higher = height // strips, height % strips  # strips of even height: 10 rows are 5 + 5, not 6 + 4
+    even, higher = height // bands, height % bands  # of rows, of even height: 10 are 5 + 5, not 6 + 4
     while column + width <= columns:
         row = 0
-        for strip in range(strips):
-            rows = even + 1 if strip < higher else even
+        for band in range(bands):
+            rows = even + 1 if band < higher else even
             if depth >= DEEP:
                 _ask_for(c, row + rows, column)
             _outer(rows, c, a, b, kept, row, column, ahead, at, pace)
@@ -202,11 +202,11 @@ def add_product_with_t(c, a, b, ahead):
     c (rows, columns), padded to whole tiles, and LEAST_VECTORS    a (rows, depth)    b (columns, depth)
     """
     height = c.shape[0]
-    width = max(TILE_VECTORS, LEAST_VECTORS // height)  # of a tile: strips of one row or two are all of c
+    width = max(TILE_VECTORS, LEAST_VECTORS // height)  # of a tile: a band of one row or two is all of c
     columns, depth = b.shape
-    strips = -(-height // TILE_ROWS)
+    bands = -(-height // TILE_ROWS)
     span = max(KEPT_IN_CACHE // height, 1) * lanes(b)
-    turns = strips * -(-columns // width) * -(-depth // lanes(b))
+    turns = bands * -(-columns // width) * -(-depth // lanes(b))
     pace = -(-ahead.shape[1] // turns)
     at = 0
     for k in range(0, depth, span):
@@ -214,8 +214,8 @@ def add_product_with_t(c, a, b, ahead):
         some_of_a, some_of_b = block(a, 0, k, height, some), block(b, 0, k, columns, some)
         for column in range(0, columns, width):
             row = 0
-            for strip in range(strips, 0, -1):
-                rows = -(-(height - row) // strip)
+            for band in range(bands, 0, -1):
+                rows = -(-(height - row) // band)
                 _dots(rows, c, some_of_a, some_of_b, 1, row, column, ahead, at, pace)
                 row += rows
                 at += -(-some // lanes(b)) * pace

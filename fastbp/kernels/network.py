@@ -281,7 +281,7 @@ def _back(arrays, plan, layer, task, panel):
 
 @inlined
 def _gradient(arrays, plan, layer, task, panel):
-    """dC/dw^T of some parameters; where that is all of the batch, of a few columns at a time, which are followed."""
+    """dC/dw^T of some parameters; where that is all of the batch, a few columns at a time, each with its update."""
     o, count, first, columns = some_parameters(arrays, plan, layer, task)
     if count == 0:
         return
@@ -291,9 +291,9 @@ def _gradient(arrays, plan, layer, task, panel):
         return
     for strip in range(strip_count(columns, plan.fused)):
         column, some = span_of(strip, columns, plan.fused)
-        gradient = matrix_at(arrays.gradient, task.worker * plan.strip, count, some)
+        gradient = matrix_at(arrays.gradient, task.worker * plan.gradient_buffer, count, some)
         _add_gradient(arrays, plan, layer, task, panel, o, first + column, gradient)
-        _follow(arrays, plan, start_of(arrays, layer, o), arrays.layers[layer, WIDTH], first + column, gradient)
+        _apply_update(arrays, plan, start_of(arrays, layer, o), arrays.layers[layer, WIDTH], first + column, gradient)
 
 
 @inlined
@@ -321,8 +321,8 @@ def _fold(arrays, plan, kind, layer, task, panel):
     """The gradient of some parameters, from all parts, if there are several; and its square, summed."""
     o, count, first, columns = some_parameters(arrays, plan, layer, task)
     gradient = _gradient_of(arrays, plan, 0, layer, o, count)
-    parts = min(plan.parts, -(-panel.of_batch // plan.panel))
-    if plan.parts > 1:
+    parts = min(plan.shards, -(-panel.of_batch // plan.panel))
+    if plan.shards > 1:
         start, size = start_of(arrays, layer, o), count * gradient.shape[1]
         gradients = block(matrix_at(arrays.gradient, 0, parts, plan.size), 0, start, parts, size)
         fold(block(gradients, 0, 0, 1, size), gradients, parts, 0, 1)
@@ -346,27 +346,27 @@ def add_square_of(matrix, total):
 
 @inlined
 def _update(arrays, plan, layer, task):
-    """Some parameters follow the gradient; whole rows of them as a single one."""
+    """Update some parameters; whole rows of them as a single one."""
     o, count, first, columns = some_parameters(arrays, plan, layer, task)
     width = arrays.layers[layer, WIDTH]
     if columns == width:
         width, columns, count = count * width, count * width, 1
     start = start_of(arrays, layer, o)
     gradient = block(matrix_at(arrays.gradient, start, count, width), 0, first, count, columns)
-    _follow(arrays, plan, start, width, first, gradient)
+    _apply_update(arrays, plan, start, width, first, gradient)
 
 
 @inlined
-def _follow(arrays, plan, start, width, first, gradient):
+def _apply_update(arrays, plan, start, width, first, gradient):
     """Parameters move against their gradient, as the optimizer wants: rows from `start` on, columns from `first` on."""
     rows, columns = gradient.shape
     update(
         plan.rule,
-        block(arrays.numbers, arrays.state[BATCH], 0, 1, arrays.numbers.shape[1]),
+        block(arrays.coefficients, arrays.state[BATCH], 0, 1, arrays.coefficients.shape[1]),
         block(matrix_at(arrays.parameters, start, rows, width), 0, first, rows, columns),
         gradient,
-        block(matrix_at(arrays.first, start, rows, width), 0, first, rows, columns),
-        block(matrix_at(arrays.second, start, rows, width), 0, first, rows, columns),
+        block(matrix_at(arrays.slot_1, start, rows, width), 0, first, rows, columns),
+        block(matrix_at(arrays.slot_2, start, rows, width), 0, first, rows, columns),
     )
 
 
@@ -429,7 +429,7 @@ def _close(program, index, arrays, plan):
     closing, batch = program[index, CLOSING], arrays.state[BATCH]
     _, of_batch = _rows_of_batch(arrays, plan)
     if closing & TOTAL_LOSS:
-        cost = block(arrays.cost, 0, 0, min(plan.parts, -(-of_batch // plan.panel)), arrays.cost.shape[1])
+        cost = block(arrays.cost, 0, 0, min(plan.shards, -(-of_batch // plan.panel)), arrays.cost.shape[1])
         total = 0.0
         for part in range(cost.shape[0]):
             total += sum_lanes(load(cost, part, 0))
@@ -442,7 +442,9 @@ def _close(program, index, arrays, plan):
         for group in range(norm.shape[0]):
             total += sum_lanes(load(norm, group, 0))
         scale = min(1.0, plan.clip_norm / np.sqrt(total)) if total > 0.0 else 1.0
-        arrays.numbers[batch, SCALE] = scale if np.isfinite(total) else np.nan  # not 0, which would pass for an update
+        arrays.coefficients[batch, SCALE] = (
+            scale if np.isfinite(total) else np.nan
+        )  # not 0, which would pass for an update
     if closing & NEXT_BATCH:
         arrays.state[BATCH] += 1
     return arrays.state[FINITE] == 1
@@ -464,9 +466,9 @@ def _examples(dtype):
         order=whole[0],
         y_pred=matrix,
         parameters=matrix[0],
-        first=matrix[0],
-        second=matrix[0],
-        numbers=matrix,
+        slot_1=matrix[0],
+        slot_2=matrix[0],
+        coefficients=matrix,
         losses=float64[0],
         memory=matrix[0],
         gradient=matrix[0],

@@ -34,6 +34,12 @@ from fastbp.tiles.operations import (
 FORWARD, COST, BACKWARD, GRADIENTS = range(4)
 
 
+@inlined
+def wants_gradient(purpose):
+    """Whether it is one of the last two."""
+    return purpose > COST
+
+
 @kernel
 def spread(b, y_pred_t, rows):
     """a^T = b^T in every row: where eq. 4 begins."""
@@ -94,7 +100,7 @@ def _delta_of(y_pred, error):
 
 
 @inlined
-def _follow(w, gradient, learning_rate, new_w):
+def _new_weights(w, gradient, learning_rate, new_w):
     """new_w = w - learning_rate gradient. True if every new number is finite."""
     zero = other = fill(w, 0.0)
     for row in range(w.shape[0]):
@@ -108,7 +114,7 @@ def _follow(w, gradient, learning_rate, new_w):
 @kernel
 def descend(w_t, b, gradient_t, bias_gradient, learning_rate, bias_rate, new_w_t, new_b):
     """new_w = w - learning_rate dC/dw, new_b = b - bias_rate dC/db. True if every new number is finite."""
-    good = _follow(w_t, gradient_t, learning_rate, new_w_t)
+    good = _new_weights(w_t, gradient_t, learning_rate, new_w_t)
     for o in range(w_t.shape[0]):
         new = multiply_add(-bias_rate, fill(b, sum_lanes(load(bias_gradient, o, 0))), broadcast(b, 0, o))
         good &= sum_lanes(watched(new, fill(b, 0.0))) == 0.0

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from fastbp.kernels.blocks import copy_row, transpose
 from fastbp.kernels.jit import inlined, kernel
 from fastbp.tiles.operations import block, lanes, matrix_at, prefetch
-from fastbp.tiles.registers import LINE_VECTORS
+from fastbp.tiles.registers import CACHE_LINE_VECTORS
 
 # Of each row that is gathered next, at most: 512 bytes. The processor foresees the rest. An epoch of 8-16-16-1 in
 # batches of 32 took 1.05 times as long without, one of 784-128-10 1.03 times.
@@ -64,7 +64,7 @@ def gather_rows(source, order, at, rows, target, first, columns, distance):
     Of each row some columns, from the beginning of a strip on. Rows that stand `distance` later in the order are asked
     for meanwhile: the processor cannot foresee them.
     """
-    step = 2 * LINE_VECTORS * lanes(source)
+    step = 2 * CACHE_LINE_VECTORS * lanes(source)
     for first_row in range(0, rows, TOGETHER):
         last_row = min(first_row + TOGETHER, rows)
         for strip in range(strip_count(columns, target.tile)):

@@ -16,24 +16,24 @@ from fastbp.kernels.blocks import watched
 from fastbp.kernels.jit import kernel
 from fastbp.tiles.operations import broadcast, lanes, load, multiply_add, square_root, store
 
-# The numbers of the rules.
+# The codes of the rules.
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
 
 # What an update takes, in the columns of a row: the rate (for Adam divided by 1 - beta1^t), what the gradient is scaled
 # with, what parameters shrink by (AdamW) and how much of them is added to the gradient, momentum, 1 - beta1, 1 - beta2,
 # 1 / (1 - beta2^t)^0.5, and epsilon.
 RATE, SCALE, SHRINK, DECAY, MOMENTUM_OF_SGD, ONE_MINUS_BETA1, ONE_MINUS_BETA2, ROOT, EPSILON = range(9)
-NUMBERS = 9
+COEFFICIENTS = 9
 
 
 @kernel
-def update(rule, numbers, parameters, gradient, first, second):
-    """One update of `parameters`, and of the optimizer's two arrays, of which SGD has none and momentum the `first`.
+def update(rule, coefficients, parameters, gradient, slot_1, slot_2):
+    """One update of `parameters`, and of the optimizer's two arrays, of which SGD has none and momentum the `slot_1`.
 
-    numbers (1, NUMBERS)    all others (rows, columns), padded to whole vectors
+    coefficients (1, COEFFICIENTS)    all others (rows, columns), padded to whole vectors
     """
-    rate, scale = broadcast(numbers, 0, RATE), broadcast(numbers, 0, SCALE)
-    decay, momentum = broadcast(numbers, 0, DECAY), broadcast(numbers, 0, MOMENTUM_OF_SGD)
+    rate, scale = broadcast(coefficients, 0, RATE), broadcast(coefficients, 0, SCALE)
+    decay, momentum = broadcast(coefficients, 0, DECAY), broadcast(coefficients, 0, MOMENTUM_OF_SGD)
     for row in range(parameters.shape[0]):
         for column in range(0, parameters.shape[1], lanes(parameters)):
             p = load(parameters, row, column)
@@ -41,18 +41,20 @@ def update(rule, numbers, parameters, gradient, first, second):
             if rule == SGD:
                 p = multiply_add(-rate, g, p)
             elif rule != ADAM:
-                v = multiply_add(momentum, load(first, row, column), g)
-                store(first, row, column, v)
+                v = multiply_add(momentum, load(slot_1, row, column), g)
+                store(slot_1, row, column, v)
                 if rule == NESTEROV:
                     v = multiply_add(momentum, v, g)
                 p = multiply_add(-rate, v, p)
             else:
-                m, v = load(first, row, column), load(second, row, column)
-                m = multiply_add(broadcast(numbers, 0, ONE_MINUS_BETA1), g - m, m)
-                v = multiply_add(broadcast(numbers, 0, ONE_MINUS_BETA2), multiply_add(g, g, -v), v)
-                store(first, row, column, m)
-                store(second, row, column, v)
-                denominator = multiply_add(square_root(v), broadcast(numbers, 0, ROOT), broadcast(numbers, 0, EPSILON))
-                p = watched(v, broadcast(numbers, 0, SHRINK) * p)
+                m, v = load(slot_1, row, column), load(slot_2, row, column)
+                m = multiply_add(broadcast(coefficients, 0, ONE_MINUS_BETA1), g - m, m)
+                v = multiply_add(broadcast(coefficients, 0, ONE_MINUS_BETA2), multiply_add(g, g, -v), v)
+                store(slot_1, row, column, m)
+                store(slot_2, row, column, v)
+                denominator = multiply_add(
+                    square_root(v), broadcast(coefficients, 0, ROOT), broadcast(coefficients, 0, EPSILON)
+                )
+                p = watched(v, broadcast(coefficients, 0, SHRINK) * p)
                 p = multiply_add(-rate, m / denominator, p)
             store(parameters, row, column, p)

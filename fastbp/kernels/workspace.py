@@ -38,13 +38,13 @@ class Arrays(NamedTuple):
     order: Any  # (rows,) int64: the rows of x in the order of the batches, or (0,): as they lie
     y_pred: Any  # (rows, outputs): written by OUTPUT
     parameters: Any  # (size,)
-    first: Any  # (size,): what the optimizer remembers; the parameters once more, if it does not
-    second: Any  # (size,)
-    numbers: Any  # (batches, updates.NUMBERS)
+    slot_1: Any  # (size,): what the optimizer remembers, m of Adam or v of momentum; else the parameters once more
+    slot_2: Any  # (size,): v of Adam; else likewise
+    coefficients: Any  # (batches, updates.COEFFICIENTS)
     losses: Any  # (batches,) float64
     memory: Any  # the matrices of the plan
-    gradient: Any  # (parts * size,), or a strip for each worker where the update is fused
-    cost: Any  # (parts, lanes) float64
+    gradient: Any  # (shards * size,), or gradient_buffer elements for each worker where the update is fused
+    cost: Any  # (shards, lanes) float64
     norm: Any  # (groups, lanes) float64
     layers: Any  # (layers, FIELDS) int64
     operations: Any  # (operations, 2) int64
@@ -62,9 +62,9 @@ class Plan(NamedTuple):
     stride: int  # columns of what is held transposed: a panel, and what keeps its rows out of the same cache sets
     tile: int  # columns of a strip
     direct: int  # 1 if inputs are multiplied as they lie, row by row: few rows, of which no gradients are wanted
-    parts: int  # shards of a batch, each with a gradient of its own
-    fused: int  # columns of the gradient that are computed and at once followed; 0 if all are computed before
-    strip: int  # elements of such columns, for each worker
+    shards: int  # of a batch, each with a gradient of its own
+    fused: int  # columns of the gradient that are computed and applied at once; 0 if all are computed before
+    gradient_buffer: int  # elements of such columns, for each worker
     loss: int
     labels: int
     training: int

@@ -11,7 +11,7 @@ from fastbp.cutting import MOST_TASKS, power_of_two_within
 from fastbp.kernels.few_rows import SQUARES, Plan
 from fastbp.layers.work import work_of
 from fastbp.memory import PAGE, SAME_SETS, Places, padded
-from fastbp.tiles.registers import LINE_VECTORS, TILE_ROWS, lanes_of
+from fastbp.tiles.registers import CACHE_LINE_VECTORS, TILE_ROWS, lanes_of
 
 # A task has so many multiply-adds, a cut so many inputs, and a group so many bytes of a row of weights, at least.
 # Inputs are cut first: 32 x 784 -> 128 on two threads of a Zen 3 took 116 us so, and in groups of outputs, where every
@@ -40,7 +40,7 @@ def plan_of_few_rows(
     cuts = power_of_two_within(most, inputs // INPUTS_OF_CUT, max(inputs // (4 * rows), LEAST_CUTS))
     groups = power_of_two_within(most // cuts, outputs * dtype.itemsize // BYTES_OF_GROUP)
     tasks = cuts * groups
-    width = padded(outputs, LINE_VECTORS * lanes, dtype)
+    width = padded(outputs, CACHE_LINE_VECTORS * lanes, dtype)
     block_outputs = min(width, (BLOCK_VECTORS if rows > TILE_ROWS else STREAM_VECTORS) * lanes)
     of_cut = -(-inputs // cuts)
     blocks = -(-of_cut // (TILE_ROWS * max(1, BLOCK_BYTES // (TILE_ROWS * block_outputs * dtype.itemsize))))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from fastbp.cutting import LINE_WORK
 from fastbp.kernels import few_rows, many_rows
 from fastbp.kernels.layer import CHECK, NEXT_STEP, NOTHING, TOTAL, Plan
-from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD
+from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS
 from fastbp.layers.many_rows import tasks_of_gradient
 from fastbp.layers.work import work_of
 
@@ -101,7 +101,7 @@ class _ManyRows:
         for first in range(0, rows, of_line):
             some = first, min(rows, first + of_line)
             lines.append(Line(self._tasks, many_rows.ROWS, purpose, *some))
-            if plan.stretch and purpose > COST:
+            if plan.stretch and purpose in (BACKWARD, GRADIENTS):
                 lines.append(Line(self._tasks_of_gradient, many_rows.GRADIENT, purpose, *some))
         return lines
 

@@ -55,7 +55,7 @@ ROWS_OF_STRETCH = 496
 # Of the widest input of a stretch. With half of it, 3072-256-10 in batches of 256 took 1.16 times as long in float32,
 # and 512-1024-512 1.07 times in float64: in several stretches. With twice of it, none of eight networks took less.
 STRETCH_BYTES = 1024 * 1024
-# Columns of a gradient that are computed and then followed while they are in the level 1 cache; or, where a batch lies
+# Columns of a gradient that are computed and then applied while they are in the level 1 cache; or, where a batch lies
 # in strips, in level 2, since long pieces of what an optimizer remembers come sooner than many short ones: with pieces
 # of two vectors, 784-512-256-10 with Adam took 3 to 7 % longer.
 FUSED_VECTORS = 2 * TILE_VECTORS
@@ -86,7 +86,7 @@ def layout_of(architecture: Architecture) -> Layout:
 class Division(NamedTuple):
     """How a batch is divided."""
 
-    work: int  # multiply-adds of a batch
+    multiply_adds: int  # of a batch
     training: bool
     by_layer: bool  # all threads work on one layer after the other; else each shard goes through all of them
     panel: int  # rows
@@ -96,7 +96,7 @@ class Division(NamedTuple):
     direct: bool  # whether inputs go forward as they lie
     shards: int = 1
     cuts: int = 1  # of the inputs of the first layer
-    fused: int = 0  # columns of the gradient that are computed and followed at once; 0 if all are computed before
+    fused: int = 0  # columns of the gradient that are computed and applied at once; 0 if all are computed before
 
     @property
     def back_in_strips(self) -> bool:
@@ -122,13 +122,14 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
     whole = -(-batch // unit) * unit
     if shards > 1 or work < WORK_OF_LAYERS:
         panel = whole if direct else _panel_of_shard(-(-batch // shards), most, lanes)
-        return Division(work, training, False, panel, *_laid(architecture, panel), direct, shards)
+        laid = _laid(architecture, panel)
+        return Division(work, training, by_layer=False, panel=panel, **laid._asdict(), direct=direct, shards=shards)
     panel = whole if direct else _panel_of_stretch(architecture, whole)
-    stride, tile, in_strips = _laid(architecture, panel, cut=cuts > 1)
+    laid = _laid(architecture, panel, cut=cuts > 1)
     fused = 0
     if purpose == TRAIN and batch <= panel and not clip_norm:
-        fused = (FUSED_VECTORS_OF_STRIPS if in_strips else FUSED_VECTORS) * lanes
-    return Division(work, training, True, panel, stride, tile, in_strips, direct, cuts=cuts, fused=fused)
+        fused = (FUSED_VECTORS_OF_STRIPS if laid.in_strips else FUSED_VECTORS) * lanes
+    return Division(work, training, by_layer=True, panel=panel, **laid._asdict(), direct=direct, cuts=cuts, fused=fused)
 
 
 def _work_of_row(sizes: tuple[int, ...], passes: int) -> int:
@@ -188,7 +189,15 @@ def _cuts(inputs: int, outputs: int, batch: int, dtype: np.dtype[Any]) -> int:
     return cuts if cuts >= LEAST_CUTS and worth_it else 1
 
 
-def _laid(architecture: Architecture, panel: int, *, cut: bool = False) -> tuple[int, int, bool]:
+class _Laid(NamedTuple):
+    """As in `Division`."""
+
+    stride: int
+    tile: int
+    in_strips: bool
+
+
+def _laid(architecture: Architecture, panel: int, *, cut: bool = False) -> _Laid:
     """How matrices of a panel lie: elements from row to row of the transposed ones, columns of a strip, if in several.
 
     Small ones are a single strip. So are those whose transpose is but two tiles wide: on a Zen 3 strips then cost as
@@ -199,4 +208,4 @@ def _laid(architecture: Architecture, panel: int, *, cut: bool = False) -> tuple
     tile = TILE_VECTORS * lanes_of(architecture.dtype.itemsize)
     large = largest * panel * architecture.dtype.itemsize > 2 * LEVEL_1
     in_strips = cut or (large and panel > 2 * tile)
-    return stride, tile if in_strips else max(largest, stride), in_strips
+    return _Laid(stride, tile if in_strips else max(largest, stride), in_strips)

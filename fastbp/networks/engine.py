@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.networks.division import EVALUATE, GRADIENTS, PREDICT, TRAIN
-from fastbp.networks.session import AS_THEY_LIE, Session, numbers_of
+from fastbp.networks.session import AS_THEY_LIE, Session, coefficients_of
 from fastbp.networks.state import Change, State
 
 # Multiply-adds of the rows that go forward in one call, and the bytes of their outputs, where these are not kept. With
@@ -122,9 +122,9 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
     state.settle()
     count = order.size or len(rows.x)
     key, session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
-    numbers = numbers_of(state.optimizer, state.updates, -(-count // batch), state.parameters.dtype)
+    coefficients = coefficients_of(state.optimizer, state.updates, -(-count // batch), state.parameters.dtype)
     try:
-        losses = _update(state, session, rows, order, numbers)
+        losses = _update(state, session, rows, order, coefficients)
         if not session.finite:
             contract.finite("x", rows.x)  # a nan or inf there is no divergence, and no batch before it counts
             contract.finite("y", rows.y)
@@ -132,7 +132,7 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
             # bits come again, so that nothing but time is lost.
             for i, first in enumerate(range(0, count, batch)):
                 some, some_order = rows.some(order, first, first + batch)
-                _update(state, session, some, some_order, numbers[i : i + 1])
+                _update(state, session, some, some_order, coefficients[i : i + 1])
                 if not session.finite:
                     contract.network_diverged(rows.x, rows.y, state.updates, epoch)
     finally:
@@ -141,12 +141,12 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
     return losses
 
 
-def _update(state: State, session: Session, rows: Rows, order: Order, numbers: FloatArray) -> FloatArray:
+def _update(state: State, session: Session, rows: Rows, order: Order, coefficients: FloatArray) -> FloatArray:
     """The loss of each batch. If anything is not finite, nothing has changed."""
     session.rewind()
     before = state.snapshot()
     state.begin(Change(before, session))
-    losses = session.carry_out(state.parameters, *rows.arrays, order, slots=state.slots, numbers=numbers)
+    losses = session.carry_out(state.parameters, *rows.arrays, order, slots=state.slots, coefficients=coefficients)
     if session.finite:
         state.updated(session.batches)
         state.end()

@@ -30,7 +30,7 @@ from fastbp.networks.division import (
 )
 from fastbp.tiles.registers import lanes_of
 
-# Weights of a task that folds the gradients of shards and follows them: half of the numbers come from another core's
+# Weights of a task that folds the gradients of shards and applies them: half of the numbers come from another core's
 # cache. 100 rows of 64-32-10 in float64 took two threads of a Zen 3 29 us, and 41 in one task.
 WEIGHTS_OF_TASK = 1000
 
@@ -91,7 +91,7 @@ def work_for(
     w = places.take(of_back * w_width)
     own = places.end_worker()
     size = layout_of(architecture).size
-    strip = max(architecture.sizes[1:]) * division.fused
+    gradient_buffer = max(architecture.sizes[1:]) * division.fused
     gradient = division.shards * size if division.training else 0
     plan = Plan(
         threads=workers,
@@ -100,9 +100,9 @@ def work_for(
         stride=division.stride,
         tile=division.tile,
         direct=int(division.direct),
-        parts=division.shards,
+        shards=division.shards,
         fused=division.fused,
-        strip=strip,
+        gradient_buffer=gradient_buffer,
         loss=_LOSSES[architecture.loss],
         labels=int(labels),
         training=int(division.training),
@@ -125,9 +125,9 @@ def work_for(
         operations=operations,
         body=len(program) - 1,
         updating=lines.updating,
-        multiply_adds=division.work,
+        multiply_adds=division.multiply_adds,
         memory=places.shared + workers * own,
-        gradient=workers * strip if division.fused else gradient,
+        gradient=workers * gradient_buffer if division.fused else gradient,
     )
 
 
@@ -180,7 +180,7 @@ def _passes(architecture: Architecture, purpose: int, clip_norm: float, cuts: in
 def _add_shards(lines: _Lines, batch: int, division: Division, passes: _Passes) -> None:
     """Each shard goes through all operations, panel by panel."""
     panels = division.panel * division.shards
-    of_line = max(1, LINE_WORK * batch // (division.work * panels)) * panels
+    of_line = max(1, LINE_WORK * batch // (division.multiply_adds * panels)) * panels
     for first in range(0, batch, of_line):
         rows = (first, min(first + of_line, batch))
         lines.add(1, division.shards, rows, [*passes.forward, *passes.back, *passes.gradient])
@@ -207,7 +207,7 @@ def _add_layers(lines: _Lines, architecture: Architecture, batch: int, division:
             lines.add(cuts, 1, rows, passes.gradient)
             continue
         # Each group goes from its delta on to its gradient: what one core has computed would come late to another. But
-        # weights that others still take their delta from are followed after that.
+        # weights that others still take their delta from are updated after that.
         later = [operation for operation in passes.gradient if division.fused and operation[1] == 1]
         now = [operation for operation in passes.gradient if operation not in later]
         lines.add(tasks_of(count * sum(weights), max(sizes[1:])), 1, rows, [*passes.back[-1:], *now])
@@ -219,7 +219,7 @@ def _add_layers(lines: _Lines, architecture: Architecture, batch: int, division:
 def _add_update(
     lines: _Lines, architecture: Architecture, division: Division, passes: _Passes, clip_norm: float
 ) -> None:
-    """What is left where not every gradient is followed as soon as it is there: tasks of parameters, and of no rows."""
+    """What is left where not every gradient is applied as soon as it is there: tasks of parameters, and of no rows."""
     sizes = architecture.sizes
     weights, widest = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), max(sizes[1:])
     if division.by_layer:
@@ -235,13 +235,25 @@ def _add_update(
     lines.add(tasks, 1, once, [*fold, *passes.update])
 
 
+class Line(NamedTuple):
+    """A row of the program, in the order of its columns in `fastbp.kernels.network`."""
+
+    tasks: int
+    groups: int
+    first_row: int
+    last_row: int
+    first_operation: int
+    last_operation: int
+    closing: int = 0
+
+
 def _weights_of_back(architecture: Architecture, division: Division, lines: _Lines) -> tuple[int, int]:
     """Rows and columns of the weights that a task of BACK lays out anew: those of its inputs, at most."""
     dtype, most = architecture.dtype, 0
     for line in lines.lines if division.back_in_strips else ():
-        for kind, layer in lines.operations[line[network.FIRST_OPERATION] : line[network.LAST_OPERATION]]:
+        for kind, layer in lines.operations[line.first_operation : line.last_operation]:
             if kind == network.BACK:
-                most = max(most, largest_group(architecture.sizes[layer], line[network.GROUPS]))
+                most = max(most, largest_group(architecture.sizes[layer], line.groups))
     return most, spaced(padded(max(architecture.sizes[2:]), lanes_of(dtype.itemsize), dtype), dtype) if most else 0
 
 
@@ -249,27 +261,28 @@ class _Lines:
     """The lines of a program, and the operations that they are made of."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[int, ...]] = []
+        self.lines: list[Line] = []
         self.operations: Operations = []
         self.updating = 1  # of the last lines
 
     def add(self, groups: int, parts: int, rows: tuple[int, int], operations: Operations) -> None:
         first = len(self.operations)
         self.operations += operations
-        self.lines.append((groups * parts, groups, *rows, first, len(self.operations), 0))
+        self.lines.append(Line(groups * parts, groups, *rows, first, len(self.operations)))
 
     def join(self, groups: int, rows: tuple[int, int], operations: Operations) -> None:
         """More operations: in the last line, if that has the same rows and both are a single task."""
-        tasks, _, *last_rows, first, _, closing = self.lines[-1]
-        if len(self.lines) > 1 and tasks == groups == 1 and last_rows == list(rows):
+        last = self.lines[-1]
+        if len(self.lines) > 1 and last.tasks == groups == 1 and (last.first_row, last.last_row) == rows:
             self.operations += operations
-            self.lines[-1] = (1, 1, *rows, first, len(self.operations), closing)
+            self.lines[-1] = last._replace(last_operation=len(self.operations))
         else:
             self.add(groups, 1, rows, operations)
 
     def close(self, closing: int) -> None:
         """Have the leader do something at the end of the last line."""
-        self.lines[-1] = (*self.lines[-1][:-1], self.lines[-1][-1] | closing)
+        last = self.lines[-1]
+        self.lines[-1] = last._replace(closing=last.closing | closing)
 
 
 def _layers(architecture: Architecture, purpose: int, division: Division, places: Places) -> Table:

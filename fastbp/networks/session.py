@@ -30,7 +30,7 @@ AS_THEY_LIE = np.empty(0, np.int64)
 
 
 def rule_of(optimizer: Optimizer) -> int:
-    """The rule of the kernels that an optimizer follows."""
+    """The kernels' rule of an optimizer."""
     if isinstance(optimizer, Adam):
         return updates.ADAM
     if not optimizer.momentum:
@@ -39,30 +39,32 @@ def rule_of(optimizer: Optimizer) -> int:
 
 
 @np.errstate(all="ignore")  # what is beyond the dtype is inf, and training diverges; powers of a beta fade to 0
-def numbers_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any]) -> FloatArray:
+def coefficients_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any]) -> FloatArray:
     """What the updates first ... first + count - 1 take, a row each."""
     rates: Any = optimizer.learning_rate
     if not isinstance(rates, float):
         rates = np.array(schedules.rates(rates, first, count))
-    row = [0.0] * updates.NUMBERS  # what all updates have in common: a column of the array would take as long as this
+    row = [
+        0.0
+    ] * updates.COEFFICIENTS  # what all updates have in common: a column of the array would take as long as this
     row[updates.SCALE] = row[updates.SHRINK] = 1.0
-    numbers = np.empty((count, updates.NUMBERS), dtype)
+    coefficients = np.empty((count, updates.COEFFICIENTS), dtype)
     if isinstance(optimizer, SGD):
         row[updates.MOMENTUM_OF_SGD], row[updates.DECAY] = optimizer.momentum, optimizer.weight_decay
-        numbers[...] = row
-        numbers[:, updates.RATE] = rates
-        return numbers
+        coefficients[...] = row
+        coefficients[:, updates.RATE] = rates
+        return coefficients
     row[updates.ONE_MINUS_BETA1], row[updates.ONE_MINUS_BETA2] = 1 - optimizer.beta1, 1 - optimizer.beta2
     row[updates.EPSILON] = optimizer.epsilon
     if not isinstance(optimizer, AdamW):
         row[updates.DECAY] = optimizer.weight_decay
-    numbers[...] = row
+    coefficients[...] = row
     if isinstance(optimizer, AdamW):
-        numbers[:, updates.SHRINK] = 1 - rates * optimizer.weight_decay
+        coefficients[:, updates.SHRINK] = 1 - rates * optimizer.weight_decay
     t = np.arange(first + 1, first + count + 1)
-    numbers[:, updates.ROOT] = 1 / np.sqrt(1 - optimizer.beta2**t)
-    numbers[:, updates.RATE] = rates / (1 - optimizer.beta1**t)
-    return numbers
+    coefficients[:, updates.ROOT] = 1 / np.sqrt(1 - optimizer.beta2**t)
+    coefficients[:, updates.RATE] = rates / (1 - optimizer.beta1**t)
+    return coefficients
 
 
 class Session:
@@ -84,7 +86,7 @@ class Session:
                     rows[inputs // rows.shape[2], :, inputs % rows.shape[2]] = 1
         lanes = lanes_of(8)
         self.gradient = aligned(work.gradient, dtype)  # of the last call
-        self._cost = aligned(plan.parts * lanes, np.dtype(np.float64)).reshape(plan.parts, lanes)
+        self._cost = aligned(plan.shards * lanes, np.dtype(np.float64)).reshape(plan.shards, lanes)
         self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
         self._state = np.zeros(STATES, np.int64)
         self.rewind()
@@ -93,7 +95,7 @@ class Session:
         self._desk = atomics.board(team.FIRST + plan.threads)
         self._nothing = np.empty((1, 0), dtype)
         self._none = np.empty(0, dtype)
-        self._numbers = np.zeros((1, updates.NUMBERS), dtype)
+        self._coefficients = np.zeros((1, updates.COEFFICIENTS), dtype)
         self._pace = Pace(work.body, work.multiply_adds)
 
     def _strips(self, start: int, rows: int, columns: int) -> FloatArray:
@@ -131,7 +133,7 @@ class Session:
         order: npt.NDArray[np.int64] = AS_THEY_LIE,
         y_pred: FloatArray | None = None,
         slots: tuple[FloatArray, ...] = (),
-        numbers: FloatArray | None = None,
+        coefficients: FloatArray | None = None,
     ) -> FloatArray:
         """The loss of each batch; those of training end where something is not `finite`."""
         plan, state = self._work.plan, self._state
@@ -151,7 +153,7 @@ class Session:
             parameters,
             first,
             second,
-            self._numbers if numbers is None else numbers,
+            self._coefficients if coefficients is None else coefficients,
             losses,
             self._memory,
             self.gradient,

@@ -168,7 +168,7 @@ class State(Turns):
             self.settle()
 
     def updated(self, batches: int) -> None:
-        """So many batches more have been followed."""
+        """Count so many updates more."""
         if batches:
             self._beginning = None
         self.updates += batches

@@ -48,7 +48,7 @@ def chosen_register_bits() -> int:
 
 REGISTER_BITS = chosen_register_bits()
 REGISTERS = 32 if REGISTER_BITS == 512 or platform.machine() in ("aarch64", "arm64") else 16
-LINE_VECTORS = CACHE_LINE * 8 // REGISTER_BITS  # of a cache line
+CACHE_LINE_VECTORS = CACHE_LINE * 8 // REGISTER_BITS  # of a cache line
 
 # A tile of TILE_ROWS x TILE_VECTORS accumulators, one row of TILE_VECTORS operands and one broadcast fill the
 # register file: 6 x 4 + 4 + 1 = 29 of 32, or 6 x 2 + 2 + 1 = 15 of 16.
