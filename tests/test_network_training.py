@@ -619,6 +619,28 @@ def test_small_changes_are_no_progress_where_more_is_wanted():
     assert len(made([3, 1]).fit(x, y, epochs=9, early_stopping=stopping)["loss"]) == 3
 
 
+SCHEDULED = {
+    "sgd": fastbp.SGD(learning_rate=fastbp.StepDecay(0.1, every=7, warmup=5), momentum=0.9),
+    "adam": fastbp.Adam(learning_rate=fastbp.CosineDecay(0.01, steps=70, warmup=40), clip_norm=0.1),
+    "adamw": fastbp.AdamW(learning_rate=fastbp.CosineDecay(0.01, steps=70), weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_steps_one_by_one_take_the_coefficients_of_an_epoch_of_them(name):
+    x, y = problem([3, 1], 2 * 100)
+    stepped, network = made([3, 1]), made([3, 1])
+    other = fastbp.SGD(learning_rate=0.03)
+    for first in range(0, 200, 2):  # more of them than are computed ahead, and another optimizer in between
+        optimizer = other if 60 <= first < 66 else SCHEDULED[name]
+        stepped.step(x[first : first + 2], y[first : first + 2], optimizer=optimizer)
+    for rows, optimizer in ((slice(60), SCHEDULED[name]), (slice(60, 66), other), (slice(66, 200), SCHEDULED[name])):
+        network.fit(x[rows], y[rows], batch_size=2, shuffle=False, optimizer=optimizer)
+    assert stepped.updates == network.updates
+    for one, two in zip(parameters(stepped), parameters(network), strict=True):
+        assert_same_bits(one, two)
+
+
 def test_an_epoch_after_the_end_of_a_schedule_is_warned_of():
     x, y = problem([3, 1], 30)
     network = made([3, 1])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.networks.division import EVALUATE, GRADIENTS, PREDICT, TRAIN
-from fastbp.networks.session import AS_THEY_LIE, Session, coefficients_of
+from fastbp.networks.session import AS_THEY_LIE, Session
 from fastbp.networks.state import Change, State
 
 # Multiply-adds of the rows that go forward in one call, and the bytes of their outputs, where these are not kept. With
@@ -106,10 +106,12 @@ def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, F
     """The loss and the gradients of each layer, new."""
     key, session = state.session(GRADIENTS, len(rows.x), rows.y.shape[1], labels=rows.labels)
     losses = session.carry_out(state.parameters, *rows.arrays)
-    weights, biases = state.views(session.gradient[: state.parameters.size])
+    vector = session.gradient[: state.parameters.size]
+    weights, biases = state.views(vector)
     result = [(np.array(w, order="C"), b.copy()) for w, b in zip(weights, biases, strict=True)]
+    finite = np.isfinite(losses[0]) and np.isfinite(vector).all()
     state.give_back(key, session)
-    if not (np.isfinite(losses[0]) and all(np.isfinite(part).all() for pair in result for part in pair)):
+    if not finite:
         contract.network_diverged(rows.x, rows.y, None)
     return float(losses[0]), result
 
@@ -122,7 +124,7 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
     state.settle()
     count = order.size or len(rows.x)
     key, session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
-    coefficients = coefficients_of(state.optimizer, state.updates, -(-count // batch), state.parameters.dtype)
+    coefficients = state.coefficients(-(-count // batch))
     try:
         losses = _update(state, session, rows, order, coefficients)
         if not session.finite:
