@@ -85,7 +85,7 @@ class Architecture:
         leaky_relu 6 / ((1 + slope^2) inputs) (He et al. 2015, eqs. 10 and 15). Drawn in float64.
         ValueError if there is no memory for them.
         """
-        contract.fits(
+        contract.check_fits_memory(
             "sizes", list(self.sizes), sum((inputs + 1) * outputs for inputs, outputs in pairwise(self.sizes))
         )
         parameters = []

@@ -76,7 +76,7 @@ def _in_place(name: str, array: npt.NDArray[Any], dtype: np.dtype[Any]) -> Float
         raise ValueError(f"{name} has shape {array.shape}; one that fits into memory as {dtype} is wanted") from None
 
 
-def fits(name: str, value: Any, numbers: int) -> None:
+def check_fits_memory(name: str, value: Any, numbers: int) -> None:
     """Refuse what asks for so many numbers of 8 bytes if there is no memory for them."""
     try:
         np.empty(numbers)
@@ -175,7 +175,7 @@ def rows_of_y(name: str, y: Any, x: FloatArray, w: FloatArray) -> FloatArray:
     return _in_place(name, array, w.dtype)
 
 
-def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
+def check_apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
     """Refuse inputs that share memory with the arrays that are updated in place."""
     targets_own = w.flags.owndata and b.flags.owndata
     for name, value in inputs.items():
@@ -195,7 +195,7 @@ def for_training(x: Any, y: Any, w: Any, b: Any) -> tuple[FloatArray, FloatArray
     """x (rows, inputs) and y (rows, outputs), and the caller's own w and b, which are updated from them."""
     if not _ready_for_training(x, y, w, b):
         w, b = weights(w, b, updated=True)
-        apart(w, b, x=x, y=y)
+        check_apart(w, b, x=x, y=y)
         x = rows_of_x(x, w)
         y = rows_of_y("y", y, x, w)
     return x, y, w, b
@@ -229,7 +229,7 @@ def _is_in_other_memory(array: npt.NDArray[Any], w: FloatArray, b: FloatArray) -
     return type(owner) is np.ndarray and owner.flags.owndata and owner is not w and owner is not b
 
 
-def apart_from_network(parameters: Sequence[FloatArray], **inputs: FloatArray | None) -> None:
+def check_apart_from_network(parameters: Sequence[FloatArray], **inputs: FloatArray | None) -> None:
     """Refuse rows that share memory with the parameters of the network that is to be trained on them."""
     for name, array in inputs.items():
         if array is not None and any(np.may_share_memory(array, parameter) for parameter in parameters):
@@ -360,7 +360,7 @@ def _float(name: str, value: Any, wanted: str) -> float:
         return math.inf
 
 
-def holds(name: str, value: float, dtype: np.dtype[Any], *, below: float = math.inf) -> None:
+def check_representable(name: str, value: float, dtype: np.dtype[Any], *, below: float = math.inf) -> None:
     """Refuse a setting that the dtype rounds to 0, to its limit or to infinity, though it is none of these."""
     if value == 0:
         return
@@ -408,7 +408,7 @@ def seed(value: Any) -> int:
 def step_count(steps: Any) -> int:
     """How many steps: 0 or more, and no more than there is memory for their costs."""
     number = count("steps", steps, 0)
-    fits("steps", number, number + 1)
+    check_fits_memory("steps", number, number + 1)
     return number
 
 
@@ -433,7 +433,7 @@ def path(name: str, value: Any) -> Path:
     return known
 
 
-def diverged(step: int | None, x: FloatArray, y: FloatArray) -> NoReturn:
+def raise_diverged(step: int | None, x: FloatArray, y: FloatArray) -> NoReturn:
     """Say why the cost or the update of `step` is not finite: a nan or inf in x or y, or else divergence.
 
     None is no step: gradients alone were asked for.
@@ -457,8 +457,8 @@ MAY_HELP = "a smaller learning_rate or a clip_norm may help"
 LAST_STATE = f"weights and biases hold the last finite state ({MAY_HELP})"
 
 
-def network_diverged(x: FloatArray, y: npt.NDArray[Any], step: int | None, epoch: int | None = None) -> NoReturn:
-    """Say why the loss or the update of `step` is not finite, as `diverged` does: all of x and y, and where it was."""
+def raise_network_diverged(x: FloatArray, y: npt.NDArray[Any], step: int | None, epoch: int | None = None) -> NoReturn:
+    """Say why the loss or the update of `step` is not finite, and where it was: all of x and y are looked at."""
     finite("x", x)
     finite("y", y)
     if step is None:

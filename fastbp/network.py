@@ -259,7 +259,7 @@ class Network:
         return rows
 
     def _apart(self, rows: Rows) -> None:
-        contract.apart_from_network([self._state.parameters], x=rows.x, y=rows.y, sample_weight=rows.weight)
+        contract.check_apart_from_network([self._state.parameters], x=rows.x, y=rows.y, sample_weight=rows.weight)
 
     def _validation(
         self, rows: Rows, data: Any, fraction: Any

@@ -141,7 +141,7 @@ def checked(optimizer: Any, dtype: np.dtype[Any]) -> Optimizer:
     for extreme in (rate.initial, rate.largest) if isinstance(rate, Schedule) else (rate,):
         contract.rate(extreme, dtype)
     for name, limit in LIMITS.items():
-        contract.holds(name, getattr(known, name, None) or 0.0, dtype, below=limit)
+        contract.check_representable(name, getattr(known, name, None) or 0.0, dtype, below=limit)
     return known
 
 

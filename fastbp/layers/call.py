@@ -118,7 +118,7 @@ class Call:
                 if progress is not None:
                     progress(int(state[STEP]), costs)
                 if line < last:
-                    contract.diverged(int(state[STEP]) if self._update else None, x, y)
+                    contract.raise_diverged(int(state[STEP]) if self._update else None, x, y)
                 if line < lines:  # there is more to do: at the pace of the lines so far
                     self._pace.adapt(time.perf_counter() - start)
         finally:
@@ -165,7 +165,7 @@ class TinyCall:
             if progress is not None:
                 progress(min(step, steps), costs)
             if step < last:
-                contract.diverged(step, x, y)
+                contract.raise_diverged(step, x, y)
         return costs
 
 

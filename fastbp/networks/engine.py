@@ -112,7 +112,7 @@ def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, F
     finite = np.isfinite(losses[0]) and np.isfinite(vector).all()
     state.give_back(key, session)
     if not finite:
-        contract.network_diverged(rows.x, rows.y, None)
+        contract.raise_network_diverged(rows.x, rows.y, None)
     return float(losses[0]), result
 
 
@@ -136,7 +136,7 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
                 some, some_order = rows.some(order, first, first + batch)
                 _update(state, session, some, some_order, coefficients[i : i + 1])
                 if not session.finite:
-                    contract.network_diverged(rows.x, rows.y, state.updates, epoch)
+                    contract.raise_network_diverged(rows.x, rows.y, state.updates, epoch)
     finally:
         state.settle()
     state.give_back(key, session)

@@ -82,7 +82,7 @@ def gradients(x: Any, y: Any, w: Any, b: Any, *, bias_reduction: BiasReduction =
     y_pred = _predict(x, w, b)
     result = Gradients(*_gradients(x, y_pred, y, mean), _cost(y_pred, y))
     if not all(np.isfinite(part).all() for part in result):
-        contract.diverged(None, x, y)
+        contract.raise_diverged(None, x, y)
     return result
 
 
@@ -99,13 +99,13 @@ def backward(
     """Update w and b in place by one step of gradient descent from the outputs y_pred of `forward`."""
     mean = contract.mean_of_bias(bias_reduction)
     w, b = contract.weights(w, b, updated=True)
-    contract.apart(w, b, x=x, y_pred=y_pred, y=y)
+    contract.check_apart(w, b, x=x, y_pred=y_pred, y=y)
     x = contract.rows_of_x(x, w)
     y_pred = contract.finite("y_pred", contract.rows_of_y("y_pred", y_pred, x, w))
     y = contract.rows_of_y("y", y, x, w)
     rate = contract.rate(learning_rate, w.dtype)
     if not (np.isfinite(_cost(y_pred, y)) and _update(w, b, *_gradients(x, y_pred, y, mean), rate)):
-        contract.diverged(0, x, y)
+        contract.raise_diverged(0, x, y)
 
 
 def step(
@@ -149,7 +149,7 @@ def train(
         contract.finite("x", x)
     costs[steps] = _cost(_predict(x, w, b), y)
     if not np.isfinite(costs[steps]):
-        contract.diverged(steps, x, y)
+        contract.raise_diverged(steps, x, y)
     return costs
 
 
@@ -186,5 +186,5 @@ def _step(
     y_pred = _predict(x, w, b)
     cost = _cost(y_pred, y)
     if not (np.isfinite(cost) and _update(w, b, *_gradients(x, y_pred, y, mean), learning_rate)):
-        contract.diverged(number, x, y)
+        contract.raise_diverged(number, x, y)
     return cost

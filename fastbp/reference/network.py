@@ -102,7 +102,7 @@ class Network:
         x, y, weight = self._checked(x, y, sample_weight)
         loss, gradients = self._gradients(x, y, weight)
         if not (math.isfinite(loss) and _finite(gradients)):
-            contract.network_diverged(x, y, None)
+            contract.raise_network_diverged(x, y, None)
         return loss, list(zip(gradients[::2], gradients[1::2], strict=True))
 
     def step(self, x: Any, y: Any, *, optimizer: Optimizer | None = None, sample_weight: Any = None) -> float:
@@ -116,11 +116,11 @@ class Network:
         optimizer too.
         """
         x, y, weight = self._checked(x, y, sample_weight)
-        contract.apart_from_network(self._parameters, x=x, y=y, sample_weight=weight)
+        contract.check_apart_from_network(self._parameters, x=x, y=y, sample_weight=weight)
         with self._using(optimizer):
             loss = self._update(x, y, weight)
             if loss is None:
-                contract.network_diverged(x, y, self.updates)
+                contract.raise_network_diverged(x, y, self.updates)
         return loss
 
     def fit(
@@ -142,7 +142,7 @@ class Network:
         of its epoch, as if that had not begun.
         """
         x, y, weight = self._checked(x, y, sample_weight)
-        contract.apart_from_network(self._parameters, x=x, y=y, sample_weight=weight)
+        contract.check_apart_from_network(self._parameters, x=x, y=y, sample_weight=weight)
         rows = len(x)
         epochs = contract.count("epochs", epochs, 0)
         batch_size = rows if batch_size is None else contract.count("batch_size", batch_size, 1)
@@ -159,7 +159,7 @@ class Network:
                     batch = order[first : first + batch_size]
                     loss = self._update(x[batch], y[batch], weight[batch])
                     if loss is None:
-                        contract.network_diverged(x, y, self.updates, epoch)
+                        contract.raise_network_diverged(x, y, self.updates, epoch)
                     metrics["loss"] += loss * (len(batch) / rows)
                 history.append(metrics)
         return history
