@@ -26,6 +26,13 @@ LOSSES = {
 }
 
 
+class PerLayer(tuple[FloatArray, ...]):
+    """An array for each layer. To assign one is to copy into it, so that `network.weights[0] -= change` is allowed."""
+
+    def __setitem__(self, layer: int, values: Any) -> None:
+        self[layer][...] = values
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A dense network: layer l takes sizes[l] numbers of a row to activations[l] of sizes[l + 1]; made by `of`."""

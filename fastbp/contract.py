@@ -90,7 +90,7 @@ def _real(name: str, value: Any) -> npt.NDArray[Any]:
         raise TypeError(f"{name} is a masked array, whose mask would be lost; fill it first: {name}.filled(...)")
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # the last two from what makes an array of itself
         said = "is ragged" if isinstance(value, (list, tuple)) else "is no array"
         raise ValueError(f"{name} {said} ({error}); a rectangular array of numbers is wanted") from None
     if array.dtype.kind not in "fiub":

@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp import contract, optimizers
-from fastbp.architecture import Architecture
+from fastbp.architecture import Architecture, PerLayer
 from fastbp.contract import FloatArray
 from fastbp.history import EarlyStopping, History
 from fastbp.optimizers import Optimizer
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from fastbp.networks.engine import Rows
     from fastbp.networks.fitting import Validation
     from fastbp.networks.state import State
+    from fastbp.networks.storage import Extra
 
 
 @functools.cache
@@ -82,13 +84,16 @@ class Network:
         return self._state.architecture
 
     @property
-    def weights(self) -> tuple[FloatArray, ...]:
-        """w (inputs, outputs) of each layer, a transposed view. Writing into it changes the network."""
+    def weights(self) -> PerLayer:
+        """w (inputs, outputs) of each layer, a transposed view. Writing into it changes the network.
+
+        `weights[l][...] = w`, `weights[l] = w` and `weights[l] -= change` write into it alike.
+        """
         return self._state.weights
 
     @property
-    def biases(self) -> tuple[FloatArray, ...]:
-        """b (outputs,) of each layer. Writing into it changes the network."""
+    def biases(self) -> PerLayer:
+        """b (outputs,) of each layer. Writing into it changes the network, as with `weights`."""
         return self._state.biases
 
     @property
@@ -288,6 +293,21 @@ class Network:
             raise ValueError(f"validation_fraction is {fraction}, but x has one row; two or more are wanted")
         trained, held_out = fitting.split(self._state.seed, len(rows.x), fraction)
         return trained, fitting.Validation(_finite(rows), held_out)
+
+
+def save_with_extra(network: Network, path: Path, extra: Extra) -> None:
+    """As `Network.save`, for an owner of the file who has more to say than a network does."""
+    from fastbp.networks import storage
+
+    storage.save(network._state, path, extra)
+
+
+def load_with_extra(path: Path) -> tuple[Network, Extra | None]:
+    """As `Network.load`, with what `save_with_extra` was given."""
+    from fastbp.networks import storage
+
+    state, extra = storage.load_with_extra(path)
+    return Network._of(state), extra
 
 
 def _finite(rows: Rows) -> Rows:

@@ -16,5 +16,5 @@ class Pace:
         self.lines = max(1, int(CALL_SECONDS * SLOWEST * lines / (work + 1)))
 
     def adapt(self, seconds: float) -> None:
-        """After a call that took so long."""
+        """After a call of so many lines, and before more of them, that took so long."""
         self.lines = max(1, int(self.lines * min(max(CALL_SECONDS / max(seconds, 1e-9), 0.5), 2.0)))

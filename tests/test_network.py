@@ -118,6 +118,18 @@ def test_loss_where_all_weights_are_0(network_class, dtype, options, y, loss):
     assert network.evaluate(x, y)["loss"] == pytest.approx(loss, rel=1e-7 if dtype == "float32" else 1e-15)
 
 
+def test_weights_and_biases_of_a_layer_can_be_assigned_and_reduced(network_class, dtype):
+    network = network_class([3, 2], dtype=dtype)
+    network.weights[0] = np.ones((3, 2))
+    network.weights[0] -= [[0, 1], [0.5, 0], [0, 0]]
+    network.biases[0] += [1, 2]
+    np.testing.assert_array_equal(network.weights[0], np.array([[1, 0], [0.5, 1], [1, 1]], dtype))
+    np.testing.assert_array_equal(network.biases[0], np.array([1, 2], dtype))
+    with pytest.raises(ValueError, match="shape"):
+        network.weights[0] = np.ones((2, 3))
+    np.testing.assert_allclose(network.predict([[1, 1, 0]]), 1 / (1 + np.exp([[-2.5, -3]])), rtol=1e-6)
+
+
 # w_1 = [1 -1], b_1 = [0 1], relu; w_2 = [2 3]^T, b_2 = [-1], identity. For x = 2: a_1 = [2 -1], p_1 = [2 0],
 # y_pred = 3. With y = 1: C = 4, delta_2 = 2 (3 - 1) = 4, dC/dw_2 = [8 0]^T, delta_1 = [4 * 2, 0], dC/dw_1 = [16 0].
 def test_two_layers_worked_by_hand(network_class, dtype):

@@ -77,6 +77,13 @@ def with_one(array, value):
     return array
 
 
+class NoArray:
+    """Like a tensor that is part of a graph."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("it still computes")
+
+
 X, Y, _ = problem()
 SHARES, LABELS = problem("shares")[1], problem("labels")[1]
 BAD_X = [
@@ -86,6 +93,7 @@ BAD_X = [
     (X.astype(complex), TypeError, "x has dtype complex128; real numbers are wanted"),
     (None, TypeError, "x has dtype object"),
     ([[1, 2], [3]], ValueError, "x is ragged"),
+    (NoArray(), ValueError, "x is no array (it still computes); a rectangular array of numbers is wanted"),
     (np.ma.masked_less(X, 0), TypeError, "x is a masked array"),
     (with_one(X, np.nan), ValueError, "x must be finite in dtype float64, but x[8, 3] is nan"),
     (with_one(X, -np.inf), ValueError, "x must be finite in dtype float64, but x[8, 3] is -inf"),

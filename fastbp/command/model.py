@@ -53,7 +53,8 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the model file, whole or not at all."""
-        from fastbp.networks.storage import Extra, save
+        from fastbp.network import save_with_extra
+        from fastbp.networks.storage import Extra
 
         about: dict[str, Any] = {"format": FORMAT, "names": self.names, "named": self.named, "target": self.target}
         if isinstance(self.meaning, Classes):
@@ -61,18 +62,18 @@ class Model:
         else:
             about["mean"], about["deviation"] = self.meaning.mean, self.meaning.deviation
         tensors = {"mean": self.standardisation.mean, "scale": self.standardisation.scale}
-        save(self.network._state, path, Extra(about, tensors))
+        save_with_extra(self.network, path, Extra(about, tensors))
 
     @staticmethod
     def load(path: Path) -> Model:
         """Read a model file, trusting nothing in it."""
         try:
-            from fastbp.networks.storage import load_with_extra
+            from fastbp.network import load_with_extra
 
-            state, extra = load_with_extra(path)
+            network, extra = load_with_extra(path)
             if extra is None:
                 raise ValueError("it has no names and no meaning; a file written by fastbp train --save is wanted")
-            return _parse(engine.Network._of(state), extra.about, extra.tensors)
+            return _parse(network, extra.about, extra.tensors)
         except (MemoryError, OSError):
             raise
         except Exception as error:  # a damaged file makes parsers raise almost anything

@@ -175,6 +175,6 @@ class Session:
                 last += left
             door = engage(plan.threads)
             line = run(team.LEADER, self._work.program, body, batches, line, last, arrays, plan, door)
-            if line < lines:
+            if line == last < lines:  # one that ended early tells nothing
                 self._pace.adapt(time.perf_counter() - start)
         return losses

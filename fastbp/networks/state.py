@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp import optimizers
-from fastbp.architecture import Architecture
+from fastbp.architecture import Architecture, PerLayer
 from fastbp.contract import FloatArray
 from fastbp.memory import aligned
 from fastbp.networks.division import TRAIN, layout_of
@@ -109,7 +109,7 @@ class State(Turns):
         vector.fill(0)
         return vector
 
-    def views(self, vector: FloatArray) -> tuple[tuple[FloatArray, ...], tuple[FloatArray, ...]]:
+    def views(self, vector: FloatArray) -> tuple[PerLayer, PerLayer]:
         """The weights and biases in a vector of the parameters' layout."""
         layout, sizes = layout_of(self.architecture), self.architecture.sizes
         matrices = [
@@ -117,8 +117,8 @@ class State(Turns):
             for start, width, outputs in zip(layout.starts, layout.widths, sizes[1:], strict=True)
         ]
         return (
-            tuple(matrix[:, :inputs].T for matrix, inputs in zip(matrices, sizes, strict=False)),
-            tuple(matrix[:, inputs] for matrix, inputs in zip(matrices, sizes, strict=False)),
+            PerLayer(matrix[:, :inputs].T for matrix, inputs in zip(matrices, sizes, strict=False)),
+            PerLayer(matrix[:, inputs] for matrix, inputs in zip(matrices, sizes, strict=False)),
         )
 
     def start(self, optimizer: Optimizer) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp import contract, optimizers
-from fastbp.architecture import Architecture
+from fastbp.architecture import Architecture, PerLayer
 from fastbp.contract import FloatArray
 from fastbp.history import History
 from fastbp.optimizers import SGD, Optimizer
@@ -63,8 +63,8 @@ class Network:
         self.architecture = Architecture.of(sizes, activation, output_activation, loss, dtype)
         self._generator = np.random.default_rng(contract.seed(seed))
         parameters = self.architecture.initial(self._generator)
-        self.weights = tuple(w for w, _ in parameters)
-        self.biases = tuple(b for _, b in parameters)
+        self.weights = PerLayer(w for w, _ in parameters)
+        self.biases = PerLayer(b for _, b in parameters)
         self._start(SGD())
 
     def __repr__(self) -> str:
