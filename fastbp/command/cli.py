@@ -208,7 +208,7 @@ def train(
     unsaved = click.get_current_context().meta
     unsaved[UNSAVED] = save
 
-    import fastbp as engine
+    import fastbp
     from fastbp.command import wording
     from fastbp.command.datasets import digits
     from fastbp.command.fitting import fit, prepare
@@ -217,7 +217,7 @@ def train(
     from fastbp.command.targets import read_target, read_test_target
 
     if threads is not None:
-        engine.set_num_threads(threads)
+        fastbp.set_num_threads(threads)
     say = _silence if quiet else click.echo
     progress = (sys.stderr.isatty() if progress is None else progress) and not quiet
     how = Recipe(**recipe)

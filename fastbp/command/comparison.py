@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-import fastbp as engine
+import fastbp
 from fastbp import reference
 from fastbp.bench.timing import settle
 from fastbp.optimizers import Optimizer
@@ -34,7 +34,7 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    x: npt.NDArray[Any], y: npt.NDArray[Any], trained: engine.Network, optimizer: Optimizer, batch_size: int
+    x: npt.NDArray[Any], y: npt.NDArray[Any], trained: fastbp.Network, optimizer: Optimizer, batch_size: int
 ) -> Comparison | None:
     """Time an epoch of untrained twins of a network, or as many of its batches as `timed_batches` says.
 
@@ -49,10 +49,10 @@ def compare(
             loss=made.loss,
             dtype=made.dtype,
         )
-        for kind in (engine.Network, reference.Network)
+        for kind in (fastbp.Network, reference.Network)
     )
 
-    def run(network: engine.Network | reference.Network, batches: int) -> float:
+    def run(network: fastbp.Network | reference.Network, batches: int) -> float:
         rows = min(len(x), batches * batch_size)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the schedule has ended: a batch takes as long after that
@@ -60,7 +60,7 @@ def compare(
             network.fit(x[:rows], y[:rows], batch_size=batch_size, optimizer=optimizer)
             return time.perf_counter() - start
 
-    def timed(network: engine.Network | reference.Network, batches: int) -> float:
+    def timed(network: fastbp.Network | reference.Network, batches: int) -> float:
         settle()
         start, seconds = time.perf_counter(), list[float]()
         while len(seconds) < RUNS and (not seconds or time.perf_counter() - start < BUDGET):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-import fastbp as engine
+import fastbp
 from fastbp.contract import FloatArray
 
 STEPS = 1000
@@ -29,12 +29,12 @@ def worked_example() -> Iterator[Step]:
     y = np.array([[1.0, 0.0], [0.0, 1.0]])
     w = np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
     b = np.array([0.0, 0.0])
-    after = engine.forward(x, w, b)
+    after = fastbp.forward(x, w, b)
     for number in range(1, STEPS + 1):
         before = after
-        engine.backward(x, before, y, w, b, learning_rate=0.1)
-        after = engine.forward(x, w, b)
-        yield Step(number, before, after, engine.cost(after, y))
+        fastbp.backward(x, before, y, w, b, learning_rate=0.1)
+        after = fastbp.forward(x, w, b)
+        yield Step(number, before, after, fastbp.cost(after, y))
 
 
 def in_words(step: Step) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import fastbp as engine
+import fastbp
 from fastbp.command.model import Model, columns_like
 from fastbp.command.readers.contents import check_size
 from fastbp.command.recipe import VALIDATION, Recipe, in_options
@@ -95,7 +95,7 @@ def _refuse_overflow(source: str, numbers: npt.NDArray[np.intp], rows: Rows) -> 
                 raise ValueError(f"{source}: row {row} has numbers too large beside those of the rows trained on")
 
 
-def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> engine.History:
+def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> fastbp.History:
     """Train the model's network in place."""
     rows = len(problem.train.x)
     try:
@@ -106,7 +106,7 @@ def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> engine.History:
             batch_size=recipe.batch_size,
             optimizer=recipe.optimizer_for(rows),
             validation_fraction=None if recipe.patience is None else VALIDATION,
-            early_stopping=None if recipe.patience is None else engine.EarlyStopping(patience=recipe.patience),
+            early_stopping=None if recipe.patience is None else fastbp.EarlyStopping(patience=recipe.patience),
             progress=progress,
         )
     except (ValueError, FloatingPointError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import fastbp as engine
+import fastbp
 from fastbp.command.readers.contents import counted
 from fastbp.command.standardisation import Standardisation, blocks
 from fastbp.command.tables import Table, listed, reason
@@ -27,7 +27,7 @@ FORMAT = 1
 class Model:
     """A network, the standardisation and names of its inputs, the target's name, and what its outputs mean."""
 
-    network: engine.Network
+    network: fastbp.Network
     standardisation: Standardisation
     names: tuple[str, ...]
     named: bool
@@ -111,7 +111,7 @@ def columns_like(
     return columns
 
 
-def _parse(network: engine.Network, about: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> Model:
+def _parse(network: fastbp.Network, about: dict[str, Any], tensors: dict[str, npt.NDArray[Any]]) -> Model:
     if about.get("format") != FORMAT:
         raise ValueError(f"its names are in format {about.get('format')!r}; {FORMAT} is wanted")
     made = network.architecture

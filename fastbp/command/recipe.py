@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-import fastbp as engine
+import fastbp
 from fastbp.command.readers.contents import check_size
 from fastbp.command.targets import Classes, Values
 from fastbp.contract import LAST_STATE, MAY_HELP
@@ -73,14 +73,14 @@ class Recipe:
             raise ValueError(f"--loss is {loss}; {' or '.join(known)} is wanted, as target {target} holds {what}")
         return loss
 
-    def network(self, inputs: int, meaning: Classes | Values, loss: str) -> engine.Network:
+    def network(self, inputs: int, meaning: Classes | Values, loss: str) -> fastbp.Network:
         """The untrained network, if it is one that fits into memory."""
         sizes = [inputs, *(HIDDEN if self.hidden is None else self.hidden), meaning.outputs(loss)]
         parameters = sum((before + 1) * after for before, after in pairwise(sizes))
         copies = 4  # the parameters, a copy of them, and what an optimizer remembers
         check_size(copies * self.itemsize * parameters, f"the network of sizes {', '.join(map(str, sizes))}")
         output = "identity" if isinstance(meaning, Values) else None
-        return engine.Network(
+        return fastbp.Network(
             sizes, activation=self.activation, output_activation=output, loss=loss, dtype=self.dtype, seed=self.seed
         )
 
@@ -112,12 +112,12 @@ class Recipe:
             raise ValueError(f"--epochs is {self.epochs}, {updates} updates; {MOST_UPDATES} at most are wanted")
         rate: float | Schedule = self.rate()
         if self.schedule == "cosine":
-            rate = engine.CosineDecay(self.rate(), updates)
+            rate = fastbp.CosineDecay(self.rate(), updates)
         elif self.schedule == "step":
-            rate = engine.StepDecay(self.rate(), math.ceil(updates / STEPS))
+            rate = fastbp.StepDecay(self.rate(), math.ceil(updates / STEPS))
         decay = WEIGHT_DECAY[self.optimizer] if self.weight_decay is None else self.weight_decay
         if self.optimizer == "sgd":
             momentum = 0.9 if self.momentum is None else self.momentum
-            return engine.SGD(learning_rate=rate, momentum=momentum, weight_decay=decay, clip_norm=self.clip_norm)
-        kind = engine.Adam if self.optimizer == "adam" else engine.AdamW
+            return fastbp.SGD(learning_rate=rate, momentum=momentum, weight_decay=decay, clip_norm=self.clip_norm)
+        kind = fastbp.Adam if self.optimizer == "adam" else fastbp.AdamW
         return kind(learning_rate=rate, weight_decay=decay, clip_norm=self.clip_norm)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fastbp as engine
+import fastbp
 from fastbp.bench.report import duration, plain
 from fastbp.command.comparison import Comparison
 from fastbp.command.fitting import Problem
@@ -43,7 +43,7 @@ def split(problem: Problem, recipe: Recipe, test: Table | None) -> str:
     return f"split       {counted(rows, 'row')} to train on{judged}, {held_out} held out{source}, seed {recipe.seed}"
 
 
-def network(made: engine.Network) -> str:
+def network(made: fastbp.Network) -> str:
     """Sizes and activations."""
     known = made.architecture
     layers = [f"{size} {name}" for size, name in zip(known.sizes[1:], known.activations, strict=True)]
@@ -60,7 +60,7 @@ def training(recipe: Recipe, rows: int, loss: str) -> str:
     )
 
 
-def results(problem: Problem, recipe: Recipe, history: engine.History) -> list[str]:
+def results(problem: Problem, recipe: Recipe, history: fastbp.History) -> list[str]:
     """How training went, and a line for each score: on the rows held out, if there are any, and on those trained on."""
     lines = []
     if history.best_epoch is not None:
