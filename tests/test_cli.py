@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from processes import hear_ctrl_c
+from processes import environment, hear_ctrl_c
 from table_files import npy, npz
 from transcript import SHOWN
 
@@ -544,6 +545,17 @@ def test_truncated_model_is_one_line_and_exit_code_2(fastbp_command):
     for length in (0, 10, len(content) // 2, len(content) - 1):
         Path("model").write_bytes(content[:length])
         assert_one_line(fastbp_command("predict", "model", "classes.csv"), "model is not a whole safetensors file")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX closes standard error and reads a line")
+@pytest.mark.parametrize("ending", ["2>&-", "| head -1"], ids=["stderr closed", "reader gone"])
+def test_a_model_is_saved_though_nobody_reads_what_is_said(tmp_path, ending):
+    (tmp_path / "a.csv").write_text(CLASSES)
+    words = f"{shlex.quote(sys.executable)} -m fastbp train a.csv --save model {' '.join(BRIEF)} {ending}"
+    done = subprocess.run(["sh", "-c", words], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.stdout.startswith("data        a.csv")
+    assert done.stderr == ""
+    assert (tmp_path / "model").exists()
 
 
 def test_failed_training_leaves_the_old_model(fastbp_command):

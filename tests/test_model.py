@@ -89,7 +89,10 @@ def test_text_is_classes_in_the_order_of_the_alphabet():
         (["282594,1", "1,5", "3", "4"], "auto", "row 1 holds the text '282594,1'; a number with a decimal point is"),
         (["3", "1,000", "2,000", "4"], "auto", "row 2 holds the text '1,000'; a number is wanted"),
         (["1,5", "2,5", "3,5"], "classes", "3 different texts in 3 rows"),
-        (["1,5", "2,5", "x"], "auto", "3 different texts in 3 rows"),
+        (["1,5", "2,5", "x"], "auto", "row 1 holds the text '1,5'; a number with a decimal point is"),
+        (["1,5", "2,5"] * 3, "auto", "row 1 holds the text '1,5'; a number with a decimal point is"),
+        (["1.5", "2.5", "unknown", "3.5", "4"], "auto", "row 3 holds the text 'unknown'; a number is wanted"),
+        (["1.5", "a", "unknown", "b", "c"], "auto", "5 different texts in 5 rows"),
         (["a", "b", "a"], "values", "row 1 holds the text 'a'; a number is wanted"),
     ],
 )

@@ -9,7 +9,6 @@ import itertools
 import json
 import math
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from fastbp.command.endings import UNSAVED, PlainEndings
+from fastbp.command.endings import UNSAVED, Narrator, PlainEndings, on_terminal
 
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
@@ -218,8 +217,8 @@ def train(
 
     if threads is not None:
         fastbp.set_num_threads(threads)
-    say = _silence if quiet else click.echo
-    progress = (sys.stderr.isatty() if progress is None else progress) and not quiet
+    say = Narrator(quiet=quiet, saves=bool(save or plot))
+    progress = (on_terminal() if progress is None else progress) and not quiet
     how = Recipe(**recipe)
     table = read_table(data, header) if data else digits()
     learned = read_target(table, target, task)
@@ -248,6 +247,7 @@ def train(
 
         plot_history(history, problem.model.target, plot)
         say(f"loss curve  {click.format_filename(plot)}")
+    say.end()
     if compare and not quiet:
         from fastbp.command.comparison import compare as time_both
 
@@ -436,7 +436,3 @@ def _announcing(message: str, wanted: bool) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def _silence(message: str) -> None:
-    """Print nothing."""

@@ -14,6 +14,11 @@ INTERRUPTED = 130
 UNSAVED = "fastbp.unsaved"  # of a context: the file that is to be written at the end, while it is not
 
 
+def on_terminal() -> bool:
+    """Whether what is said on the way is seen in a terminal; standard error may be closed."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 class BadInput(click.ClickException):
     """One line on stderr and exit code 2."""
 
@@ -21,6 +26,29 @@ class BadInput(click.ClickException):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class Narrator:
+    """Prints lines as long as somebody reads them: who leaves before all is saved does not cost the rest."""
+
+    def __init__(self, *, quiet: bool, saves: bool) -> None:
+        self._quiet, self._saves = quiet, saves
+        self._left: BrokenPipeError | None = None
+
+    def __call__(self, line: str) -> None:
+        if self._quiet or self._left:
+            return
+        try:
+            click.echo(line)
+        except BrokenPipeError as error:
+            if not self._saves:
+                raise
+            self._left = error
+
+    def end(self) -> None:
+        """All is saved: if the reader has left, end as other commands do."""
+        if self._left:
+            raise self._left
 
 
 class PlainEndings(click.Group):
@@ -52,7 +80,7 @@ class PlainEndings(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             unsaved = f" Nothing was saved as {click.format_filename(path)}." if (path := ctx.meta.get(UNSAVED)) else ""
-            click.echo(("\n" if sys.stderr.isatty() else "") + f"Interrupted.{unsaved}", err=True)
+            click.echo(("\n" if on_terminal() else "") + f"Interrupted.{unsaved}", err=True)
             ctx.exit(INTERRUPTED)
         except click.UsageError as error:
             raise BadInput(error.format_message()) from None

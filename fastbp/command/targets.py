@@ -121,9 +121,10 @@ def read_target(table: Table, word: str | None, task: Task) -> Target:
     where = f"{source.source}: target {quoted(name)}"
     if column in source.text and task != "values":
         labels, actual = _classes(source, column)
-        if len(labels) > max(2, min(MOST_CLASSES, table.rows // 2)):
-            if task == "auto" and all(map(means_number, labels)):
-                source.numbers([column])  # refuses the spelling, by its row
+        recur = len(labels) <= max(2, min(MOST_CLASSES, table.rows // 2))
+        if task == "auto" and sum(map(means_number, labels)) >= len(labels) * (1.0 if recur else 0.5):
+            source.numbers([column])  # numbers, but for a spelling or a cell: refuses it, by its row
+        if not recur:
             raise ValueError(
                 f"{where} has {len(labels)} different texts in {table.rows} rows; classes that recur are wanted"
             )
