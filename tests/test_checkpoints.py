@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -355,3 +356,70 @@ def test_a_file_that_cannot_take_its_place_is_named_in_the_error(tmp_path):
         overtaken()
     assert caught.value.filename == str(target)
     assert os.listdir(tmp_path) == ["network"]
+
+
+# Names as long as file systems take, that end in the middle of a character where a temporary file's is cut, of bytes
+# that are no text, and of what means something else in a pattern.
+NAMES = {
+    "of 255 bytes": "x" * 255,
+    "of characters of two bytes": "x" * 199 + "é" * 28,
+    "of bytes that are no UTF-8": os.fsdecode(b"network\xff"),
+    "of an open bracket": "network (1",
+    "of a pattern": "n.t+w[o]rk",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes")
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_network_is_saved_under_any_name_and_leaves_nothing_beside_it(tmp_path, name):
+    for _ in range(2):
+        fastbp.Network([2, 1]).save(tmp_path / name)
+    assert os.listdir(tmp_path) == [name]
+    assert fastbp.Network.load(tmp_path / name).architecture.sizes == (2, 1)
+
+
+def test_what_was_left_of_a_name_that_a_pattern_would_take_for_this_one_stays(tmp_path):
+    for name in (".netXork.0123abcd.tmp", ".net.ork.0123abcd.tmp"):
+        (tmp_path / name).write_bytes(b"half a file")
+        os.utime(tmp_path / name, (0, 0))
+    fastbp.Network([2, 1]).save(tmp_path / "net.ork")
+    assert sorted(os.listdir(tmp_path)) == [".netXork.0123abcd.tmp", "net.ork"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_a_file_that_others_may_run_or_only_read_stays_so(tmp_path):
+    for mode in (0o755, 0o444):
+        fastbp.Network([2, 1]).save(tmp_path / "network")
+        (tmp_path / "network").chmod(mode)
+        fastbp.Network([2, 1]).save(tmp_path / "network")
+        assert stat.S_IMODE((tmp_path / "network").stat().st_mode) == mode
+
+
+def test_a_file_system_without_modes_is_no_hindrance(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EPERM, "no modes here")
+
+    fastbp.Network([2, 1]).save(tmp_path / "network")
+    monkeypatch.setattr(Path, "chmod", refused)
+    fastbp.Network([3, 1]).save(tmp_path / "network")
+    assert fastbp.Network.load(tmp_path / "network").architecture.sizes == (3, 1)
+    assert os.listdir(tmp_path) == ["network"]
+
+
+def test_an_error_of_another_file_while_one_is_written_names_the_other(tmp_path):
+    def fails():
+        with atomic.replacing(tmp_path / "network"):
+            (tmp_path / "source").read_bytes()
+
+    with pytest.raises(FileNotFoundError) as caught:
+        fails()
+    assert caught.value.filename == str(tmp_path / "source")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_is_no_file_to_be_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"path is .*pipe, which is not a file; a file to write is wanted"):
+        fastbp.Network([2, 1]).save(tmp_path / "pipe")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

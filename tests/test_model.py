@@ -15,12 +15,14 @@ import fastbp
 from fastbp.atomic import check_writable, replacing
 from fastbp.command.datasets import digits
 from fastbp.command.fitting import fit, prepare
-from fastbp.command.model import Model
+from fastbp.command.model import Model, columns_like
 from fastbp.command.readers import contents
 from fastbp.command.recipe import Recipe
 from fastbp.command.tables import Table
 from fastbp.command.targets import Classes, Values, read_target, read_test_target
 from fastbp.networks import storage
+from fastbp.optimizers import SGD, Adam, AdamW
+from fastbp.schedules import CosineDecay, StepDecay
 
 
 def table_of(values, names=None, text=None):
@@ -490,3 +492,140 @@ def test_file_that_cannot_be_written_is_refused_before_work(tmp_path, path, mess
     with pytest.raises(ValueError, match=rf"--save is .*{message}"):
         check_writable("--save", tmp_path / path)
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "batches", "epochs"),
+    [
+        ({}, 1824, 57, 71),  # 4000 updates, and as many more as the last epoch has
+        ({}, 1825, 58, 69),
+        ({}, 10, 1, 100),
+        ({}, 10**6, 31_250, 10),
+        ({"epochs": 3}, 10**6, 31_250, 3),
+        ({"batch_size": 1}, 4000, 4000, 10),
+        ({"patience": 5}, 1000, 29, 100),  # a tenth of the rows is held back
+        ({"patience": 5}, 2, 1, 100),
+    ],
+)
+def test_a_recipe_trains_for_about_4000_updates_in_10_to_100_epochs(options, rows, batches, epochs):
+    recipe = Recipe(**options)
+    assert (recipe.batches(rows), recipe.epochs_for(rows)) == (batches, epochs)
+
+
+def test_early_stopping_is_judged_by_a_tenth_of_the_rows_and_by_one_at_least():
+    recipe = Recipe(patience=3)
+    assert [recipe.held_back(rows) for rows in (2, 9, 10, 29, 1000)] == [1, 1, 1, 2, 100]
+    assert Recipe().held_back(1000) == 0
+    with pytest.raises(ValueError, match="--patience wants two rows or more"):
+        recipe.held_back(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "optimizer"),
+    [
+        ({"optimizer": "adamw", "weight_decay": 0.0}, AdamW(learning_rate=0.002, weight_decay=0)),
+        ({"optimizer": "sgd", "momentum": 0.0}, SGD(learning_rate=0.01)),
+        ({"optimizer": "sgd", "clip_norm": 2.0}, SGD(learning_rate=0.01, momentum=0.9, clip_norm=2.0)),
+        ({"optimizer": "adam", "clip_norm": 2.0}, Adam(learning_rate=0.002, clip_norm=2.0)),
+        ({"optimizer": "adamw", "clip_norm": 2.0}, AdamW(learning_rate=0.002, clip_norm=2.0)),
+    ],
+    ids=str,
+)
+def test_a_recipe_keeps_to_settings_of_0_and_to_all_others(options, optimizer):
+    assert Recipe(schedule="constant", **options).optimizer_for(1000) == optimizer
+
+
+def test_a_schedule_ends_with_the_last_update_of_the_rows_that_are_not_held_back():
+    options = {"epochs": 7, "patience": 2, "batch_size": 32}  # 29 batches of 900 rows
+    assert Recipe(**options).optimizer_for(1000).learning_rate == CosineDecay(0.002, 7 * 29)
+    assert Recipe(schedule="step", **options).optimizer_for(1000).learning_rate == StepDecay(0.002, 68)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_a_momentum_of_0_too_is_wanted_of_sgd_alone(optimizer):
+    with pytest.raises(ValueError, match=f"--momentum is 0, but --optimizer is {optimizer}; sgd is wanted with it"):
+        Recipe(optimizer=optimizer, momentum=0.0)
+
+
+def test_a_network_begins_with_the_weights_of_its_seed_and_in_its_dtype():
+    first, same, other = (
+        Recipe(seed=seed, dtype="float64").network(3, Values(0.0, 1.0), "squared_error") for seed in (5, 5, 6)
+    )
+    assert first.weights[0].dtype == np.float64
+    np.testing.assert_array_equal(first.weights[0], same.weights[0])
+    assert (first.weights[0] != other.weights[0]).all()
+
+
+def test_a_network_whose_copies_do_not_fit_into_memory_is_refused_before_it_is_made(monkeypatch):
+    """Of 1000-64-2 with biases: 4 copies of 64194 numbers of 4 bytes."""
+    classes = Classes(("a", "b"))
+    monkeypatch.setattr(contents, "largest_table", lambda: 4 * 4 * 64194)
+    assert Recipe().network(1000, classes, "cross_entropy").architecture.sizes == (1000, 64, 2)
+    monkeypatch.setattr(contents, "largest_table", lambda: 4 * 4 * 64194 - 1)
+    with pytest.raises(ValueError, match=r"^the network of sizes 1000, 64, 2 takes 1,027,104 bytes or more"):
+        Recipe().network(1000, classes, "cross_entropy")
+
+
+@pytest.mark.parametrize(("different", "classes"), [(30, True), (31, False)])
+def test_up_to_30_different_whole_numbers_are_classes(different, classes):
+    target = read_target(table_of([[0, row % different] for row in range(1000)]), None, "auto")
+    assert (target.labels is not None) == classes
+
+
+def test_up_to_1000_different_numbers_may_be_classes():
+    def read(different):
+        return read_target(table_of([[0, row % different] for row in range(3003)]), None, "classes")
+
+    assert len(read(1000).labels) == 1000
+    with pytest.raises(ValueError, match="has 1001 different numbers; at most 1000 classes are wanted"):
+        read(1001)
+
+
+def test_a_target_without_a_name_is_found_by_its_number_in_a_test_set_with_names():
+    known = read_target(table_of([[0, 3], [0, 5]] * 4), "1", "classes")
+    target = read_test_target(table_of([[3, 5], [3, 3]], names=["column 1", "y"]), None, known, named=False)
+    assert (target.name, target.actual.tolist()) == ("y", [1, 0])
+
+
+def test_a_word_is_a_column_before_it_is_a_file_and_the_target_has_the_name_that_a_file_gives_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = table_of([[0, row % 2] for row in range(8)], names=["x", "kind"])
+    for name in ("kind", "kinds", "headless"):
+        (tmp_path / name).write_text(("" if name == "headless" else "species\n") + "7\n8\n" * 4)
+    assert (target := read_target(table, "kind", "auto")).labels == ("0", "1")
+    assert (target.name, target.column) == ("kind", 1)
+    assert (target := read_target(table, "kinds", "auto")).labels == ("7", "8")
+    assert (target.name, target.column) == ("species", None)
+    assert read_target(table, "headless", "auto").name == "headless"
+
+
+def test_of_two_classes_an_output_of_a_half_is_the_first_as_the_network_says():
+    y_pred = np.array([[0.5], [np.nextafter(0.5, 1)]])
+    assert Classes(("a", "b")).decode(y_pred).tolist() == [0, 1]
+    network = fastbp.Network([1, 1], loss="binary_cross_entropy")
+    network.weights[0][:] = 0
+    assert network.predict_classes([[3.0]]).tolist() == [0]
+
+
+def test_scores_are_told_without_a_warning_whatever_the_values():
+    same = np.full(3, 2.0)
+    score = Values(2.0, 1.0).score(same + 1, same)
+    assert score["error"] == 1
+    assert np.isnan(score["R^2"])
+    beyond = Values(0.0, 1.0).score(np.array([1e300, 0.0]), np.array([0.0, 1.0]))
+    assert beyond == {"error": np.inf, "R^2": -np.inf}
+
+
+def test_no_memory_for_a_model_is_told_as_such(tmp_path, monkeypatch):
+    def refused(_):
+        raise MemoryError
+
+    monkeypatch.setattr(storage, "load_with_extra", refused)
+    with pytest.raises(MemoryError):
+        Model.load(tmp_path / "model")
+
+
+def test_a_column_without_a_name_is_not_taken_for_the_target_of_that_number():
+    with pytest.raises(ValueError, match="table has 3 columns, and the model 2 inputs; as many are wanted"):
+        columns_like(table_of(np.zeros((2, 3))), ["column 0", "column 1"], False, "column 2")
+    assert columns_like(table_of(np.zeros((2, 3)), ["a", "b", "y"]), ["column 0", "column 1"], False, "y") == [0, 1]

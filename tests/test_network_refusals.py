@@ -8,7 +8,7 @@ from test_network import EVERY_ACTIVATION, SIZES, assert_same_bits, fitted, made
 
 from fastbp import contract
 from fastbp.optimizers import SGD, Adam, AdamW
-from fastbp.schedules import CosineDecay
+from fastbp.schedules import CosineDecay, StepDecay
 
 NO_NETWORK = [  # arguments besides sizes = [4, 3, 2], and what is said of them
     ({"sizes": 4}, TypeError, "sizes is 4; a list of whole numbers is wanted"),
@@ -317,3 +317,24 @@ def test_labels_that_the_dtype_cannot_tell_apart_are_refused():
     with pytest.raises(ValueError, match=f"y is labels, but the network has {outputs + 1} outputs, more than float32"):
         contract.targets(y, 2, outputs + 1, np.dtype("float32"), "cross_entropy")
     assert contract.targets(y, 2, outputs + 1, np.dtype("float64"), "cross_entropy")[1]
+
+
+@pytest.mark.parametrize(
+    "rate", [CosineDecay(1e-60, steps=9, final=0.1), StepDecay(1e-60, every=1, warmup=4)], ids=["cosine", "step"]
+)
+def test_a_schedule_that_begins_at_0_in_float32_is_refused(network_class, rate):
+    network = network_class([2, 1], dtype="float32")
+    for training in (network.step, network.fit):
+        with pytest.raises(ValueError, match="learning_rate is 1e-60; a finite positive number in dtype float32"):
+            training([[1, 2]], [[1]], optimizer=SGD(learning_rate=rate))
+
+
+def test_a_dtype_that_python_cannot_parse_is_refused_as_any_other(network_class):
+    with pytest.raises(TypeError, match=re.escape("dtype is 'f4,('; float32 or float64 is wanted")):
+        network_class([2, 1], dtype="f4,(")
+
+
+@pytest.mark.parametrize("sizes", [[2, 10**14], [10**14, 2], [2, 10**7, 10**7, 1]], ids=str)
+def test_sizes_that_fit_into_no_memory_are_refused_whichever_is_too_large(network_class, sizes):
+    with pytest.raises(ValueError, match=re.escape(f"sizes is {sizes}; what fits into memory is wanted")):
+        network_class(sizes)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import tracemalloc
+import types
 
 import hypothesis
 import hypothesis.strategies as st
@@ -15,6 +16,7 @@ from test_training import assert_same_bits
 
 import fastbp
 from fastbp import contract, reference
+from fastbp.history import History
 from fastbp.kernels.network import FIRST_ROW, GROUPS, LAST_ROW
 from fastbp.kernels.program import TASKS
 from fastbp.networks import engine, plan
@@ -734,3 +736,50 @@ def test_histories_are_equal_if_all_their_metrics_are():
     assert one != other
     assert one != dict(one)
     assert one in [other, same]
+
+
+def history_of(epochs, best=None):
+    history = History()
+    for metrics in epochs:
+        history.append(metrics)
+    history.best_epoch = best
+    return history
+
+
+@pytest.mark.parametrize("wrong", ["text", None, np.zeros(2)], ids=["text", "None", "array"])
+def test_a_history_takes_all_metrics_of_an_epoch_or_none(wrong):
+    history = history_of([{"loss": 1.0}])
+    with pytest.raises(TypeError, match="metrics"):
+        history.append({"loss": 0.5, "accuracy": wrong})
+    assert {name: values.tolist() for name, values in history.items()} == {"loss": [1.0], "learning_rate": []}
+
+
+def test_a_history_takes_any_mapping():
+    history = history_of([types.MappingProxyType({"loss": 1.0, "learning_rate": 0.1})])
+    assert history == history_of([{"loss": 1.0, "learning_rate": 0.1}])
+
+
+def test_histories_differ_if_their_best_epochs_or_the_names_of_their_metrics_do():
+    losses = [{"loss": 2.0}, {"loss": 1.0}]
+    assert history_of(losses, best=1) == history_of(losses, best=1)
+    assert history_of(losses, best=1) != history_of(losses, best=0)
+    assert history_of(losses, best=1) != history_of(losses)
+    validated = [metrics | {"val_loss": 1.0} for metrics in losses]
+    assert history_of(losses) != history_of(validated)
+    assert history_of(validated) != history_of(losses)
+
+
+def test_a_nan_in_two_histories_is_the_same():
+    accuracies = [{"loss": 2.0, "val_accuracy": np.nan}]
+    assert history_of(accuracies) == history_of(accuracies)
+
+
+def test_epochs_are_drawn_from_1_on_and_the_best_one_where_it_is():
+    history = history_of([{"loss": loss, "val_loss": loss} for loss in (3.0, 1.0, 2.0)], best=1)
+    lines = {line.get_label(): np.asarray(line.get_xdata()).tolist() for line in history.plot().get_lines()}
+    plt.close()
+    assert lines == {"training": [1, 2, 3], "validation": [1, 2, 3], "best": [2, 2]}
+
+
+def test_early_stopping_is_patient_for_ten_epochs_of_the_validation_loss_unless_told_otherwise():
+    assert fastbp.EarlyStopping() == fastbp.EarlyStopping(monitor="val_loss", patience=10, minimum_change=0.0)

@@ -205,3 +205,16 @@ MALFORMED = {
 def test_a_malformed_dictionary_is_refused(values, message):
     with pytest.raises(ValueError, match=message):
         optimizers.from_dict(values)
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_cosine_decay_of_the_largest_rates_does_not_overflow(step):
+    assert CosineDecay(1.7e308, steps=10**9, final=1.7e308)(step) == pytest.approx(1.7e308, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_a_class_derived_from_an_optimizer_is_none_of_them(kind):
+    """Its rule would not be followed, and a file could not say what it is."""
+    derived = type("Derived", (kind,), {})
+    with pytest.raises(TypeError, match=r"^optimizer is .*; SGD or Adam or AdamW is wanted"):
+        optimizers.checked(derived(), np.dtype("float32"))

@@ -96,6 +96,21 @@ GROUPS = {
         {"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"},
         3.0,
     ),
+    "a path with colons": (
+        "0::/kubelet.slice:cri-containerd:0123\n",
+        {"kubelet.slice:cri-containerd:0123/cpu.max": "150000 100000\n"},
+        1.5,
+    ),
+    "version 1, another controller's path": (
+        "5:cpuset:/other\n4:cpu,cpuacct:/own\n",
+        {
+            "cpu/own/cpu.cfs_quota_us": "300000\n",
+            "cpu/own/cpu.cfs_period_us": "100000\n",
+            "cpu/other/cpu.cfs_quota_us": "100000\n",
+            "cpu/other/cpu.cfs_period_us": "100000\n",
+        },
+        3.0,
+    ),
     "another format": ("what is this\n", {"cpu.max": "100000 100000"}, float("inf")),
     "a damaged quota": ("0::/\n", {"cpu.max": "much\n"}, float("inf")),
 }

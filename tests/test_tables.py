@@ -3,6 +3,8 @@
 import contextlib
 import gzip
 import os
+import subprocess
+import sys
 import threading
 import tracemalloc
 import zipfile
@@ -12,8 +14,9 @@ import numpy as np
 import pytest
 from table_files import csv_of, idx, npy, npy_header, npy_of, npz, parquet_of, zipped
 
-from fastbp.command.readers import contents
-from fastbp.command.tables import read_table
+from fastbp.command import tables
+from fastbp.command.readers import contents, text
+from fastbp.command.tables import ROWS_A_BLOCK, Table, read_table
 
 RNG_SEED = 20240607
 NUMBERS = np.random.default_rng(RNG_SEED).normal(size=(7, 3))
@@ -429,3 +432,198 @@ def test_a_pipe_is_read_as_its_writer_writes():
     finally:
         writer.join()
         os.close(reading)
+
+
+@pytest.mark.parametrize("row", [0, ROWS_A_BLOCK - 1, ROWS_A_BLOCK, ROWS_A_BLOCK + 1, 2 * ROWS_A_BLOCK + 5])
+@pytest.mark.parametrize(("value", "problem"), [(np.nan, "is missing"), (np.inf, "is inf")])
+def test_the_first_number_that_is_not_finite_is_refused_in_any_row(row, value, problem):
+    values = np.zeros((2 * ROWS_A_BLOCK + 7, 3))
+    values[row, 1] = value
+    values[row + 1, 0] = values[-1, 2] = np.nan
+    table = Table("table", ("a", "b", "c"), frozenset("abc"), values, {})
+    with pytest.raises(ValueError, match=f"^table: column 'b', row {row + 1} {problem}; a finite number is wanted$"):
+        table.numbers([0, 1, 2])
+
+
+@pytest.mark.parametrize("columns", [[0, 1, 2], [1, 2], [2, 1], [2, 0, 1], [2], [0, 2]], ids=str)
+def test_numbers_come_in_the_order_of_the_columns_asked_for(write, columns):
+    values = np.arange(12.0).reshape(4, 3)
+    np.testing.assert_array_equal(read_table(write("a.csv", csv_of(values))).numbers(columns), values[:, columns])
+
+
+def test_asking_for_numbers_leaves_the_table_as_it_is(write):
+    table = read_table(write("a.csv", "a,b\n1,true\n2,false\n"))
+    before = table.values.copy()
+    np.testing.assert_array_equal(table.numbers([0, 1]), [[1, 1], [2, 0]])
+    np.testing.assert_array_equal(table.values, before)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="no such device")
+def test_a_device_is_no_table():
+    with pytest.raises(ValueError, match=r"^/dev/null is not a file; one that holds a table is wanted$"):
+        read_table(tables.Path("/dev/null"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_that_nobody_writes_into_is_empty_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    script = (
+        "import sys; from pathlib import Path; from fastbp.command.tables import read_table; read_table(Path('pipe'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "ValueError: pipe is not a readable CSV file: it is empty" in done.stderr
+
+
+def test_no_memory_for_a_table_is_told_as_such(write, monkeypatch):
+    def refused(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(tables.text, "read", refused)
+    with pytest.raises(MemoryError):
+        read_table(write("a.csv", "1,2\n"))
+
+
+def test_messages_repeat_the_beginning_of_what_a_file_says_alone(write):
+    long = "x" * 10**5
+    with pytest.raises(ValueError, match=r"'x{40}\.\.\.'") as caught:
+        read_table(write("a.csv", f"{long},b\ny,2\n")).numbers([0, 1])
+    assert len(str(caught.value)) < 1000
+    assert tables.reason(ValueError(long)) == "x" * 400 + "..."
+
+
+@pytest.mark.parametrize("kind", ["idx", "npz"])
+def test_a_file_of_zeros_is_read_though_it_is_packed_as_tightly_as_can_be(write, kind):
+    zeros = np.zeros((2000, 1000), np.uint8)
+    if kind == "idx":
+        path = write("a.gz", gzip.compress(idx(zeros), 9))
+    else:
+        np.savez_compressed(path := write("a.npz", b""), x=zeros)
+    assert zeros.nbytes > 900 * path.stat().st_size
+    np.testing.assert_array_equal(read_table(path).values, zeros)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED], ids=["stored", "deflated"])
+def test_an_archive_whose_checksum_is_not_that_of_its_numbers_is_refused(write, compression):
+    numbers = np.arange(300_000.0).reshape(-1, 3)
+    path = write("a.npz", b"")
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("x.npy", npy(numbers))
+    damaged = bytearray(path.read_bytes())
+    for signature, place in ((b"PK\x03\x04", 14), (b"PK\x01\x02", 16)):
+        at = damaged.rindex(signature) + place
+        damaged[at] ^= 1
+    with pytest.raises(ValueError, match="not a readable NPZ file: Bad CRC-32"):
+        read_table(write("b.npz", bytes(damaged)))
+
+
+def test_arrays_that_fit_into_memory_one_by_one_but_not_together_are_refused(write, monkeypatch):
+    path = write("a.npz", npz(x=np.zeros((800, 1)), y=np.zeros(800)))
+    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("it is read"))
+    with pytest.raises(ValueError, match="at most 10,000 fit"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("missing", ["NA", " NA", "NA ", "\tnan \t", "  "], ids=repr)
+def test_what_is_missing_may_have_blanks_around_it(write, missing):
+    table = read_table(write("a.csv", f"a,b\n1,{missing}\n2,3\n"))
+    assert not table.text
+    np.testing.assert_array_equal(table.values, [[1, np.nan], [2, 3]])
+
+
+def test_blanks_around_a_text_are_no_part_of_it(write):
+    assert read_table(write("a.csv", "a,b\n1,x \n2,x\n3,\tx\n")).text == {1: ["x", "x", "x"]}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.zeros((6, 2)), "y": np.zeros((3, 2))}, r"y has shape \(3, 2\); \(6,\) is wanted, after x \(6, 2\)"),
+        ({"x": np.zeros(6)}, r"x has shape \(6,\); two dimensions or more"),
+        ({"a": np.zeros(6)}, r"a has shape \(6,\); two dimensions or more"),
+    ],
+    ids=["y of as many numbers", "x of one dimension", "one dimension"],
+)
+def test_arrays_of_another_shape_are_refused_though_their_numbers_would_do(write, arrays, message):
+    with pytest.raises(ValueError, match=message):
+        read_table(write("a.npz", npz(**arrays)))
+
+
+def test_an_array_that_python_2_wrote_is_read_without_a_warning(write):
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (2L, 3L), }"
+    header += b" " * (117 - len(header)) + b"\n"
+    numbers = np.arange(6.0).reshape(2, 3)
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + numbers.tobytes()
+    np.testing.assert_array_equal(read_table(write("a.npy", content)).values, numbers)
+
+
+def test_bytes_in_an_array_are_text_in_utf_8(write):
+    words = ["é", "ü ", "日本"]
+    content = npy(np.array([word.encode() for word in words]))
+    assert read_table(write("a.npy", content)).text == {0: ["é", "ü", "日本"]}
+    with pytest.raises(ValueError, match="not a readable NPY file: 'utf-8' codec"):
+        read_table(write("a.npy", npy(np.array([b"\xe9", b"a"]))))
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(float).max, reason="long doubles are doubles here")
+def test_long_doubles_become_doubles_and_those_beyond_are_refused(write):
+    numbers = np.array([[1, 2], [3, np.longdouble(1e300) ** 2]])
+    assert read_table(write("a.npy", npy(numbers[:1]))).values.dtype == np.float64
+    with pytest.raises(ValueError, match="column 'column 1', row 2 is inf; a finite number is wanted"):
+        read_table(write("a.npy", npy(numbers))).numbers([0, 1])
+
+
+def test_parquet_holds_decimals_and_whole_numbers_of_any_size(write):
+    pa = pytest.importorskip("pyarrow")
+    from decimal import Decimal
+
+    columns = {
+        "decimal": pa.array([Decimal("1.25"), None, Decimal("-3")], pa.decimal128(9, 2)),
+        "whole": pa.array([2**53 + 1, 2**63 - 1, -(2**63)], pa.int64()),
+    }
+    table = read_table(write("a.parquet", parquet_of(**columns)))
+    assert not table.text
+    np.testing.assert_array_equal(table.values, [[1.25, 2.0**53], [np.nan, 2.0**63], [-3, -(2.0**63)]])
+
+
+def test_a_quoted_cell_may_follow_a_blank(write):
+    table = read_table(write("a.csv", 'a, b\n1, "x, y"\n2, "z"\n'))
+    assert (table.names, table.text) == (("a", "b"), {1: ["x, y", "z"]})
+
+
+def test_blank_lines_that_are_not_in_a_row_may_be_any_number(write, monkeypatch):
+    monkeypatch.setattr(text, "LONGEST_GAP", 3)
+    np.testing.assert_array_equal(read_table(write("a.csv", "1\n\n\n\n2\n\n\n3\n")).values, [[1], [2], [3]])
+    with pytest.raises(ValueError, match="it has more than 3 blank lines in a row"):
+        read_table(write("b.csv", "1\n\n\n\n\n2\n"))
+
+
+@pytest.mark.parametrize(("row", "cells"), [("1,2,3", "3 cells"), ("1", "1 cell")])
+def test_a_row_of_another_width_is_refused_by_its_number(write, row, cells):
+    rows = "1,2\n" * 9
+    with pytest.raises(ValueError, match=f"row 10 has {cells}, and the first line 2; as many are wanted"):
+        read_table(write("a.csv", f"a,b\n{rows}{row}\n{rows}"))
+
+
+def test_text_of_many_blocks_is_whole_and_no_number(write, monkeypatch):
+    """Two rows a block; the second column is text from the third block on, and has a number after that."""
+    monkeypatch.setattr(text, "CELLS_A_BLOCK", 4)
+    cells = ["1", "2.0", "", "4", "x", "6", "y", "8", "9.5", "z"]
+    table = read_table(write("a.csv", "a,b\n" + "".join(f"{row},{cell}\n" for row, cell in enumerate(cells))))
+    assert table.text == {1: ["1", "2", "", "4", "x", "6", "y", "8", "9.5", "z"]}
+    np.testing.assert_array_equal(table.values[:, 0], np.arange(10))
+    assert np.isnan(table.values[4:, 1]).all()
+    with pytest.raises(ValueError, match="row 10 has 3 cells"):
+        read_table(write("b.csv", "a,b\n" + "1,2\n" * 9 + "1,2,3\n"))
+
+
+def test_text_of_a_csv_file_counts_as_what_python_makes_of_it(write, monkeypatch):
+    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    with pytest.raises(ValueError, match="at most 10,000 fit"):
+        read_table(write("a.csv", "a\n" + "x\n" * 150))
+
+
+def test_blanks_around_the_name_of_a_column_are_no_part_of_it(write):
+    assert read_table(write("a.csv", "a , b\t\n1,2\n")).names == ("a", "b")
