@@ -442,9 +442,8 @@ def _close(program, index, arrays, plan):
         for group in range(norm.shape[0]):
             total += sum_lanes(load(norm, group, 0))
         scale = min(1.0, plan.clip_norm / np.sqrt(total)) if total > 0.0 else 1.0
-        arrays.coefficients[batch, SCALE] = (
-            scale if np.isfinite(total) else np.nan
-        )  # not 0, which would pass for an update
+        # Of a norm that is not finite nan, and not 0, which would pass for an update.
+        arrays.coefficients[batch, SCALE] = scale if np.isfinite(total) else np.nan
     if closing & NEXT_BATCH:
         arrays.state[BATCH] += 1
     return arrays.state[FINITE] == 1
