@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from registry.agreement import LAYERS
 from registry.cases import CASES
 from registry.comparison import DEFAULT, compare
 
@@ -22,7 +23,7 @@ class Speed:
 
     def setup_cache(self) -> dict[str, tuple[float, float]]:
         """By case: the reference's time and the limit, both divided by fastbp's time."""
-        comparison = compare(CASES, 0.5, names=["fastbp", "reference"])
+        comparison = compare(LAYERS, CASES, 0.5, names=["fastbp", "reference"])
         for error in comparison.errors:
             warnings.warn(error, stacklevel=1)
         figures = {}
