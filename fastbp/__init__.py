@@ -13,7 +13,9 @@ The functions of the layer have twins of the same signatures and errors in `fast
 
 from __future__ import annotations
 
-from fastbp import reference as reference
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fastbp.configuration import show_config
 from fastbp.contract import Gradients
 from fastbp.history import EarlyStopping, History
@@ -32,6 +34,17 @@ from fastbp.network import Network
 from fastbp.optimizers import SGD, Adam, AdamW
 from fastbp.schedules import CosineDecay, StepDecay
 from fastbp.threads import get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from fastbp import reference as reference
+else:
+
+    def __getattr__(name: str) -> Any:
+        """`fastbp.reference`, imported when it is asked for: few programs want it, and all would wait for it."""
+        if name == "reference":
+            return importlib.import_module("fastbp.reference")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 

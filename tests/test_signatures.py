@@ -62,8 +62,13 @@ def test_fastbp_exports_all_of_the_reference():
     assert fastbp.Gradients is reference.Gradients
 
 
-def test_the_reference_comes_with_fastbp():
-    assert in_a_process("-c", "import fastbp; print(fastbp.reference.sigmoid(0.0))").split() == ["0.5"]
+def test_the_reference_comes_with_fastbp_when_it_is_asked_for():
+    code = (
+        "import sys, fastbp; before = 'fastbp.reference' in sys.modules; print(before, fastbp.reference.sigmoid(0.0))"
+    )
+    assert in_a_process("-c", code).split() == ["False", "0.5"]
+    with pytest.raises(AttributeError, match="module 'fastbp' has no attribute 'refrence'"):
+        _ = fastbp.refrence
 
 
 def test_every_exported_name_exists(engine):

@@ -106,7 +106,7 @@ class Comparison(NamedTuple):
         }
 
 
-def measure(subject: Subject, case: Any, candidates: Iterable[Configuration], seconds: float) -> Measured:
+def measure(subject: Subject, case: Case, candidates: Iterable[Configuration], seconds: float) -> Measured:
     """Check, then time, these configurations on the case; who disagrees or fails is an error, and not timed."""
     prepare = subject.preparation(case)
     ready, deviations, errors = [], {}, []
@@ -129,12 +129,12 @@ def measure(subject: Subject, case: Any, candidates: Iterable[Configuration], se
 
 def compare(
     subject: Subject,
-    cases: Iterable[Any],
+    cases: Iterable[Case],
     seconds: float,
     *,
     names: Iterable[str] | None = None,
     threads: Iterable[int] = (THREADS, 1),
-    announce: Callable[[Any], None] = lambda case: None,
+    announce: Callable[[Case], None] = lambda case: None,
     report: Callable[[Measured, Limits], None] = lambda measured, limits: None,
 ) -> Comparison:
     """All cases, some `seconds` each, with all that can run here, or the implementations of these `names`.

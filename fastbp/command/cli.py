@@ -10,7 +10,7 @@ import json
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -368,16 +368,17 @@ def bench(
         cases = [Case("own", rows, inputs, outputs, dtype)]
 
     from fastbp.bench.agreement import LAYERS
-    from fastbp.bench.comparison import Measured, compare
+    from fastbp.bench.comparison import Case as Timed, Measured, compare
     from fastbp.bench.limits import Limits
     from fastbp.bench.networks.agreement import NETWORKS
     from fastbp.bench.networks.cases import CASES as OF_NETWORKS
     from fastbp.bench.report import footer, listing, table
 
-    subject, chosen = (NETWORKS, OF_NETWORKS) if networks else (LAYERS, cases)
+    subject = NETWORKS if networks else LAYERS
+    chosen: Sequence[Timed] = OF_NETWORKS if networks else cases
     in_a_table = not networks and len(cases) > 1
 
-    def announce(case: Any) -> None:
+    def announce(case: Timed) -> None:
         click.echo(f"{case.shape} {case.dtype} ...", err=True)
 
     def report(measured: Measured, limits: Limits) -> None:
