@@ -30,7 +30,10 @@ class PerLayer(tuple[FloatArray, ...]):
     """An array for each layer. To assign one is to copy into it, so that `network.weights[0] -= change` is allowed."""
 
     def __setitem__(self, layer: int, values: Any) -> None:
-        self[layer][...] = values
+        array, given = self[layer], np.shape(values)
+        if given not in ((), array.shape):
+            raise ValueError(f"the array for layer {layer} has shape {given}; {array.shape} or a number is wanted")
+        array[...] = values
 
 
 @dataclass(frozen=True)

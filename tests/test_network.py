@@ -125,7 +125,7 @@ def test_weights_and_biases_of_a_layer_can_be_assigned_and_reduced(network_class
     network.biases[0] += [1, 2]
     np.testing.assert_array_equal(network.weights[0], np.array([[1, 0], [0.5, 1], [1, 1]], dtype))
     np.testing.assert_array_equal(network.biases[0], np.array([1, 2], dtype))
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match=r"for layer 0 has shape \(2, 3\); \(3, 2\) or a number is wanted"):
         network.weights[0] = np.ones((2, 3))
     np.testing.assert_allclose(network.predict([[1, 1, 0]]), 1 / (1 + np.exp([[-2.5, -3]])), rtol=1e-6)
 
