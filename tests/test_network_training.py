@@ -47,6 +47,8 @@ CASES = {
     "clipped cuts": ([900, 21, 3], 110, 41, {"activation": "tanh"}, fastbp.SGD(momentum=0.9, clip_norm=0.1)),
     "cuts of one layer": ([1199, 10], 150, 60, {"loss": "cross_entropy"}, fastbp.Adam()),
     "cuts of stretches": ([3000, 17, 4], 330, 200, {"activation": "leaky_relu"}, fastbp.SGD(momentum=0.9)),
+    "groups within cuts": ([2001, 131, 9], 300, 140, {"activation": "relu"}, fastbp.AdamW()),
+    "groups within clipped cuts": ([1501, 199, 5], 350, 330, {"activation": "tanh"}, fastbp.SGD(clip_norm=0.1)),
 }
 EVERY_CASE = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -141,6 +143,8 @@ def test_the_cases_take_every_way_through_the_kernels():
         "clipped cuts": (True, True, False, False, False, True),
         "cuts of one layer": (True, True, True, False, False, True),
         "cuts of stretches": (True, True, False, False, True, True),
+        "groups within cuts": (True, True, True, False, False, True),
+        "groups within clipped cuts": (True, True, False, False, True, True),
     }
 
 

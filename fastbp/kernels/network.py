@@ -5,7 +5,7 @@ these operations; all that they hold, they hold transposed, the rows of the batc
 
     FORWARD      output_l^T = g(w_l^T input_l^T)            eqs. 4 and 9
     FORWARD_CUT  what a cut of the first layer's inputs     where these are cut
-                 adds to its outputs
+                 adds to some of its outputs
     JOIN         g of the sum of these                      likewise
     OUTPUT       output^T of the last layer, to the caller  in predictions
     LOSS         C, and delta_l^T of the last layer         eqs. 13, 14 and 1
@@ -26,7 +26,8 @@ from another core: 784-128-10 in batches of 32 took 101 us on two threads, and 8
 A program (`fastbp.networks.plan`) says which operations make a task. In small networks a task is a shard of the batch,
 which goes through all of them, a panel of rows after the other, each of which stays in the level 1 or 2 cache. Where
 the weights are many, every operation is a line of its own, and its tasks are groups of outputs. Where the first layer
-has many inputs and few outputs, its tasks are cuts of the inputs instead: a worker gathers only those of its own cuts.
+has more inputs than outputs, its tasks are groups of outputs within cuts of the inputs: a worker gathers only those of
+its own cuts.
 """
 
 from __future__ import annotations
@@ -72,8 +73,10 @@ from fastbp.kernels.workspace import (
     Panel,
     Plan,
     Task,
+    cut_of,
     group_of,
     inputs_of_cut,
+    outputs_of_cut,
     some_parameters,
     start_of,
     weights_t,
@@ -90,7 +93,7 @@ from fastbp.tiles.operations import (
     sum_lanes,
 )
 
-# The operations. Where the inputs of the first layer are cut, a task of GRADIENT, FOLD or UPDATE has a cut of them.
+# The operations. Where the inputs of the first layer are cut, GRADIENT, FOLD and UPDATE have FORWARD_CUT's tasks.
 FORWARD, FORWARD_CUT, JOIN, LOSS, OUTPUT, BACK, GRADIENT, FOLD, FOLD_WITH_NORM, UPDATE = range(10)
 
 # The columns of a program: its tasks are parts of the rows x groups of the outputs; which rows of a batch they go
@@ -104,7 +107,7 @@ TOTAL_LOSS, TOTAL_NORM, NEXT_BATCH = 1, 2, 4
 @inlined
 def _gather(arrays, plan, kind, layer, task, panel):
     """What an operation takes of the rows of a panel, unless this worker has it."""
-    stamp, cut = panel.at + 1, task.group if plan.cuts > 1 else 0
+    stamp, cut = panel.at + 1, cut_of(plan, task)
     if kind == LOSS:
         if arrays.gathered[task.worker, 0] != stamp:
             _gather_y(arrays, plan, task, panel)
@@ -188,14 +191,16 @@ def _hand_on(arrays, plan, layer, task, panel, output_t, o, column):
 
 @inlined
 def _forward_cut(arrays, plan, task, panel):
-    """What the inputs of a cut add to the outputs of the first layer."""
-    outputs, cut = arrays.layers[0, OUTPUTS], task.group
+    """What the inputs of a cut add to some outputs of the first layer."""
+    cut = cut_of(plan, task)
+    o, outputs = outputs_of_cut(arrays, plan, task)
     first, count = inputs_of_cut(arrays, plan, cut)
-    w_t = block(weights_t(arrays, 0, 0, outputs), 0, first, outputs, count)
+    w_t = block(weights_t(arrays, 0, o, outputs), 0, first, outputs, count)
+    start = cut * arrays.layers[0, OUTPUTS] + o
     for strip in range(strip_count(panel.columns, plan.tile)):
         column, some = span_of(strip, panel.columns, plan.tile)
         input_t = block(columns_at(workspace.input_t(arrays, plan, 0, task), column, some), first, 0, count, some)
-        a_t = block(workspace.cuts_t(arrays, plan, task, column, some), cut * outputs, 0, outputs, some)
+        a_t = block(workspace.cuts_t(arrays, plan, task, column, some), start, 0, outputs, some)
         add_product(a_t, w_t, input_t, 0, nothing_ahead(a_t))
 
 

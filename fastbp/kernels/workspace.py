@@ -73,7 +73,7 @@ class Plan(NamedTuple):
     size: int  # of the parameters
     worker: int  # elements from the memory of one worker to that of the next
     shared: int  # 1 if workers share all of a panel but what they have gathered
-    cuts: int  # of the inputs of the first layer; 1 if it has groups of outputs, as others have
+    cuts: int  # of the inputs of the first layer; 1 if it has groups of all outputs alone, as others have
     # Where matrices of what is gathered start in memory, these too in strips.
     y: int  # (panel, targets)
     y_t: int  # (targets, stride)
@@ -83,7 +83,7 @@ class Plan(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Whose work it is: that of a part of the rows and a group of the outputs, or of the inputs where these are cut."""
+    """Whose work it is: that of a part of the rows and a group of the outputs, within a cut of inputs if any."""
 
     part: int
     group: int
@@ -110,18 +110,32 @@ def group_of(count, task):
 
 
 @inlined
+def cut_of(plan, task):
+    """The cut of the first layer's inputs that is a task's, of which each has as many groups of outputs."""
+    return 0 if plan.cuts == 1 else task.group * plan.cuts // task.groups
+
+
+@inlined
 def inputs_of_cut(arrays, plan, cut):
     """The first input of a cut of the first layer, and how many it has; the last input of all is that of the bias."""
     return share(arrays.layers[0, INPUTS] + 1, cut, plan.cuts, plan.tile)
 
 
 @inlined
+def outputs_of_cut(arrays, plan, task):
+    """The first output of the first layer that is a task's within its cut, and how many there are."""
+    groups = task.groups // plan.cuts
+    return share(arrays.layers[0, OUTPUTS], task.group % groups, groups, TILE_ROWS)
+
+
+@inlined
 def some_parameters(arrays, plan, layer, task):
     """The rectangle of a layer's parameters that a task has: its first output and their number, and so for columns."""
     if layer == 0 and plan.cuts > 1:
-        column, columns = inputs_of_cut(arrays, plan, task.group)
-        last = task.group + 1 == plan.cuts
-        return 0, arrays.layers[0, OUTPUTS], column, arrays.layers[0, WIDTH] - column if last else columns
+        cut = cut_of(plan, task)
+        o, count = outputs_of_cut(arrays, plan, task)
+        column, columns = inputs_of_cut(arrays, plan, cut)
+        return o, count, column, arrays.layers[0, WIDTH] - column if cut + 1 == plan.cuts else columns
     o, count = group_of(arrays.layers[layer, OUTPUTS], task)
     return o, count, 0, arrays.layers[layer, WIDTH]
 

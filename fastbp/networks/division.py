@@ -35,13 +35,14 @@ WORK_OF_SHARD = 100_000
 ROWS_OF_SHARD = 32
 # Outputs, or inputs of BACK, of a task at least: two whole tiles.
 ROWS_OF_TASK = 2 * TILE_ROWS
-# Inputs of a cut of the first layer for each output, bytes of the inputs of a batch, and cuts, at least. On two threads
-# of a Zen 3 cuts instead of groups of outputs gave: 784-16-10 in float64 and 3072-16-10, of which there is a single
-# group, 1.34 and 1.6, 5000-16-2 1.3 to 1.5; 3072-64-10 in batches of 128 1.09 in float32 and 1.19 in float64; but
-# 784-24-10 in batches of 32 0.87, and 2000-32-1 in batches of 64 0.97.
-INPUTS_OF_CUT = 8
+# Inputs of a cut of the first layer for each output, bytes of the inputs of a batch, and cuts, at least and at most.
+# Instead of groups of outputs they gave, on two threads of a Zen 3, 784-16-10 in float64 and 3072-16-10, of which there
+# is a single group, 1.34 and 1.6, 5000-16-2 1.3 to 1.5; 3072-128-10 and 3072-256-10 in batches of 256 1.06 and 1.03 in
+# float32; but 784-24-10 in batches of 32 0.87, and 2000-32-1 in batches of 64 0.97. 5120 rows of 3072-256-10 in batches
+# of 256 took 16 threads of an Emerald Rapids 52 ms, and 21 to 25 so.
+INPUTS_OF_CUT = 1.5
 CUT_BYTES = 1024 * 1024
-LEAST_CUTS = 4
+LEAST_CUTS, MOST_CUTS = 4, 8
 # Rows that go forward as they lie, at most. One of 784-128-10 in float32 took a Zen 3 66 us, and 37 so; 4 took 74 and
 # 52; 8 of 784-512-256-10 took 212 and 203 in float32, but 344 and 470 in float64.
 DIRECT_ROWS = 4
@@ -96,6 +97,7 @@ class Division(NamedTuple):
     direct: bool  # whether inputs go forward as they lie
     shards: int = 1
     cuts: int = 1  # of the inputs of the first layer
+    cut_tasks: int = 1  # of all cuts together: each has as many groups of outputs
     fused: int = 0  # columns of the gradient that are computed and applied at once; 0 if all are computed before
 
     @property
@@ -129,7 +131,19 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
     fused = 0
     if purpose == TRAIN and batch <= panel and not clip_norm:
         fused = (FUSED_VECTORS_OF_STRIPS if laid.in_strips else FUSED_VECTORS) * lanes
-    return Division(work, training, by_layer=True, panel=panel, **laid._asdict(), direct=direct, cuts=cuts, fused=fused)
+    inputs, outputs = architecture.sizes[:2]
+    cut_tasks = cuts * tasks_of(batch * inputs * outputs // cuts, outputs, MOST_TASKS // cuts)
+    return Division(
+        work,
+        training,
+        by_layer=True,
+        panel=panel,
+        **laid._asdict(),
+        direct=direct,
+        cuts=cuts,
+        cut_tasks=cut_tasks,
+        fused=fused,
+    )
 
 
 def _work_of_row(sizes: tuple[int, ...], passes: int) -> int:
@@ -159,9 +173,9 @@ def _panel_of_stretch(architecture: Architecture, whole: int) -> int:
     return whole if whole <= 2 * rows else min(whole, max(1, min(ROWS_OF_STRETCH, rows) // tile) * tile)
 
 
-def tasks_of(work: int, outputs: int) -> int:
+def tasks_of(work: int, outputs: int, most: int = MOST_TASKS) -> int:
     """Groups of so many outputs, for so many multiply-adds."""
-    return power_of_two_within(MOST_TASKS, work // WORK_OF_TASK, outputs // ROWS_OF_TASK)
+    return power_of_two_within(most, work // WORK_OF_TASK, outputs // ROWS_OF_TASK)
 
 
 def _copies(architecture: Architecture, batch: int, panel: int, cuts: int) -> int:
@@ -180,12 +194,14 @@ def _cuts(inputs: int, outputs: int, batch: int, dtype: np.dtype[Any]) -> int:
     """Into how many parts the inputs of the first layer are cut; 1 if its outputs are dealt out instead.
 
     A worker then gathers all of its rows, which costs more than the exchange of what the cuts add to the outputs if
-    rows are long and outputs few. And of few outputs there is but one group.
+    rows are long and outputs few. Of more outputs each cut has several groups, and of few there is but one.
     """
+    few = outputs < 2 * ROWS_OF_TASK
+    most = MOST_TASKS if few else MOST_CUTS
     cuts = power_of_two_within(
-        MOST_TASKS, batch * inputs * outputs // WORK_OF_TASK, inputs // (INPUTS_OF_CUT * outputs)
+        most, batch * inputs * outputs // WORK_OF_TASK, int(inputs / (INPUTS_OF_CUT * outputs))
     )
-    worth_it = batch * inputs * dtype.itemsize >= CUT_BYTES or outputs < 2 * ROWS_OF_TASK
+    worth_it = few or batch * inputs * dtype.itemsize >= CUT_BYTES
     return cuts if cuts >= LEAST_CUTS and worth_it else 1
 
 

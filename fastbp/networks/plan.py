@@ -187,14 +187,14 @@ def _add_shards(lines: _Lines, batch: int, division: Division, passes: _Passes) 
 
 
 def _add_layers(lines: _Lines, architecture: Architecture, batch: int, division: Division, passes: _Passes) -> None:
-    """Each operation of each panel is a line, of as many tasks as it has groups of outputs, or cuts of the inputs."""
+    """Each operation of each panel is a line, of as many tasks as it has groups of outputs, within cuts if any."""
     sizes, cuts = architecture.sizes, division.cuts
     weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
     for first in range(0, batch, division.panel):
         rows = (first, min(first + division.panel, batch))
         count = rows[1] - rows[0]
         if cuts > 1:
-            lines.add(cuts, 1, rows, [(network.FORWARD_CUT, 0)])
+            lines.add(division.cut_tasks, 1, rows, [(network.FORWARD_CUT, 0)])
         for kind, layer in (*passes.forward, *(passes.back if cuts > 1 else passes.back[:-1])):
             softmax = layer == len(weights) - 1 and architecture.activations[layer] == "softmax"
             whole = softmax or kind in (network.LOSS, network.OUTPUT)  # a task takes all outputs of a row
@@ -204,7 +204,7 @@ def _add_layers(lines: _Lines, architecture: Architecture, batch: int, division:
         if not division.training:
             continue
         if cuts > 1:
-            lines.add(cuts, 1, rows, passes.gradient)
+            lines.add(division.cut_tasks, 1, rows, passes.gradient)
             continue
         # Each group goes from its delta on to its gradient: what one core has computed would come late to another. But
         # weights that others still take their delta from are updated after that.
@@ -223,7 +223,7 @@ def _add_update(
     sizes = architecture.sizes
     weights, widest = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), max(sizes[1:])
     if division.by_layer:
-        tasks = division.cuts if division.cuts > 1 else tasks_of(8 * weights, widest)
+        tasks = division.cut_tasks if division.cuts > 1 else tasks_of(8 * weights, widest)
     else:
         tasks = power_of_two_within(MOST_TASKS, division.shards, weights // WEIGHTS_OF_TASK, widest // ROWS_OF_TASK)
     once = (0, 1)  # as if for a single panel
