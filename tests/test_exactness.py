@@ -339,6 +339,7 @@ def test_no_shape_leaves_a_residue_out_where_rows_are_many(dtype, layer, way, ro
         (517, 257, 259),  # all three beyond a block
         (1301, 1024, 11),  # rows that fall into the same cache sets, and are packed
         (33, 512, 130),
+        (19, 8192, 7),  # few rows of many inputs
     ],
     ids=str,
 )

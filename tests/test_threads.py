@@ -16,8 +16,10 @@ from test_training import assert_same_bits
 import fastbp
 from fastbp.bench import cases
 from fastbp.bench.networks import cases as network_cases
+from fastbp.kernels.sigmoid_layer import GRADIENTS
 from fastbp.layers import call
 from fastbp.layers.plan import plan_for
+from fastbp.layers.program import program_for
 from fastbp.networks.state import Change
 from fastbp.threads import available
 from fastbp.tiles.registers import REGISTER_BITS
@@ -44,6 +46,7 @@ MANY_WEIGHTS = [  # all threads work on one gradient
     (700, 500, 400, "float64"),
     (1021, 701, 127, "float32"),  # ragged
     (1100, 20000, 4, "float32"),
+    (19, 8192, 7, "float32"),  # few rows, in parts of some vectors
 ]
 FEW_ROWS = [  # each group of outputs has its own weights
     (30, 784, 128, "float32"),
@@ -98,6 +101,13 @@ def test_these_shapes_are_cut_in_every_way():
     assert cut(*MANY_OUTPUTS) == [(True, True)] * 3 + [(False, True)]
     assert cut(*MANY_WEIGHTS) == [("stretch", False)] * len(MANY_WEIGHTS)
     assert [way for way, _ in cut(*FEW_ROWS)] == ["few"] * len(FEW_ROWS)
+
+
+@pytest.mark.skipif(REGISTER_BITS != 256, reason="likewise")
+def test_few_rows_of_many_inputs_and_few_outputs_have_work_for_several_threads_in_each_line():
+    plan = plan_for(19, 8192, 7, np.dtype("float32"), 2, forward=False, update=True)
+    lines, _ = program_for(plan, 19, 8192, 7, GRADIENTS, update=True, last_cost=False)
+    assert [tasks for tasks, *_ in lines.tolist()] == [4, 3, 32, 4, 4]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,9 @@ LEAST_OF_STRETCH = 4
 # Tasks for a thread, at least, where it costs little to have more: no core is idle, and a slow one does not keep all
 # others waiting. 4096 x 1024 -> 1024, 16 strips with 512 bits, took 16 threads of an Emerald Rapids 1.03 times as long.
 TASKS_OF_THREAD = 2
+# Tasks of columns of the gradient, at most. 16 x 8192 -> 7 in float32 had 512, of as many columns as a panel has rows:
+# two threads of a Zen 3 took 126 us, and 78 so, with the rows in two parts instead of one.
+MOST_TASKS_OF_COLUMNS = 32
 # An x of more bytes comes from memory, panel by panel: the next one is asked for while one is worked on, or 60000 x 784
 # -> 10 would take 1.4 times as long. Less stays in a level 3 cache, whose lines come as fast unasked: to ask for them
 # cost 78125 x 64 -> 2, 20 MB, a fifth.
@@ -130,6 +133,34 @@ def direct_cycles(rows: int, inputs: int, outputs: int, itemsize: int) -> float:
     return outputs * rows * (DOTS * vectors + SUM * times) + TILE_OF_SUMS * tiles * times
 
 
+class _Stretch(NamedTuple):
+    """Rows that all threads work on together, in parts, and then on the columns of the gradient; as in `Plan`."""
+
+    panel: int
+    parts: int
+    columns: int
+    packed: int
+
+
+def _stretch_of(
+    rows: int, inputs: int, outputs: int, itemsize: int, panel: int, tile: int, *, direct: bool
+) -> _Stretch:
+    """The stretch of weights that are too large for a gradient for each shard."""
+    lanes = lanes_of(itemsize)
+    panels = -(-rows // panel)
+    if direct and panels < LEAST_OF_STRETCH:  # there is no tile of an outer product, which would want its rows together
+        unit = max(lanes, LEAST_VECTORS)
+        panel = -(-rows // (LEAST_OF_STRETCH * unit)) * unit
+        panels = -(-rows // panel)
+    elif panels > 1:  # as many for each of two threads
+        panels += panels % 2
+    parts = min(STRETCH_PANELS, panels, max(LEAST_OF_STRETCH, LONG_LINE_WORK // work_of(panel, inputs, outputs)))
+    unit = max(panel, TILE_VECTORS * lanes)
+    columns = -(-inputs // (unit * MOST_TASKS_OF_COLUMNS)) * unit
+    of_cache = LEVEL_1 // (2 * parts * panel * itemsize)
+    return _Stretch(panel, parts, columns, max(tile, min(columns, of_cache // tile * tile)))
+
+
 def plan_of_many_rows(
     rows: int, inputs: int, outputs: int, dtype: np.dtype[Any], threads: int, *, forward: bool
 ) -> tuple[Plan, int, int]:
@@ -137,31 +168,25 @@ def plan_of_many_rows(
     lanes = lanes_of(dtype.itemsize)
     weights, work = inputs * outputs, work_of(rows, inputs, outputs)
     shards, panel = shards_and_panel(rows, inputs, outputs, dtype.itemsize)
-    panels = -(-rows // panel)
     tile = rows_of_strip(panel, inputs, outputs, dtype.itemsize)
     groups = groups_of_outputs(panel, inputs, outputs, dtype.itemsize)
-    large = weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and work > PARALLEL_WORK)
-    wide = large and groups == 1 and not forward
-    if groups > 1:
-        shards = power_of_two_within(shards, MOST_TASKS // groups)
-    elif wide:
-        shards = 1
-    in_line = LONG_LINE_WORK // work_of(panel, inputs, outputs)  # panels
-    if forward:
-        parts = min(panels, max(threads, min(4 * threads, in_line)))  # rows do not meet: any cut gives the same bits
-    else:
-        parts = min(STRETCH_PANELS, panels, max(LEAST_OF_STRETCH, in_line)) if wide else shards
-    stretch = parts * panel if wide else 0
     of_group = largest_group(outputs, groups)
     shape = rows, inputs, of_group, dtype.itemsize
     direct = direct_cycles(*shape) < outer_cycles(*shape)
-    packed = 0
+    large = weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and work > PARALLEL_WORK)
+    wide = large and groups == 1 and not forward
+    stretch = columns = packed = 0
     if wide:
-        packed = tile
-    elif not forward and inputs * dtype.itemsize % SAME_SETS == 0:
-        packed = PACKED_BYTES // dtype.itemsize
-    columns = panel if wide else 0
-    width = padded(inputs, columns or lanes, dtype)
+        shards = 1
+        panel, parts, columns, packed = _stretch_of(*shape, panel, tile, direct=direct)
+        stretch = parts * panel
+    elif forward:
+        panels, in_line = -(-rows // panel), LONG_LINE_WORK // work_of(panel, inputs, outputs)
+        parts = min(panels, max(threads, min(4 * threads, in_line)))  # rows do not meet: any cut gives the same bits
+    else:
+        shards = parts = power_of_two_within(shards, MOST_TASKS // groups) if groups > 1 else shards
+        packed = PACKED_BYTES // dtype.itemsize if inputs * dtype.itemsize % SAME_SETS == 0 else 0
+    width = padded(inputs, panel if wide else lanes, dtype)
     pieces = min(width // lanes, outputs, -(-weights // PIECE))
     threads = min(threads, max(parts * groups, pieces, -(-inputs // columns) if wide else 1))  # no more than tasks
     far = rows * inputs * dtype.itemsize > FAR_BYTES

@@ -198,9 +198,7 @@ def _cuts(inputs: int, outputs: int, batch: int, dtype: np.dtype[Any]) -> int:
     """
     few = outputs < 2 * ROWS_OF_TASK
     most = MOST_TASKS if few else MOST_CUTS
-    cuts = power_of_two_within(
-        most, batch * inputs * outputs // WORK_OF_TASK, int(inputs / (INPUTS_OF_CUT * outputs))
-    )
+    cuts = power_of_two_within(most, batch * inputs * outputs // WORK_OF_TASK, int(inputs / (INPUTS_OF_CUT * outputs)))
     worth_it = few or batch * inputs * dtype.itemsize >= CUT_BYTES
     return cuts if cuts >= LEAST_CUTS and worth_it else 1
 
