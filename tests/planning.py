@@ -21,7 +21,7 @@ _FEW_ROWS = {
 _MANY_ROWS = {"few_is_faster": lambda *_: False, "WORK_OF_SHARD": 1}
 _STRIPS = {"LEVEL_1": 0, "direct_cycles": lambda *_: float("inf")}
 _GROUPS = {"LEAST_OF_GROUP": 6, "GROUP_BYTES": 1}
-_STRETCHES = {"WIDE_BYTES": 0, "LEAST_ROWS": 1, "WANTED_ROWS": 1, "PANEL_BYTES": 1, "PIECE": 1}
+_STRETCHES = {"WIDE_BYTES": 0, "FEW_OUTPUTS": 0, "LEAST_ROWS": 1, "WANTED_ROWS": 1, "PANEL_BYTES": 1, "PIECE": 1}
 _STRETCHES |= {"LEAST_OF_GROUP": 6, "TASKS_OF_THREAD": 100}
 
 # Few inputs at a time, or small shards of the rows, and these transposed in strips, or small groups of the outputs, or

@@ -34,6 +34,7 @@ FEW_WEIGHTS = [  # each shard of the rows has a gradient of its own
     (20000, 16, 1, "float64"),
     (20000, 16, 1, "float32"),
     (777, 129, 31, "float64"),  # ragged in all three
+    (1100, 20000, 4, "float32"),  # more of them, but few outputs
 ]
 MANY_OUTPUTS = [  # each group of them goes through all rows of a shard
     (1500, 400, 300, "float32"),
@@ -45,7 +46,7 @@ MANY_WEIGHTS = [  # all threads work on one gradient
     (1500, 900, 300, "float32"),
     (700, 500, 400, "float64"),
     (1021, 701, 127, "float32"),  # ragged
-    (1100, 20000, 4, "float32"),
+    (150, 70000, 4, "float32"),
     (19, 8192, 7, "float32"),  # few rows, in parts of some vectors
 ]
 FEW_ROWS = [  # each group of outputs has its own weights

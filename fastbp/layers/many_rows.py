@@ -24,9 +24,19 @@ from fastbp.tiles.registers import REGISTER_BITS, TILE_ROWS, TILE_VECTORS, lanes
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard. If
 # they do so in groups of outputs, these are gone through instead.
 WIDE_BYTES = 256 * 1024
+# Of few outputs, though, a gradient for each shard costs less than to read x once more for one: 1000 x 8000 -> 10 in
+# float32 took 10.1 ms on two threads of a Zen 3, and 5.8 with shards, 2000 x 3000 -> 24 7.1 and 6.6; but 1000 x 2000 ->
+# 40 3.2 and 3.8, and 2000 x 10000 -> 30, with 1.2 MB, 31 and 43.
+FEW_OUTPUTS = 32
+WIDE_BYTES_OF_FEW = 1024 * 1024
 # Shards are folded after every step, for which gradients come from the caches of other cores. 1797 x 64 -> 10, 3.3
 # million multiply-adds, on two threads beside the thread pools of other libraries: 87 us with 14 shards, 70 with 8.
 WORK_OF_SHARD = 250_000
+# Rows of a shard, at least, beyond so many shards. 1000 x 8000 -> 10 in float32 took two threads 5.8 ms with 32 shards
+# of a panel each, and 4.4 with 8, 1000 x 1500 -> 40 3.6 and 3.2. Some 400 shapes that so have fewer took 0.93 of their
+# time on average, whatever their weights; with 250 rows it would be 0.97 of that, but for half as many threads.
+ROWS_OF_SHARD = 100
+LEAST_SHARDS = 8
 # Panels of a stretch, and what it has at least where a line of a program, after which Ctrl-C is heard, would have less.
 STRETCH_PANELS = 16
 LEAST_OF_STRETCH = 4
@@ -90,7 +100,11 @@ def shards_and_panel(rows: int, inputs: int, outputs: int, itemsize: int) -> tup
     power of two: of 282 rows 9 panels of 32 were 5 for one thread and 4 for the other, and 8 of 40 are 4 for each.
     """
     panel = panel_rows(inputs, itemsize)
-    shards = power_of_two_within(MOST_SHARDS, -(-rows // panel), work_of(rows, inputs, outputs) // WORK_OF_SHARD)
+    shards = power_of_two_within(
+        min(MOST_SHARDS, max(LEAST_SHARDS, rows // ROWS_OF_SHARD)),
+        -(-rows // panel),
+        work_of(rows, inputs, outputs) // WORK_OF_SHARD,
+    )
     of_shard = -(-rows // shards)
     panels = max(1, round(of_shard / panel))
     if panels > FEW_PANELS:
@@ -173,7 +187,8 @@ def plan_of_many_rows(
     of_group = largest_group(outputs, groups)
     shape = rows, inputs, of_group, dtype.itemsize
     direct = direct_cycles(*shape) < outer_cycles(*shape)
-    large = weights * dtype.itemsize > WIDE_BYTES or (shards == 1 and work > PARALLEL_WORK)
+    most_bytes = WIDE_BYTES if outputs > FEW_OUTPUTS else WIDE_BYTES_OF_FEW
+    large = weights * dtype.itemsize > most_bytes or (shards == 1 and work > PARALLEL_WORK)
     wide = large and groups == 1 and not forward
     stretch = columns = packed = 0
     if wide:
