@@ -111,7 +111,7 @@ def group_of(count, task):
 
 @inlined
 def cut_of(plan, task):
-    """The cut of the first layer's inputs that is a task's, of which each has as many groups of outputs."""
+    """The cut of the first layer's inputs that a task is within; each has as many groups of outputs."""
     return 0 if plan.cuts == 1 else task.group * plan.cuts // task.groups
 
 
@@ -123,7 +123,7 @@ def inputs_of_cut(arrays, plan, cut):
 
 @inlined
 def outputs_of_cut(arrays, plan, task):
-    """The first output of the first layer that is a task's within its cut, and how many there are."""
+    """The first output of the first layer that is a task's, and how many there are: a group of them within its cut."""
     groups = task.groups // plan.cuts
     return share(arrays.layers[0, OUTPUTS], task.group % groups, groups, TILE_ROWS)
 
