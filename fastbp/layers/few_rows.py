@@ -29,8 +29,8 @@ BLOCK_BYTES = 32 * 1024
 BLOCK_VECTORS = 16
 STREAM_VECTORS = 256
 # Weights of more bytes come from memory for every product, sooner in longer pieces: 20 x 1474 -> 908 in float64 took
-# 0.94 of the time so, 30 x 2000 -> 2000 in float32 0.93; but 64 x 1000 -> 1000, of 4 MB, 1.05.
-FAR_BYTES = 8 * 1024 * 1024
+# 0.94 of the time so on two threads, 30 x 2000 -> 2000 in float32 0.91; but 64 x 1000 -> 1000, of 4 MB, 1.11.
+FAR_WEIGHT_BYTES = 8 * 1024 * 1024
 FAR_VECTORS = 32
 
 
@@ -45,7 +45,7 @@ def plan_of_few_rows(
     groups = power_of_two_within(most // cuts, outputs * dtype.itemsize // BYTES_OF_GROUP)
     tasks = cuts * groups
     width = padded(outputs, CACHE_LINE_VECTORS * lanes, dtype)
-    far = inputs * outputs * dtype.itemsize > FAR_BYTES
+    far = inputs * outputs * dtype.itemsize > FAR_WEIGHT_BYTES
     vectors = STREAM_VECTORS if rows <= TILE_ROWS else FAR_VECTORS if far else BLOCK_VECTORS
     block_outputs = min(width, vectors * lanes)
     of_cut = -(-inputs // cuts)

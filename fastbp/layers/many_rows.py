@@ -33,10 +33,11 @@ WIDE_BYTES_OF_FEW = 1024 * 1024
 # million multiply-adds, on two threads beside the thread pools of other libraries: 87 us with 14 shards, 70 with 8.
 WORK_OF_SHARD = 250_000
 # Rows of a shard, at least, beyond so many shards. 1000 x 8000 -> 10 in float32 took two threads 5.8 ms with 32 shards
-# of a panel each, and 4.4 with 8, 1000 x 1500 -> 40 3.6 and 3.2. Some 400 shapes that so have fewer took 0.93 of their
-# time on average, whatever their weights; with 250 rows it would be 0.97 of that, but for half as many threads.
+# of a panel each, and 4.4 with 8, 1000 x 1500 -> 40 3.6 and 3.2. 386 shapes that so have 8 or 16 took 0.93 of their
+# time on average, from 0.96 with 8 KB of weights to 0.87 with 256; 286 with 4 took as long as before. With 250 rows it
+# would be 0.97 of that, but for half as many threads.
 ROWS_OF_SHARD = 100
-LEAST_SHARDS = 8
+FEW_SHARDS = 8
 # Panels of a stretch, and what it has at least where a line of a program, after which Ctrl-C is heard, would have less.
 STRETCH_PANELS = 16
 LEAST_OF_STRETCH = 4
@@ -100,11 +101,8 @@ def shards_and_panel(rows: int, inputs: int, outputs: int, itemsize: int) -> tup
     power of two: of 282 rows 9 panels of 32 were 5 for one thread and 4 for the other, and 8 of 40 are 4 for each.
     """
     panel = panel_rows(inputs, itemsize)
-    shards = power_of_two_within(
-        min(MOST_SHARDS, max(LEAST_SHARDS, rows // ROWS_OF_SHARD)),
-        -(-rows // panel),
-        work_of(rows, inputs, outputs) // WORK_OF_SHARD,
-    )
+    most = min(work_of(rows, inputs, outputs) // WORK_OF_SHARD, max(FEW_SHARDS, rows // ROWS_OF_SHARD))
+    shards = power_of_two_within(MOST_SHARDS, most, -(-rows // panel))
     of_shard = -(-rows // shards)
     panels = max(1, round(of_shard / panel))
     if panels > FEW_PANELS:
@@ -199,7 +197,9 @@ def plan_of_many_rows(
         panels, in_line = -(-rows // panel), LONG_LINE_WORK // work_of(panel, inputs, outputs)
         parts = min(panels, max(threads, min(4 * threads, in_line)))  # rows do not meet: any cut gives the same bits
     else:
-        shards = parts = power_of_two_within(shards, MOST_TASKS // groups) if groups > 1 else shards
+        if groups > 1:
+            shards = power_of_two_within(shards, MOST_TASKS // groups)
+        parts = shards
         packed = PACKED_BYTES // dtype.itemsize if inputs * dtype.itemsize % SAME_SETS == 0 else 0
     width = padded(inputs, panel if wide else lanes, dtype)
     pieces = min(width // lanes, outputs, -(-weights // PIECE))

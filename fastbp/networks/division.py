@@ -97,7 +97,6 @@ class Division(NamedTuple):
     direct: bool  # whether inputs go forward as they lie
     shards: int = 1
     cuts: int = 1  # of the inputs of the first layer
-    cut_tasks: int = 1  # of all cuts together: each has as many groups of outputs
     fused: int = 0  # columns of the gradient that are computed and applied at once; 0 if all are computed before
 
     @property
@@ -131,19 +130,7 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
     fused = 0
     if purpose == TRAIN and batch <= panel and not clip_norm:
         fused = (FUSED_VECTORS_OF_STRIPS if laid.in_strips else FUSED_VECTORS) * lanes
-    inputs, outputs = architecture.sizes[:2]
-    cut_tasks = cuts * tasks_of(batch * inputs * outputs // cuts, outputs, MOST_TASKS // cuts)
-    return Division(
-        work,
-        training,
-        by_layer=True,
-        panel=panel,
-        **laid._asdict(),
-        direct=direct,
-        cuts=cuts,
-        cut_tasks=cut_tasks,
-        fused=fused,
-    )
+    return Division(work, training, by_layer=True, panel=panel, **laid._asdict(), direct=direct, cuts=cuts, fused=fused)
 
 
 def _work_of_row(sizes: tuple[int, ...], passes: int) -> int:
@@ -176,6 +163,12 @@ def _panel_of_stretch(architecture: Architecture, whole: int) -> int:
 def tasks_of(work: int, outputs: int, most: int = MOST_TASKS) -> int:
     """Groups of so many outputs, for so many multiply-adds."""
     return power_of_two_within(most, work // WORK_OF_TASK, outputs // ROWS_OF_TASK)
+
+
+def tasks_of_cuts(architecture: Architecture, batch: int, cuts: int) -> int:
+    """Groups of outputs of all cuts of the first layer's inputs: as many for each."""
+    inputs, outputs = architecture.sizes[:2]
+    return cuts * tasks_of(batch * inputs * outputs // cuts, outputs, MOST_TASKS // cuts)
 
 
 def _copies(architecture: Architecture, batch: int, panel: int, cuts: int) -> int:

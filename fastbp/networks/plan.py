@@ -27,6 +27,7 @@ from fastbp.networks.division import (
     division_of,
     layout_of,
     tasks_of,
+    tasks_of_cuts,
 )
 from fastbp.tiles.registers import lanes_of
 
@@ -142,7 +143,7 @@ def _program(architecture: Architecture, batch: int, purpose: int, clip_norm: fl
         _add_shards(lines, batch, division, passes)
     lines.close(0 if purpose == PREDICT else network.TOTAL_LOSS)
     if division.training and not division.fused:
-        _add_update(lines, architecture, division, passes, clip_norm)
+        _add_update(lines, architecture, batch, division, passes, clip_norm)
     lines.close(network.NEXT_BATCH)
     return lines
 
@@ -190,11 +191,12 @@ def _add_layers(lines: _Lines, architecture: Architecture, batch: int, division:
     """Each operation of each panel is a line, of as many tasks as it has groups of outputs, within cuts if any."""
     sizes, cuts = architecture.sizes, division.cuts
     weights = [inputs * outputs for inputs, outputs in pairwise(sizes)]
+    tasks = tasks_of_cuts(architecture, batch, cuts)
     for first in range(0, batch, division.panel):
         rows = (first, min(first + division.panel, batch))
         count = rows[1] - rows[0]
         if cuts > 1:
-            lines.add(division.cut_tasks, 1, rows, [(network.FORWARD_CUT, 0)])
+            lines.add(tasks, 1, rows, [(network.FORWARD_CUT, 0)])
         for kind, layer in (*passes.forward, *(passes.back if cuts > 1 else passes.back[:-1])):
             softmax = layer == len(weights) - 1 and architecture.activations[layer] == "softmax"
             whole = softmax or kind in (network.LOSS, network.OUTPUT)  # a task takes all outputs of a row
@@ -204,7 +206,7 @@ def _add_layers(lines: _Lines, architecture: Architecture, batch: int, division:
         if not division.training:
             continue
         if cuts > 1:
-            lines.add(division.cut_tasks, 1, rows, passes.gradient)
+            lines.add(tasks, 1, rows, passes.gradient)
             continue
         # Each group goes from its delta on to its gradient: what one core has computed would come late to another. But
         # weights that others still take their delta from are updated after that.
@@ -217,13 +219,15 @@ def _add_layers(lines: _Lines, architecture: Architecture, batch: int, division:
 
 
 def _add_update(
-    lines: _Lines, architecture: Architecture, division: Division, passes: _Passes, clip_norm: float
+    lines: _Lines, architecture: Architecture, batch: int, division: Division, passes: _Passes, clip_norm: float
 ) -> None:
     """What is left where not every gradient is applied as soon as it is there: tasks of parameters, and of no rows."""
     sizes = architecture.sizes
     weights, widest = sum(inputs * outputs for inputs, outputs in pairwise(sizes)), max(sizes[1:])
-    if division.by_layer:
-        tasks = division.cut_tasks if division.cuts > 1 else tasks_of(8 * weights, widest)
+    if division.cuts > 1:
+        tasks = tasks_of_cuts(architecture, batch, division.cuts)
+    elif division.by_layer:
+        tasks = tasks_of(8 * weights, widest)
     else:
         tasks = power_of_two_within(MOST_TASKS, division.shards, weights // WEIGHTS_OF_TASK, widest // ROWS_OF_TASK)
     once = (0, 1)  # as if for a single panel
