@@ -340,6 +340,7 @@ def test_no_shape_leaves_a_residue_out_where_rows_are_many(dtype, layer, way, ro
         (1301, 1024, 11),  # rows that fall into the same cache sets, and are packed
         (33, 512, 130),
         (19, 8192, 7),  # few rows of many inputs
+        (20, 1474, 908),  # weights that come from memory, in float64
     ],
     ids=str,
 )

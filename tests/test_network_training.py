@@ -148,6 +148,15 @@ def test_the_cases_take_every_way_through_the_kernels():
     }
 
 
+@pytest.mark.parametrize("name", ["groups within cuts", "groups within clipped cuts"])
+def test_each_cut_of_the_inputs_has_groups_of_outputs_where_these_are_many(name):
+    sizes, _, batch, options, optimizer = CASES[name]
+    work = work_for(
+        made(sizes, "float32", **options).architecture, batch, sizes[-1], 2, TRAIN, clip_norm=optimizer.clip_norm or 0.0
+    )
+    assert work.program[1, TASKS] == work.program[-1, TASKS] == 16 > work.plan.cuts > 1
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["strips", "strips of shards"])
 def test_large_panels_lie_in_strips(name, dtype):

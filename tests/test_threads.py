@@ -54,6 +54,7 @@ FEW_ROWS = [  # each group of outputs has its own weights
     (64, 4096, 16, "float32"),
     (1, 300, 301, "float64"),
     (100, 501, 203, "float64"),
+    (20, 1474, 908, "float64"),  # weights that come from memory
 ]
 SMALL = [(7, 3, 2, "float32"), (100, 20, 5, "float64")]  # no work for a second thread
 SHAPES = [*FEW_WEIGHTS, *MANY_OUTPUTS, *MANY_WEIGHTS, *FEW_ROWS, *SMALL]
