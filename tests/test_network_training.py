@@ -49,6 +49,17 @@ CASES = {
     "cuts of stretches": ([3000, 17, 4], 330, 200, {"activation": "leaky_relu"}, fastbp.SGD(momentum=0.9)),
     "groups within cuts": ([2001, 131, 9], 300, 140, {"activation": "relu"}, fastbp.AdamW()),
     "groups within clipped cuts": ([1501, 199, 5], 350, 330, {"activation": "tanh"}, fastbp.SGD(clip_norm=0.1)),
+    "few rows": ([30, 17, 5], 31, 3, {"activation": "tanh"}, fastbp.Adam()),
+    "few clipped rows": (
+        [30, 9, 5, 3],
+        31,
+        2,
+        {"loss": "binary_cross_entropy"},
+        fastbp.SGD(momentum=0.9, clip_norm=0.1),
+    ),
+    "few rows by layer": ([401, 203, 101, 7], 20, 3, {"activation": "relu", "loss": "cross_entropy"}, fastbp.AdamW()),
+    "few clipped rows by layer": ([403, 305, 7], 21, 2, {"activation": "leaky_relu"}, fastbp.SGD(clip_norm=0.5)),
+    "single rows by layer": ([601, 300, 9], 12, 1, {"activation": "tanh"}, fastbp.SGD(momentum=0.9, nesterov=True)),
 }
 EVERY_CASE = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
@@ -115,36 +126,41 @@ def test_gradients_are_whole_where_an_infinite_weight_does_not_show():
 
 
 def test_the_cases_take_every_way_through_the_kernels():
-    """(layer by layer, cuts, fused update, shards, many lines of a batch, many tasks in the last of them) of a case."""
+    """(few rows, layer by layer, cuts, fused update, shards, many lines of a batch, many tasks in the last of them)."""
     ways = {}
     for name, (sizes, rows, batch, options, optimizer) in CASES.items():
         architecture = made(sizes, "float32", **options).architecture
         clip_norm = optimizer.clip_norm or 0.0
         work = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm)
         plan = work.plan
-        way = plan.shared == 1, plan.cuts > 1, plan.fused > 0, plan.shards > 1, work.body > 6
+        way = plan.direct == 1, plan.shared == 1, plan.cuts > 1, plan.fused > 0, plan.shards > 1, work.body > 6
         ways[name] = *way, bool(work.program[-1, TASKS] > 1)
     assert ways == {
-        "one panel": (False, False, False, False, False, False),
-        "shards": (False, False, False, True, False, False),
-        "ragged shards": (False, False, False, True, False, False),
-        "shards, followed by two": (False, False, False, True, False, True),
-        "shards, clipped by two": (False, False, False, True, False, True),
-        "layer by layer": (True, False, True, False, False, False),
-        "ragged layers": (True, False, True, False, False, True),
-        "clipped layers": (True, False, False, False, False, True),
-        "strips": (True, False, True, False, False, True),
-        "strips of shards": (False, False, False, True, False, False),
-        "copies": (False, False, False, True, False, True),
-        "clipped copies": (False, False, False, True, False, True),
-        "stretches": (True, False, False, False, True, True),
-        "cuts": (True, True, True, False, False, True),
-        "ragged cuts": (True, True, True, False, False, True),
-        "clipped cuts": (True, True, False, False, False, True),
-        "cuts of one layer": (True, True, True, False, False, True),
-        "cuts of stretches": (True, True, False, False, True, True),
-        "groups within cuts": (True, True, True, False, False, True),
-        "groups within clipped cuts": (True, True, False, False, True, True),
+        "one panel": (False, False, False, False, False, False, False),
+        "shards": (False, False, False, False, True, False, False),
+        "ragged shards": (False, False, False, False, True, False, False),
+        "shards, followed by two": (False, False, False, False, True, False, True),
+        "shards, clipped by two": (False, False, False, False, True, False, True),
+        "layer by layer": (False, True, False, True, False, False, False),
+        "ragged layers": (False, True, False, True, False, False, True),
+        "clipped layers": (False, True, False, False, False, False, True),
+        "strips": (False, True, False, True, False, False, True),
+        "strips of shards": (False, False, False, False, True, False, False),
+        "copies": (False, False, False, False, True, False, True),
+        "clipped copies": (False, False, False, False, True, False, True),
+        "stretches": (False, True, False, False, False, True, True),
+        "cuts": (False, True, True, True, False, False, True),
+        "ragged cuts": (False, True, True, True, False, False, True),
+        "clipped cuts": (False, True, True, False, False, False, True),
+        "cuts of one layer": (False, True, True, True, False, False, True),
+        "cuts of stretches": (False, True, True, False, False, True, True),
+        "groups within cuts": (False, True, True, True, False, False, True),
+        "groups within clipped cuts": (False, True, True, False, False, True, True),
+        "few rows": (True, False, False, True, False, False, False),
+        "few clipped rows": (True, False, False, False, False, False, False),
+        "few rows by layer": (True, True, False, True, False, False, False),
+        "few clipped rows by layer": (True, True, False, False, False, False, True),
+        "single rows by layer": (True, True, False, True, False, False, False),
     }
 
 

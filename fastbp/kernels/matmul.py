@@ -7,8 +7,7 @@ c is cut into tiles. A tile stays in registers while k runs over the columns of 
                                    is as good: add_product_of_t.
     add_product_with_t c += a b^T  For every vector of k a tile takes in the products of rows of a with rows of b, lane
                                    by lane; its lanes are summed at the end. This spares the transposition of b, and
-                                   wastes no lanes where b has few rows, but it pays for the sums. So does
-    add_product_with_few, for a b of so few rows that it stays in cache while all of a goes by.
+                                   wastes no lanes where b has few rows, but it pays for the sums.
 """
 
 from __future__ import annotations
@@ -110,7 +109,6 @@ def _tiles(tile_of):
 
 _outer = _tiles(lambda height: _outer_tile(height, TILE_VECTORS))
 _dots = _tiles(_dots_tile)
-_dots_of_six, _dots_of_one = _dots_tile(TILE_ROWS), _dots_tile(1)
 # At the edge: two vectors wide, one, and a part of one. Only that has masks, for which LLVM compares lanes each time. A
 # multiply-add waits four cycles for the one before it: four rows of one vector take no longer than one.
 _of_some_rows = add_matrix_of_some_rows, store_tile_of_some_rows
@@ -219,20 +217,3 @@ def add_product_with_t(c, a, b, ahead):
                 _dots(rows, c, some_of_a, some_of_b, 1, row, column, ahead, at, pace)
                 row += rows
                 at += -(-some // lanes(b)) * pace
-
-
-@kernel
-def add_product_with_few(c, a, b):
-    """The same for a b of few rows, with which a large a is gone through but once; and two sizes of tiles will do.
-
-    c (rows, columns), padded to LEAST_VECTORS    a (rows, depth)    b (columns, depth)
-    """
-    height = c.shape[0]
-    nothing = nothing_ahead(c)
-    whole = height - height % TILE_ROWS
-    for row in range(0, whole, TILE_ROWS):
-        for column in range(0, b.shape[0], TILE_VECTORS):
-            _dots_of_six(c, a, b, 1, row, column, nothing, 0, 0)
-    for row in range(whole, height):
-        for column in range(0, b.shape[0], LEAST_VECTORS):
-            _dots_of_one(c, a, b, 1, row, column, nothing, 0, 0)

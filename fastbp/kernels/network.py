@@ -17,6 +17,8 @@ these operations; all that they hold, they hold transposed, the rows of the batc
 The bias is the weight of an input that is always 1: parameters of a layer are (outputs, width), where column `inputs`
 is the bias, and the columns behind it, up to whole vectors, stay 0.
 
+Where rows are so few that they would leave most lanes empty, FORWARD, BACK and GRADIENT are those of `direct`.
+
 What a tile of a product takes in lies in `strips`. delta^T lies in rows, since GRADIENT takes its numbers one by one;
 where there is much to do, it lies in strips once more, for BACK.
 
@@ -34,7 +36,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels import workspace
+from fastbp.kernels import direct, workspace
 from fastbp.kernels.activations import activate, times_slope
 from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, whole_vectors
 from fastbp.kernels.jit import example_matrices, inlined, kernel
@@ -45,13 +47,12 @@ from fastbp.kernels.losses import (
     cross_entropy,
     squared_error,
 )
-from fastbp.kernels.matmul import add_product, add_product_of_t, add_product_with_few, nothing_ahead
+from fastbp.kernels.matmul import add_product, add_product_of_t, nothing_ahead
 from fastbp.kernels.program import TASKS, runner
 from fastbp.kernels.strips import (
     columns_at,
     gather_rows,
     span_of,
-    strip_at,
     strip_count,
     transpose_into,
     transpose_strips,
@@ -61,7 +62,6 @@ from fastbp.kernels.workspace import (
     ACTIVATION,
     BATCH,
     FINITE,
-    FINITE_X,
     INPUTS,
     KIND,
     LAST_ACTIVATION,
@@ -74,11 +74,13 @@ from fastbp.kernels.workspace import (
     Plan,
     Task,
     cut_of,
+    gradient_of,
     group_of,
     inputs_of_cut,
     outputs_of_cut,
     some_parameters,
     start_of,
+    vector_lanes,
     weights_t,
 )
 from fastbp.tiles.operations import (
@@ -156,34 +158,21 @@ def _forward(arrays, plan, layer, task, panel):
         return
     inputs = arrays.layers[layer, INPUTS]
     w_t = weights_t(arrays, layer, o, count)
-    columns = plan.panel if plan.direct else panel.columns  # whole tiles of sums; behind the rows is the last one again
-    for strip in range(strip_count(columns, plan.tile)):
-        column, some = span_of(strip, columns, plan.tile)
+    for strip in range(strip_count(panel.columns, plan.tile)):
+        column, some = span_of(strip, panel.columns, plan.tile)
         output_t = block(workspace.output_t(arrays, plan, layer, task, column, some), o, 0, count, some)
-        if plan.direct:
-            clear(output_t)
-            rows = strip_at(workspace.rows_of_input(arrays, plan, layer, task), 0)
-            add_product_with_few(output_t, w_t, block(rows, 0, 0, panel.rows, w_t.shape[1]))
-        else:
-            input_t = columns_at(workspace.input_t(arrays, plan, layer, task), column, some)
-            add_product(output_t, block(w_t, 0, 0, count, inputs + 1), input_t, 0, nothing_ahead(output_t))
+        input_t = columns_at(workspace.input_t(arrays, plan, layer, task), column, some)
+        add_product(output_t, block(w_t, 0, 0, count, inputs + 1), input_t, 0, nothing_ahead(output_t))
         if not plan.training and layer == 0 and o == 0:
-            _probe(arrays, block(output_t, 0, 0, 1, min(some, panel.rows - column)))
+            workspace.probe(arrays, block(output_t, 0, 0, 1, min(some, panel.rows - column)))
         _hand_on(arrays, plan, layer, task, panel, output_t, o, column)
-
-
-@inlined
-def _probe(arrays, a_t):
-    """Take note if the first output's a of the first layer is not finite, for any row: so it is if x is not."""
-    if not all_finite(a_t):
-        arrays.state[FINITE_X] = 0
 
 
 @inlined
 def _hand_on(arrays, plan, layer, task, panel, output_t, o, column):
     """From a^T of some outputs and rows to g(a)^T, and once more to the next layer's input."""
     activate(arrays.layers[layer, ACTIVATION], output_t)
-    if (plan.training or plan.direct) and layer + 1 < arrays.layers.shape[0]:
+    if plan.training and layer + 1 < arrays.layers.shape[0]:
         rows = min(output_t.shape[1], panel.rows - column)
         output_t = block(output_t, 0, 0, output_t.shape[0], rows)
         transpose_into(output_t, workspace.rows_of_input(arrays, plan, layer + 1, task), column, o)
@@ -237,6 +226,8 @@ def _loss(arrays, plan, layer, task, panel):
             times_slope(arrays.layers[layer, ACTIVATION], output_t, delta_t)
         if plan.w_width > 0:
             copy(delta_t, workspace.delta_strip(arrays, plan, layer, task, column, some))
+    if plan.direct:
+        direct.take_delta(arrays, plan, layer, task, panel)
 
 
 @inlined
@@ -291,7 +282,7 @@ def _gradient(arrays, plan, layer, task, panel):
     if count == 0:
         return
     if plan.fused == 0:
-        gradient = _gradient_of(arrays, plan, task.part, layer, o, count)
+        gradient = gradient_of(arrays, plan, task.part, layer, o, count)
         _add_gradient(arrays, plan, layer, task, panel, o, first, block(gradient, 0, first, count, columns))
         return
     for strip in range(strip_count(columns, plan.fused)):
@@ -315,17 +306,10 @@ def _add_gradient(arrays, plan, layer, task, panel, o, first, gradient):
 
 
 @inlined
-def _gradient_of(arrays, plan, part, layer, o, count):
-    """The gradient from a part of the rows, for some outputs: (outputs, width)."""
-    start = part * plan.size + start_of(arrays, layer, o)
-    return matrix_at(arrays.gradient, start, count, arrays.layers[layer, WIDTH])
-
-
-@inlined
 def _fold(arrays, plan, kind, layer, task, panel):
     """The gradient of some parameters, from all parts, if there are several; and its square, summed."""
     o, count, first, columns = some_parameters(arrays, plan, layer, task)
-    gradient = _gradient_of(arrays, plan, 0, layer, o, count)
+    gradient = gradient_of(arrays, plan, 0, layer, o, count)
     parts = min(plan.shards, -(-panel.of_batch // plan.panel))
     if plan.shards > 1:
         start, size = start_of(arrays, layer, o), count * gradient.shape[1]
@@ -365,21 +349,21 @@ def _update(arrays, plan, layer, task):
 def _apply_update(arrays, plan, start, width, first, gradient):
     """Parameters move against their gradient, as the optimizer wants: rows from `start` on, columns from `first` on."""
     rows, columns = gradient.shape
-    update(
-        plan.rule,
-        block(arrays.coefficients, arrays.state[BATCH], 0, 1, arrays.coefficients.shape[1]),
-        block(matrix_at(arrays.parameters, start, rows, width), 0, first, rows, columns),
-        gradient,
-        block(matrix_at(arrays.slot_1, start, rows, width), 0, first, rows, columns),
-        block(matrix_at(arrays.slot_2, start, rows, width), 0, first, rows, columns),
-    )
+    learned = workspace.learned_of(arrays, start, width, first, rows, columns)
+    update(plan.rule, workspace.coefficients_of(arrays), *learned, gradient)
 
 
 @inlined
 def _operate(arrays, plan, kind, layer, task, panel):
     """One operation on a panel of rows, or on parameters."""
     _gather(arrays, plan, kind, layer, task, panel)
-    if kind == FORWARD:
+    if plan.direct and kind == FORWARD:
+        direct.forward(arrays, plan, layer, task, panel)
+    elif plan.direct and kind == BACK:
+        direct.back(arrays, plan, layer, task, panel)
+    elif plan.direct and kind == GRADIENT:
+        direct.gradient(arrays, plan, layer, task, panel)
+    elif kind == FORWARD:
         _forward(arrays, plan, layer, task, panel)
     elif kind == FORWARD_CUT:
         _forward_cut(arrays, plan, task, panel)
@@ -421,7 +405,7 @@ def _perform(program, index, task, worker, again, arrays, plan):
         last = min(last_row, first_row + panels * (whose.part + 1) // parts * plan.panel)
         for row in range(first, last, plan.panel):
             rows = min(plan.panel, last - row)
-            columns = whole_vectors(rows, lanes(block(arrays.x, 0, 0, 1, 1)))
+            columns = whole_vectors(rows, vector_lanes(arrays))
             panel = Panel(at + row, rows, columns, of_batch, first_row == 0 and row == first)
             for operation in range(program[index, FIRST_OPERATION], program[index, LAST_OPERATION]):
                 kind, layer = arrays.operations[operation, KIND], arrays.operations[operation, LAYER]

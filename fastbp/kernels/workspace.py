@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastbp.kernels.blocks import all_finite, whole_vectors
 from fastbp.kernels.jit import inlined
+from fastbp.kernels.matmul import LEAST_VECTORS
 from fastbp.kernels.program import share
 from fastbp.kernels.strips import Strips, columns_at
-from fastbp.tiles.operations import block, matrix_at
+from fastbp.tiles.operations import block, lanes, matrix_at
 from fastbp.tiles.registers import TILE_ROWS
 
 # The columns of the table of operations.
@@ -20,8 +22,8 @@ KIND, LAYER = range(2)
 # The columns of the table of layers: sizes, activations, and where the matrices start: the parameters in theirs, the
 # others in memory. The last activation is the one that OUTPUT applies.
 INPUTS, OUTPUTS, WIDTH, ACTIVATION, LAST_ACTIVATION, PARAMETERS = range(6)
-INPUT, INPUT_T, OUTPUT_T, DELTA_T, DELTA_STRIPS, CUTS_T = range(6, 12)
-FIELDS = 12
+INPUT, INPUT_T, OUTPUT_T, DELTA, DELTA_T, DELTA_STRIPS, CUTS_T = range(6, 13)
+FIELDS = 13
 
 # The elements of `state`: the batches done, the rows of all, 1 as long as all that training makes is finite, and 1 as
 # long as it is sure that all of x is finite, where that does not train.
@@ -61,7 +63,7 @@ class Plan(NamedTuple):
     panel: int  # rows that go through the operations together
     stride: int  # columns of what is held transposed: a panel, and what keeps its rows out of the same cache sets
     tile: int  # columns of a strip
-    direct: int  # 1 if inputs are multiplied as they lie, row by row: few rows, of which no gradients are wanted
+    direct: int  # 1 if inputs are multiplied as they lie, row by row, since rows are few
     shards: int  # of a batch, each with a gradient of its own
     fused: int  # columns of the gradient that are computed and applied at once; 0 if all are computed before
     gradient_buffer: int  # elements of such columns, for each worker
@@ -80,6 +82,7 @@ class Plan(NamedTuple):
     weight: int  # (1, panel)
     w: int  # (inputs of a task of BACK, w_width): its weights
     w_width: int  # 0 if BACK takes weights, and delta^T, as they lie
+    sums: int  # (panel, outputs of a layer): what a task on few rows comes to
 
 
 class Task(NamedTuple):
@@ -101,6 +104,12 @@ class Panel(NamedTuple):
     columns: int  # so many of what lies transposed: whole vectors
     of_batch: int  # rows of the whole batch
     fresh: bool  # whether the task begins with it
+
+
+@inlined
+def vector_lanes(arrays):
+    """Of a vector of the arrays' dtype."""
+    return lanes(block(arrays.x, 0, 0, 1, 1))
 
 
 @inlined
@@ -147,6 +156,36 @@ def start_of(arrays, layer, o):
 
 
 @inlined
+def probe(arrays, a):
+    """Take note if the first output's a of the first layer is not finite, for any row: so it is if x is not."""
+    if not all_finite(a):
+        arrays.state[FINITE_X] = 0
+
+
+@inlined
+def gradient_of(arrays, plan, part, layer, o, count):
+    """The gradient from a part of the rows, for some outputs: (outputs, width)."""
+    start = part * plan.size + start_of(arrays, layer, o)
+    return matrix_at(arrays.gradient, start, count, arrays.layers[layer, WIDTH])
+
+
+@inlined
+def coefficients_of(arrays):
+    """What the optimizer wants of this batch, (1, updates.COEFFICIENTS)."""
+    return block(arrays.coefficients, arrays.state[BATCH], 0, 1, arrays.coefficients.shape[1])
+
+
+@inlined
+def learned_of(arrays, start, width, first, rows, columns):
+    """Some parameters, and what the optimizer remembers of each: rows from `start` on, columns from `first` on."""
+    return (
+        block(matrix_at(arrays.parameters, start, rows, width), 0, first, rows, columns),
+        block(matrix_at(arrays.slot_1, start, rows, width), 0, first, rows, columns),
+        block(matrix_at(arrays.slot_2, start, rows, width), 0, first, rows, columns),
+    )
+
+
+@inlined
 def weights_t(arrays, layer, o, count):
     """Some outputs' parameters, (outputs, width): weights, the bias behind them, and what pads them with zeros."""
     return matrix_at(arrays.parameters, start_of(arrays, layer, o), count, arrays.layers[layer, WIDTH])
@@ -182,6 +221,20 @@ def delta_t(arrays, plan, layer, task, column, columns):
     """Some columns of DELTA_T of a layer, (outputs, columns)."""
     start, outputs = task.base + arrays.layers[layer, DELTA_T], arrays.layers[layer, OUTPUTS]
     return block(matrix_at(arrays.memory, start, outputs, plan.stride), 0, column, outputs, columns)
+
+
+@inlined
+def delta(arrays, layer, task, rows):
+    """DELTA of a layer, (rows, outputs and padding), where rows are few."""
+    columns = whole_vectors(arrays.layers[layer, OUTPUTS], vector_lanes(arrays))
+    return matrix_at(arrays.memory, task.base + arrays.layers[layer, DELTA], rows, columns)
+
+
+@inlined
+def sums(arrays, plan, task, rows, outputs):
+    """SUMS of a task on few rows, (rows, outputs and padding): whole vectors, and whole tiles of dots."""
+    columns = whole_vectors(outputs, max(vector_lanes(arrays), LEAST_VECTORS))
+    return matrix_at(arrays.memory, task.own + plan.sums, rows, columns)
 
 
 @inlined

@@ -12,7 +12,6 @@ import numpy as np
 
 from fastbp.architecture import Architecture
 from fastbp.cutting import LEVEL_1, MOST_SHARDS, MOST_TASKS, power_of_two_within
-from fastbp.kernels.matmul import LEAST_VECTORS
 from fastbp.memory import padded, spaced
 from fastbp.tiles.registers import TILE_ROWS, TILE_VECTORS, lanes_of
 
@@ -43,8 +42,9 @@ ROWS_OF_TASK = 2 * TILE_ROWS
 INPUTS_OF_CUT = 1.5
 CUT_BYTES = 1024 * 1024
 LEAST_CUTS, MOST_CUTS = 4, 8
-# Rows that go forward as they lie, at most. One of 784-128-10 in float32 took a Zen 3 66 us, and 37 so; 4 took 74 and
-# 52; 8 of 784-512-256-10 took 212 and 203 in float32, but 344 and 470 in float64.
+# Rows that are multiplied as they lie, at most, and fewer than the lanes of a vector. Training 784-100-10 in batches of
+# 1, 2 and 4 in float32 took a Zen 3 0.6, 0.6 and 0.8 of the time that it takes with rows along the lanes, of 6 1.05; of
+# 1, 3 and 4 in float64 0.7, 0.9 and 1.06.
 DIRECT_ROWS = 4
 # Of what a panel holds at most: half a level 2 cache, or more where that does not hold the parameters: it is they that
 # come anew with every panel.
@@ -108,7 +108,7 @@ class Division(NamedTuple):
 def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm: float) -> Division:
     """By shards if there are several, each with a gradient of its own, or if there is little to do; else by layer."""
     training = purpose in (TRAIN, GRADIENTS)
-    work = batch * _work_of_row(architecture.sizes, 3 if training else 1)
+    work = counted_rows(batch) * _work_of_row(architecture.sizes, 3 if training else 1)
     few = not training or layout_of(architecture).size * architecture.dtype.itemsize <= FEW_COPIED_BYTES
     most = _most_rows_of_panel(architecture, PANEL_BYTES if few else PANEL_BYTES_OF_COPIES)
     cuts = _cuts(architecture.sizes[0], architecture.sizes[1], batch, architecture.dtype) if training else 1
@@ -118,19 +118,34 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
         shards = _copies(architecture, batch, most, cuts)
 
     lanes = lanes_of(architecture.dtype.itemsize)
-    direct = not training and batch <= DIRECT_ROWS
-    unit = max(lanes, LEAST_VECTORS) if direct else lanes  # of inputs as they lie, what a tile of sums writes
-    whole = -(-batch // unit) * unit
-    if shards > 1 or work < WORK_OF_LAYERS:
-        panel = whole if direct else _panel_of_shard(-(-batch // shards), most, lanes)
-        laid = _laid(architecture, panel)
-        return Division(work, training, by_layer=False, panel=panel, **laid._asdict(), direct=direct, shards=shards)
-    panel = whole if direct else _panel_of_stretch(architecture, whole)
+    direct = batch <= min(DIRECT_ROWS, lanes - 1) and cuts == 1
+    by_layer = shards == 1 and work >= WORK_OF_LAYERS
+    if direct:
+        panel = lanes
+    elif by_layer:
+        panel = _panel_of_stretch(architecture, -(-batch // lanes) * lanes)
+    else:
+        panel, cuts = _panel_of_shard(-(-batch // shards), most, lanes), 1
     laid = _laid(architecture, panel, cut=cuts > 1)
     fused = 0
-    if purpose == TRAIN and batch <= panel and not clip_norm:
+    if purpose == TRAIN and (by_layer or direct) and batch <= panel and not clip_norm:
         fused = (FUSED_VECTORS_OF_STRIPS if laid.in_strips else FUSED_VECTORS) * lanes
-    return Division(work, training, by_layer=True, panel=panel, **laid._asdict(), direct=direct, cuts=cuts, fused=fused)
+    return Division(
+        work,
+        training,
+        by_layer=by_layer,
+        panel=panel,
+        **laid._asdict(),
+        direct=direct,
+        shards=shards,
+        cuts=cuts,
+        fused=fused,
+    )
+
+
+def counted_rows(batch: int) -> int:
+    """Rows that a batch counts for: weights come and go for a single one as they do for DIRECT_ROWS."""
+    return max(batch, DIRECT_ROWS)
 
 
 def _work_of_row(sizes: tuple[int, ...], passes: int) -> int:

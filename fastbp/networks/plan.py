@@ -15,6 +15,7 @@ import numpy.typing as npt
 from fastbp.architecture import Architecture
 from fastbp.cutting import LINE_WORK, MOST_TASKS, largest_group, power_of_two_within
 from fastbp.kernels import activations, losses, network, workspace
+from fastbp.kernels.matmul import LEAST_VECTORS
 from fastbp.kernels.program import TASKS
 from fastbp.kernels.workspace import FIELDS, Plan
 from fastbp.memory import Places, in_strips, padded, spaced
@@ -24,6 +25,7 @@ from fastbp.networks.division import (
     ROWS_OF_TASK,
     TRAIN,
     Division,
+    counted_rows,
     division_of,
     layout_of,
     tasks_of,
@@ -82,6 +84,7 @@ def work_for(
     lines = _program(architecture, batch, purpose, clip_norm, division)
     program, operations = np.array(lines.lines, np.int64), np.array(lines.operations, np.int64).reshape(-1, 2)
     workers = max(1, min(threads, int(program[:, TASKS].max())))
+    lanes = lanes_of(architecture.dtype.itemsize)
 
     places = Places(architecture.dtype)
     layers = _layers(architecture, purpose, division, places)
@@ -90,9 +93,11 @@ def work_for(
     weight = places.take(division.panel)
     of_back, w_width = _weights_of_back(architecture, division, lines)
     w = places.take(of_back * w_width)
+    of_sums = padded(max(architecture.sizes[1:]), max(lanes, LEAST_VECTORS), architecture.dtype)
+    sums = places.take(division.panel * of_sums if division.direct else 0)
     own = places.end_worker()
     size = layout_of(architecture).size
-    gradient_buffer = max(architecture.sizes[1:]) * division.fused
+    gradient_buffer = 0 if division.direct else max(architecture.sizes[1:]) * division.fused
     gradient = division.shards * size if division.training else 0
     plan = Plan(
         threads=workers,
@@ -118,6 +123,7 @@ def work_for(
         weight=weight,
         w=w,
         w_width=w_width,
+        sums=sums,
     )
     return Work(
         plan=plan,
@@ -194,7 +200,7 @@ def _add_layers(lines: _Lines, architecture: Architecture, batch: int, division:
     tasks = tasks_of_cuts(architecture, batch, cuts)
     for first in range(0, batch, division.panel):
         rows = (first, min(first + division.panel, batch))
-        count = rows[1] - rows[0]
+        count = counted_rows(rows[1] - rows[0])
         if cuts > 1:
             lines.add(tasks, 1, rows, [(network.FORWARD_CUT, 0)])
         for kind, layer in (*passes.forward, *(passes.back if cuts > 1 else passes.back[:-1])):
@@ -292,7 +298,7 @@ class _Lines:
 def _layers(architecture: Architecture, purpose: int, division: Division, places: Places) -> Table:
     """The table of layers, with a place in memory for all that they need."""
     sizes, layout = architecture.sizes, layout_of(architecture)
-    training, last = division.training, len(sizes) - 2
+    training, last, lanes = division.training, len(sizes) - 2, lanes_of(architecture.dtype.itemsize)
     table = np.full((last + 1, FIELDS), -1, np.int64)
     for row, inputs, outputs in zip(table, sizes, sizes[1:], strict=False):
         row[workspace.INPUTS], row[workspace.OUTPUTS] = inputs, outputs
@@ -302,7 +308,8 @@ def _layers(architecture: Architecture, purpose: int, division: Division, places
         row = table[layer]
         if layer == 0 or training or division.direct:
             row[workspace.INPUT] = places.take(in_strips(division.panel, layout.widths[layer], division.tile))
-        row[workspace.INPUT_T] = places.take(in_strips(sizes[layer] + 1, division.stride, division.tile))
+        if not division.direct:
+            row[workspace.INPUT_T] = places.take(in_strips(sizes[layer] + 1, division.stride, division.tile))
 
     for layer, row in enumerate(table):
         row[workspace.WIDTH], row[workspace.PARAMETERS] = layout.widths[layer], layout.starts[layer]
@@ -313,7 +320,9 @@ def _layers(architecture: Architecture, purpose: int, division: Division, places
     for layer in range(1, last + 1):
         place(layer)
     for layer, row in enumerate(table):
-        if layer == last or training:
+        if division.direct and (layer == last or training):
+            row[workspace.DELTA] = places.take(division.panel * padded(sizes[layer + 1], lanes, architecture.dtype))
+        if layer == last or (training and not division.direct):
             row[workspace.DELTA_T] = places.take(sizes[layer + 1] * division.stride)
             if division.back_in_strips and layer > 0:
                 row[workspace.DELTA_STRIPS] = places.take(in_strips(sizes[layer + 1], division.stride, division.tile))

@@ -80,7 +80,8 @@ class Session:
             for number, layer in enumerate(work.layers):
                 base = 0 if plan.shared and number > 0 else worker * plan.worker
                 inputs = layer[INPUTS]
-                self._strips(base + layer[INPUT_T], inputs + 1, plan.stride)[:, inputs] = 1
+                if layer[INPUT_T] >= 0:
+                    self._strips(base + layer[INPUT_T], inputs + 1, plan.stride)[:, inputs] = 1
                 if layer[INPUT] >= 0:
                     rows = self._strips(base + layer[INPUT], plan.panel, layer[WIDTH])
                     rows[inputs // rows.shape[2], :, inputs % rows.shape[2]] = 1
