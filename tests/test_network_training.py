@@ -136,7 +136,7 @@ def test_the_cases_take_every_way_through_the_kernels():
         way = plan.direct == 1, plan.shared == 1, plan.cuts > 1, plan.fused > 0, plan.shards > 1, work.body > 6
         ways[name] = *way, bool(work.program[-1, TASKS] > 1)
     assert ways == {
-        "one panel": (False, False, False, False, False, False, False),
+        "one panel": (False, False, False, True, False, False, False),
         "shards": (False, False, False, False, True, False, False),
         "ragged shards": (False, False, False, False, True, False, False),
         "shards, followed by two": (False, False, False, False, True, False, True),

@@ -128,7 +128,7 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
         panel, cuts = _panel_of_shard(-(-batch // shards), most, lanes), 1
     laid = _laid(architecture, panel, cut=cuts > 1)
     fused = 0
-    if purpose == TRAIN and (by_layer or direct) and batch <= panel and not clip_norm:
+    if purpose == TRAIN and shards == 1 and batch <= panel and not clip_norm:
         fused = (FUSED_VECTORS_OF_STRIPS if laid.in_strips else FUSED_VECTORS) * lanes
     return Division(
         work,
