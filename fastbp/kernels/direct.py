@@ -1,4 +1,4 @@
-"""A network on few rows, multiplied as they lie: of what is held, nothing is transposed but what the loss looks at.
+"""A network on few rows, which are multiplied as they lie: only what the loss sees is transposed.
 
     FORWARD   output_l = g(input_l w_l)                        eqs. 4 and 9
     BACK      delta_(l-1) = delta_l w_l^T times g'             eq. 26, through one layer
@@ -21,7 +21,7 @@ from fastbp.kernels.jit import inlined
 from fastbp.kernels.matmul import add_product, add_product_of_t, add_product_with_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.strips import strip_at
-from fastbp.kernels.updates import update_from_factors
+from fastbp.kernels.updates import update_from_few, update_from_row
 from fastbp.kernels.workspace import ACTIVATION, INPUTS, OUTPUTS, WIDTH, vector_lanes, weights_t
 from fastbp.tiles.operations import block
 
@@ -96,7 +96,11 @@ def gradient(arrays, plan, layer, task, panel):
     if plan.fused:
         start, width = workspace.start_of(arrays, layer, o), input_.shape[1]
         learned = workspace.learned_of(arrays, start, width, 0, count, width)
-        update_from_factors(plan.rule, workspace.coefficients_of(arrays), *learned, (delta, input_))
+        coefficients = workspace.coefficients_of(arrays)
+        if panel.rows == 1:
+            update_from_row(plan.rule, coefficients, *learned, (delta, input_))
+        else:
+            update_from_few(plan.rule, coefficients, *learned, (delta, input_))
     else:
         target = workspace.gradient_of(arrays, plan, 0, layer, o, count)
         add_product_of_t(target, delta, input_, 0, nothing_ahead(target))

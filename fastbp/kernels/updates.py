@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from fastbp.kernels.blocks import watched
 from fastbp.kernels.jit import kernel, pasted
-from fastbp.tiles.operations import broadcast, lanes, load, multiply_add, square_root, store
+from fastbp.tiles.operations import block, broadcast, lanes, load, multiply_add, square_root, store
 
 # The codes of the rules.
 SGD, MOMENTUM, NESTEROV, ADAM = range(4)
@@ -26,11 +26,11 @@ RATE, SCALE, SHRINK, DECAY, MOMENTUM_OF_SGD, ONE_MINUS_BETA1, ONE_MINUS_BETA2, R
 COEFFICIENTS = 9
 
 
-def _update(gradient_at):
+def _update(row_of, gradient_at):
     """update(rule, ...): of `parameters`, and of the optimizer's two arrays, of which SGD has none and momentum one.
 
     coefficients (1, COEFFICIENTS)    parameters, slot_1 and slot_2 (rows, columns), padded to whole vectors
-    gradient                          what `gradient_at` takes a vector of it from, for a row and a column
+    gradient                          gradient_at(row_of(gradient, row, scale), column) is a vector of it, scaled
     """
 
     @kernel
@@ -38,9 +38,10 @@ def _update(gradient_at):
         rate, scale = broadcast(coefficients, 0, RATE), broadcast(coefficients, 0, SCALE)
         decay, momentum = broadcast(coefficients, 0, DECAY), broadcast(coefficients, 0, MOMENTUM_OF_SGD)
         for row in range(parameters.shape[0]):
+            of_row = row_of(gradient, row, scale)
             for column in range(0, parameters.shape[1], lanes(parameters)):
                 p = load(parameters, row, column)
-                g = multiply_add(decay, p, scale * gradient_at(gradient, row, column))
+                g = multiply_add(decay, p, gradient_at(of_row, column))
                 if rule == SGD:
                     p = multiply_add(-rate, g, p)
                 elif rule != ADAM:
@@ -66,20 +67,62 @@ def _update(gradient_at):
 
 
 @pasted
-def _as_it_lies(gradient, row, column):
-    """Of a gradient (rows, columns)."""
-    return load(gradient, row, column)
+def _row(gradient, row, scale):
+    return block(gradient, row, 0, 1, gradient.shape[1]), scale
 
 
 @pasted
-def _from_factors(factors, row, column):
-    """Of delta^T input: delta (few rows, outputs), input (few rows, columns)."""
+def _loaded(of_row, column):
+    gradient, scale = of_row
+    return scale * load(gradient, 0, column)
+
+
+# Of a gradient (rows, columns) in memory.
+update = _update(_row, _loaded)
+
+
+@pasted
+def _factors(delta_and_input, i, row, scale):
+    """What row i of delta and input adds to an output's gradient; behind the last one that row once more, times 0."""
+    delta, input_ = delta_and_input
+    last = delta.shape[0] - 1
+    counts = 1.0 if i <= last else 0.0
+    at = min(i, last)
+    return counts * (scale * broadcast(delta, at, row)), block(input_, at, 0, 1, input_.shape[1])
+
+
+@pasted
+def _first(delta_and_input, row, scale):
+    return _factors(delta_and_input, 0, row, scale)
+
+
+@pasted
+def _product(factors, column):
     delta, input_ = factors
-    total = broadcast(delta, 0, row) * load(input_, 0, column)
-    for i in range(1, delta.shape[0]):
-        total = multiply_add(broadcast(delta, i, row), load(input_, i, column), total)
-    return total
+    return delta * load(input_, 0, column)
 
 
-update = _update(_as_it_lies)
-update_from_factors = _update(_from_factors)
+def _sum_over(rows):
+    """row_of and gradient_at of what so many rows add up to: the last of them, and the sum over the others."""
+    if rows == 1:
+        return _first, _product
+    of_others, sum_over_others = _sum_over(rows - 1)
+    last = rows - 1
+
+    @pasted
+    def row_of(delta_and_input, row, scale):
+        return of_others(delta_and_input, row, scale), _factors(delta_and_input, last, row, scale)
+
+    @pasted
+    def gradient_at(factors, column):
+        others, (delta, input_) = factors
+        return multiply_add(delta, load(input_, 0, column), sum_over_others(others, column))
+
+    return row_of, gradient_at
+
+
+# Of the gradient delta^T input, where that is (delta, input), (1, rows) and (1, columns), or of FEW rows at most. It
+# stays in registers. With a loop over these within that over columns, 100 x 785 took a Zen 3 9 cycles for a vector of
+# one row, and 18 of four; they take 1.9 and 3.5.
+FEW = 4
+update_from_row, update_from_few = _update(*_sum_over(1)), _update(*_sum_over(FEW))

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastbp.architecture import Architecture
 from fastbp.cutting import LEVEL_1, MOST_SHARDS, MOST_TASKS, power_of_two_within
+from fastbp.kernels.updates import FEW
 from fastbp.memory import padded, spaced
 from fastbp.tiles.registers import TILE_ROWS, TILE_VECTORS, lanes_of
 
@@ -42,10 +43,12 @@ ROWS_OF_TASK = 2 * TILE_ROWS
 INPUTS_OF_CUT = 1.5
 CUT_BYTES = 1024 * 1024
 LEAST_CUTS, MOST_CUTS = 4, 8
-# Rows that are multiplied as they lie, at most, and fewer than the lanes of a vector. Training 784-100-10 in batches of
-# 1, 2 and 4 in float32 took a Zen 3 0.6, 0.6 and 0.8 of the time that it takes with rows along the lanes, of 6 1.05; of
-# 1, 3 and 4 in float64 0.7, 0.9 and 1.06.
-DIRECT_ROWS = 4
+# Rows that are multiplied as they lie, at most. 784-100-10 in batches of 1, 2 and 4 takes a Zen 3 0.3, 0.4 and 0.45 of
+# the time in float32 that it takes with rows along the lanes, and 0.5, 0.6 and 0.7 in float64. Six took 0.7, but with
+# their factors in registers two took 0.9; 64-32-10 in batches of 8 took 1.06, and to predict 8 rows 1.0 to 1.5.
+DIRECT_ROWS = FEW
+# Rows that fewer count for, since weights come and go for a single one as they do for them.
+LEAST_COUNTED_ROWS = 4
 # Of what a panel holds at most: half a level 2 cache, or more where that does not hold the parameters: it is they that
 # come anew with every panel.
 PANEL_BYTES = 256 * 1024
@@ -94,7 +97,7 @@ class Division(NamedTuple):
     stride: int  # from one row of a transposed panel to the next, where that is no strip
     tile: int  # columns of a strip
     in_strips: bool  # whether matrices of a panel lie in several of them; small ones are a single strip
-    direct: bool  # whether inputs go forward as they lie
+    direct: bool  # whether rows are so few that they are multiplied as they lie
     shards: int = 1
     cuts: int = 1  # of the inputs of the first layer
     fused: int = 0  # columns of the gradient that are computed and applied at once; 0 if all are computed before
@@ -118,10 +121,10 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
         shards = _copies(architecture, batch, most, cuts)
 
     lanes = lanes_of(architecture.dtype.itemsize)
-    direct = batch <= min(DIRECT_ROWS, lanes - 1) and cuts == 1
+    direct = batch <= DIRECT_ROWS and cuts == 1
     by_layer = shards == 1 and work >= WORK_OF_LAYERS
     if direct:
-        panel = lanes
+        panel = -(-batch // lanes) * lanes
     elif by_layer:
         panel = _panel_of_stretch(architecture, -(-batch // lanes) * lanes)
     else:
@@ -144,8 +147,8 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
 
 
 def counted_rows(batch: int) -> int:
-    """Rows that a batch counts for: weights come and go for a single one as they do for DIRECT_ROWS."""
-    return max(batch, DIRECT_ROWS)
+    """What the work of a batch is told from."""
+    return max(batch, LEAST_COUNTED_ROWS)
 
 
 def _work_of_row(sizes: tuple[int, ...], passes: int) -> int:
