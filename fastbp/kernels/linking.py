@@ -31,6 +31,8 @@ from numba.core.typed_passes import (
 )
 from numba.core.untyped_passes import FixupArgs, InlineInlinables, ReconstructSSA, TranslateByteCode
 
+from fastbp.kernels.interrupts import heard_afterwards
+
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _AssignOnce(ReconstructSSA):
@@ -220,6 +222,11 @@ class _Passes(PassManager):
 
 def _compiler(lowering):
     class Compiler(CompilerBase):
+        def __init__(self, *args):
+            """Numba reads its registries, by generators: one that Ctrl-C cut off would end every later compilation."""
+            with heard_afterwards():
+                super().__init__(*args)
+
         def define_pipelines(self):
             pipeline = _Passes("kernels")
             for step in (*_PASSES, lowering, NoPythonBackend):
