@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import workload
+from numba import typeof
 from numba.core.compiler import Flags
 from numba.core.registry import cpu_target
 from processes import in_a_process, started
 from test_training import assert_same_bits
 
 import fastbp
-from fastbp.kernels import linking, sigmoid_layer
+from fastbp.kernels import layer, linking, sigmoid_layer
 from fastbp.kernels.layer import FIRST_ROW, LAST_ROW
 from fastbp.layers.many_rows import LEAST_OF_STRETCH, LONG_LINE_WORK
 from fastbp.layers.plan import is_tiny, plan_for
@@ -420,8 +421,19 @@ def test_ctrl_c_is_heard_by_who_waits_for_another_threads_turn():
     assert_soon(delays_of(WAITING, seed=2, times=1, longest_wait=0.1))
 
 
-def test_ctrl_c_while_the_compiler_reads_its_registries_is_heard_after_that(monkeypatch):
-    """Numba's generator would be cut off else, and every later compilation end with a RuntimeError."""
+def compiling(context):
+    linking.PartCompiler(cpu_target.typing_context, context, None, (), None, Flags(), {})
+
+
+def loading(context):
+    examples = layer.run._examples(np.dtype("float64"))
+    layer.run.dispatcher._cache.load_overload(tuple(typeof(example) for example in examples), context)
+
+
+@pytest.mark.parametrize("do", [compiling, loading])
+def test_ctrl_c_while_numba_reads_its_registries_is_heard_after_that(do, monkeypatch):
+    """Its generator would be cut off else, and every later compilation end with a RuntimeError."""
+    layer.run.for_dtype(np.dtype("float64"))  # so that there is something to load
     whole, before = [], signal.getsignal(signal.SIGINT)
 
     def read(context):
@@ -430,7 +442,7 @@ def test_ctrl_c_while_the_compiler_reads_its_registries_is_heard_after_that(monk
 
     monkeypatch.setattr(type(cpu_target.target_context), "refresh", read)
     with pytest.raises(KeyboardInterrupt):
-        linking.PartCompiler(cpu_target.typing_context, cpu_target.target_context, None, (), None, Flags(), {})
+        do(cpu_target.target_context)
     assert whole == [cpu_target.target_context]
     assert signal.getsignal(signal.SIGINT) is before
 

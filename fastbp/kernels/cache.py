@@ -28,6 +28,7 @@ from numba import config
 from numba.core import compiler, serialize
 
 from fastbp.atomic import IfPossible, replacing
+from fastbp.kernels.interrupts import heard_afterwards
 from fastbp.tiles.registers import REGISTER_BITS, cpu_features
 
 _PACKAGE = Path(__file__).parent.parent
@@ -114,7 +115,8 @@ class KernelCache:
             checksum, data = content[:32], content[32:]
             if hashlib.sha256(data).digest() != checksum:
                 return None  # compiled anew, and replaced
-            target_context.refresh()
+            with heard_afterwards():  # as in `linking`
+                target_context.refresh()
             result = compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
         except OSError as error:
             if error.errno is None:  # not the system's, but what a signal handler raises, such as TimeoutError("late")

@@ -11,7 +11,9 @@ import threading
 def heard_afterwards():
     """Ctrl-C is heard at the end, as it would have been before.
 
-    Only the main thread hears it, and only while a handler of Python's is set.
+    So that Numba reads its registries whole: a generator does that, and if a KeyboardInterrupt ends it, every later
+    compilation of the process ends with a RuntimeError. Only the main thread hears Ctrl-C, and only while a handler of
+    Python's is set.
     """
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):

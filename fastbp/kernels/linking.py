@@ -223,8 +223,7 @@ class _Passes(PassManager):
 def _compiler(lowering):
     class Compiler(CompilerBase):
         def __init__(self, *args):
-            """Numba reads its registries, by generators: one that Ctrl-C cut off would end every later compilation."""
-            with heard_afterwards():
+            with heard_afterwards():  # Numba reads its registries
                 super().__init__(*args)
 
         def define_pipelines(self):
