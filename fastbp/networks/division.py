@@ -44,7 +44,7 @@ INPUTS_OF_CUT = 1.5
 CUT_BYTES = 1024 * 1024
 LEAST_CUTS, MOST_CUTS = 4, 8
 # Rows that are multiplied as they lie, at most. 784-100-10 in batches of 1, 2 and 4 takes a Zen 3 0.3, 0.4 and 0.45 of
-# the time in float32 that it takes with rows along the lanes, and 0.5, 0.6 and 0.7 in float64. Six took 0.7, but with
+# the time in float32 that it takes with rows along the lanes, and 0.5, 0.6 and 0.6 in float64. Six took 0.7, but with
 # their factors in registers two took 0.9; 64-32-10 in batches of 8 took 1.06, and to predict 8 rows 1.0 to 1.5.
 DIRECT_ROWS = FEW
 # Rows that fewer count for, since weights come and go for a single one as they do for them.
