@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from fastbp.kernels import workspace
 from fastbp.kernels.activations import activate, times_slope
-from fastbp.kernels.blocks import clear, copy, transpose, whole_vectors
+from fastbp.kernels.blocks import clear, copy, transpose, vector_lanes, whole_vectors
 from fastbp.kernels.jit import inlined
 from fastbp.kernels.matmul import add_product, add_product_of_t, add_product_with_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.strips import strip_at
 from fastbp.kernels.updates import update_from_few, update_from_row
-from fastbp.kernels.workspace import ACTIVATION, INPUTS, OUTPUTS, WIDTH, vector_lanes, weights_t
+from fastbp.kernels.workspace import ACTIVATION, INPUTS, OUTPUTS, WIDTH, weights_t
 from fastbp.tiles.operations import block
 
 

@@ -27,9 +27,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.blocks import all_finite, clear, copy, copy_row, fold, watched, whole_vectors
+from fastbp.kernels.blocks import all_finite, clear, copy, copy_row, fold, vector_lanes, watched, whole_vectors
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SURE, vector_lanes
+from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SURE
 from fastbp.kernels.matmul import add_product, add_product_of_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS, to_delta

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbp.kernels.jit import inlined
-from fastbp.tiles.operations import block, lanes
-
 # The elements of `state`: which of two copies of the weights is the present one, the updates done, whether the next one
 # need not be rehearsed, whether it is sure that the x that goes forward is finite, and for each task of an update
 # whether its last one failed.
@@ -28,9 +25,3 @@ class Arrays(NamedTuple):
     costs: Any  # (steps,) or, with the last one, (steps + 1,) float64: costs[i] is the cost after i updates
     learning_rate: float
     bias_rate: float
-
-
-@inlined
-def vector_lanes(arrays):
-    """The numbers of a vector: known while compiling, so that what divides by it is no division."""
-    return lanes(block(arrays.x, 0, 0, 1, 1))

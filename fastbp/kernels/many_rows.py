@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, whole_vectors
+from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, vector_lanes, whole_vectors
 from fastbp.kernels.jit import inlined
-from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SIDE, vector_lanes
+from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SIDE
 from fastbp.kernels.matmul import LEAST_VECTORS, add_product, add_product_with_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, FORWARD, descend, spread, to_delta, wants_gradient

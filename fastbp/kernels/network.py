@@ -38,7 +38,7 @@ import numpy as np
 
 from fastbp.kernels import direct, workspace
 from fastbp.kernels.activations import activate, times_slope
-from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, whole_vectors
+from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, vector_lanes, whole_vectors
 from fastbp.kernels.jit import example_matrices, inlined, kernel
 from fastbp.kernels.losses import (
     BINARY_CROSS_ENTROPY,
@@ -80,7 +80,6 @@ from fastbp.kernels.workspace import (
     outputs_of_cut,
     some_parameters,
     start_of,
-    vector_lanes,
     weights_t,
 )
 from fastbp.tiles.operations import (

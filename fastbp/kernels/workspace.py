@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbp.kernels.blocks import all_finite, whole_vectors
+from fastbp.kernels.blocks import all_finite, vector_lanes, whole_vectors
 from fastbp.kernels.jit import inlined
 from fastbp.kernels.matmul import LEAST_VECTORS
 from fastbp.kernels.program import share
 from fastbp.kernels.strips import Strips, columns_at
-from fastbp.tiles.operations import block, lanes, matrix_at
+from fastbp.tiles.operations import block, matrix_at
 from fastbp.tiles.registers import TILE_ROWS
 
 # The columns of the table of operations.
@@ -104,12 +104,6 @@ class Panel(NamedTuple):
     columns: int  # so many of what lies transposed: whole vectors
     of_batch: int  # rows of the whole batch
     fresh: bool  # whether the task begins with it
-
-
-@inlined
-def vector_lanes(arrays):
-    """Of a vector of the arrays' dtype."""
-    return lanes(block(arrays.x, 0, 0, 1, 1))
 
 
 @inlined
