@@ -18,6 +18,7 @@ from fastbp.bench import cases
 from fastbp.bench.networks import cases as network_cases
 from fastbp.kernels.sigmoid_layer import GRADIENTS
 from fastbp.layers import call
+from fastbp.layers.many_rows import LEAST_OF_GROUP, tasks_of_rows
 from fastbp.layers.plan import plan_for
 from fastbp.layers.program import program_for
 from fastbp.networks.state import Change
@@ -48,6 +49,8 @@ MANY_WEIGHTS = [  # all threads work on one gradient
     (1021, 701, 127, "float32"),  # ragged
     (150, 70000, 4, "float32"),
     (19, 8192, 7, "float32"),  # few rows, in parts of some vectors
+    (150, 1000, 700, "float32"),  # few parts, of which threads that are many take some outputs each
+    (129, 799, 403, "float64"),
 ]
 FEW_ROWS = [  # each group of outputs has its own weights
     (30, 784, 128, "float32"),
@@ -101,7 +104,7 @@ def test_these_shapes_are_cut_in_every_way():
 
     assert cut(*FEW_WEIGHTS) == [(True, False)] * len(FEW_WEIGHTS)
     assert cut(*MANY_OUTPUTS) == [(True, True)] * 3 + [(False, True)]
-    assert cut(*MANY_WEIGHTS) == [("stretch", False)] * len(MANY_WEIGHTS)
+    assert cut(*MANY_WEIGHTS) == [("stretch", outputs >= 2 * LEAST_OF_GROUP) for _, _, outputs, _ in MANY_WEIGHTS]
     assert [way for way, _ in cut(*FEW_ROWS)] == ["few"] * len(FEW_ROWS)
 
 
@@ -110,6 +113,13 @@ def test_few_rows_of_many_inputs_and_few_outputs_have_work_for_several_threads_i
     plan = plan_for(19, 8192, 7, np.dtype("float32"), 2, forward=False, update=True)
     lines, _ = program_for(plan, 19, 8192, 7, GRADIENTS, update=True, last_cost=False)
     assert [tasks for tasks, *_ in lines.tolist()] == [4, 3, 32, 4, 4]
+
+
+@pytest.mark.skipif(REGISTER_BITS != 256, reason="likewise")
+def test_threads_that_outnumber_the_parts_of_a_stretch_take_some_of_its_outputs_each():
+    plan = plan_for(150, 1000, 700, np.dtype("float32"), 16, forward=False, update=True)
+    assert (plan.many_rows.parts, plan.many_rows.groups) == (4, 4)
+    assert [tasks_of_rows(plan.many_rows, threads) for threads in (1, 4, 5, 8, 9, 16)] == [4, 4, 8, 8, 16, 16]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     panel: int  # rows that go forward together
     tile: int  # rows in a strip of x_t
     parts: int  # of the rows: shards, or the panels of a stretch
-    groups: int  # of the outputs
+    groups: int  # of the outputs, which are gone through together, by one task or, in a stretch, by fewer tasks
     shards: int  # partial gradients: a part has its own, or all have one
     stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
     columns: int  # of the gradient, that a task of GRADIENT has; 0 if there is no such phase
@@ -71,12 +71,14 @@ NO_PLAN = Plan(*[0] * len(Plan._fields))
 
 
 class Task(NamedTuple):
-    """A task of ROWS: a part of the rows and a group of the outputs, and what these come to."""
+    """A task of ROWS: a part of the rows, some groups of the outputs, and what these come to."""
 
     worker: int
+    part: int
+    group: int  # the first of its groups
     o: int  # the first of its outputs
     outputs: int
-    cost: Any  # (1, lanes) float64
+    cost: Any  # (groups, lanes) float64
     bias_gradient: Any  # (outputs, lanes)
     gradient_t: Any  # (outputs, width), or of no outputs where rows go no further than to delta
 
@@ -114,44 +116,50 @@ def _y_t(arrays, plan, task):
 def _y_pred_t(arrays, plan, task, panel):
     """a^T of a panel, which becomes y_pred^T and delta^T: (outputs, panel)."""
     if plan.stretch:
-        y_pred_t = matrix_at(arrays.memory, plan.y_pred_t + panel.at, task.outputs, plan.stretch)
+        start = plan.y_pred_t + task.o * plan.stretch + panel.at
+        y_pred_t = matrix_at(arrays.memory, start, task.outputs, plan.stretch)
     else:
         y_pred_t = matrix_at(arrays.memory, plan.y_pred_t + task.worker * plan.worker, task.outputs, plan.panel)
     return block(y_pred_t, 0, 0, task.outputs, plan.panel)
 
 
 @inlined
-def _task(arrays, plan, number, worker, to_gradient):
+def _task(arrays, plan, number, tasks, worker, to_gradient):
     """The task of that number; every part of the rows has gradients of its own."""
     all_outputs = arrays.w.shape[1]
-    o, outputs = share(all_outputs, number % plan.groups, plan.groups, TILE_ROWS)
-    row = number // plan.groups * all_outputs + o
+    of_part = tasks // plan.parts
+    part, groups = number // of_part, plan.groups // of_part
+    o, outputs = share(all_outputs, number % of_part, of_part, TILE_ROWS)
+    row = part * all_outputs + o
     return Task(
         worker,
+        part,
+        number % of_part * groups,
         o,
         outputs,
-        block(arrays.cost, number, 0, 1, arrays.cost.shape[1]),
+        block(arrays.cost, number * groups, 0, groups, arrays.cost.shape[1]),
         matrix_at(arrays.memory, plan.bias_gradient + row * vector_lanes(arrays), outputs, vector_lanes(arrays)),
         matrix_at(arrays.memory, plan.gradient_t + row * plan.width, outputs if to_gradient else 0, plan.width),
     )
 
 
 @inlined
-def _rows(purpose, arrays, plan, number, worker, first_row, last_row, fresh):
-    """A part of the rows, panel by panel, for a group of the outputs: as far as delta^T, or on to the gradient."""
+def _rows(purpose, arrays, plan, number, tasks, worker, first_row, last_row, fresh):
+    """A part of the rows, panel by panel, for some outputs: as far as delta^T, or on to the gradient."""
     to_gradient = wants_gradient(purpose) and plan.stretch == 0
-    task = _task(arrays, plan, number, worker, to_gradient)
+    task = _task(arrays, plan, number, tasks, worker, to_gradient)
     if first_row == 0:
         _clear(arrays, plan, task)
-    first, last = _rows_of_part(arrays, plan, number // plan.groups, first_row, last_row)
+    first, last = _rows_of_part(arrays, plan, task.part, first_row, last_row)
     for row in range(first, last, plan.panel):
         panel = Panel(row, min(plan.panel, last - row), row - first_row, fresh)
-        # The next panel comes from memory while this one is worked on: half of it during each product.
-        half = arrays.x.shape[1] * (min(plan.panel, last - row - panel.rows) // 2) if plan.far else 0
-        delta_t = _delta(purpose, arrays, plan, task, panel, _x_ahead(arrays, panel, 0, half))
+        # The next panel comes from memory while this one is worked on: half of it during each of two products.
+        asked = min(plan.panel, last - row - panel.rows) // (2 if to_gradient else 1) if plan.far else 0
+        asked *= arrays.x.shape[1]
+        delta_t = _delta(purpose, arrays, plan, task, panel, _x_ahead(arrays, panel, 0, asked))
         if to_gradient:
             kept = 0 if first_row == 0 and row == first else 1
-            _gradient(arrays, plan, task, panel, delta_t, kept, _x_ahead(arrays, panel, half, half))
+            _gradient(arrays, plan, task, panel, delta_t, kept, _x_ahead(arrays, panel, asked, asked))
 
 
 @inlined
@@ -184,7 +192,7 @@ def _x_ahead(arrays, panel, first, count):
 
 @inlined
 def _delta(purpose, arrays, plan, task, panel, ahead):
-    """delta^T of a panel and a group of outputs, from x (FORWARD: as far as y_pred; BACKWARD: from there)."""
+    """delta^T of a panel and some outputs, from x (FORWARD: as far as y_pred; BACKWARD: from there)."""
     row, rows, o, outputs = panel.row, panel.rows, task.o, task.outputs
     y_t, y_pred_t = _y_t(arrays, plan, task), _y_pred_t(arrays, plan, task, panel)
     if purpose == BACKWARD:
@@ -195,10 +203,22 @@ def _delta(purpose, arrays, plan, task, panel, ahead):
         transpose(block(arrays.y, row, o, rows, outputs), y_t)
     if purpose == FORWARD and o == 0 and not all_finite(block(y_pred_t, 0, 0, 1, rows)):
         arrays.state[FINITE_X] = 0  # x w + b of any output is not finite if x is not
-    to_delta(purpose, y_t, y_pred_t, rows, task.cost, task.bias_gradient)
+    _to_delta(purpose, arrays, plan, task, y_t, y_pred_t, rows)
     if purpose == FORWARD:
         transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))
     return y_pred_t
+
+
+@inlined
+def _to_delta(purpose, arrays, plan, task, y_t, y_pred_t, rows):
+    """From a^T to delta^T, or to y_pred^T: group by group, so that no sum depends on how many a task has."""
+    for i in range(task.cost.shape[0]):
+        o, outputs = share(arrays.w.shape[1], task.group + i, plan.groups, TILE_ROWS)
+        first = o - task.o
+        cost = block(task.cost, i, 0, 1, task.cost.shape[1])
+        bias_gradient = block(task.bias_gradient, first, 0, outputs, task.bias_gradient.shape[1])
+        of_y, of_y_pred = block(y_t, first, 0, outputs, rows), block(y_pred_t, first, 0, outputs, rows)
+        to_delta(purpose, of_y, of_y_pred, rows, cost, bias_gradient)
 
 
 @inlined
@@ -328,7 +348,7 @@ def _update(arrays, plan, piece):
 def perform(phase, purpose, arrays, plan, worker, task, tasks, first_row, last_row, again):
     """One of the tasks of a phase; `again` is whether its step is not the first one of the call."""
     if phase == ROWS:
-        _rows(purpose, arrays, plan, task, worker, first_row, last_row, not (again and plan.reused))
+        _rows(purpose, arrays, plan, task, tasks, worker, first_row, last_row, not (again and plan.reused))
     elif phase == GRADIENT:
         _gradient_of_stretch(arrays, plan, task, tasks, worker, first_row, last_row)
     elif phase == FOLD:

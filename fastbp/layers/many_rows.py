@@ -47,10 +47,12 @@ TASKS_OF_THREAD = 2
 # Tasks of columns of the gradient, at most. 16 x 8192 -> 7 in float32 had 512, of as many columns as a panel has rows:
 # two threads of a Zen 3 took 126 us, and 78 so, with the rows in two parts instead of one.
 MOST_TASKS_OF_COLUMNS = 32
-# An x of more bytes comes from memory, panel by panel: the next one is asked for while one is worked on, or 60000 x 784
-# -> 10 would take 1.4 times as long. Less stays in a level 3 cache, whose lines come as fast unasked: to ask for them
-# cost 78125 x 64 -> 2, 20 MB, a fifth.
+# An x of more bytes, divided by the outputs, comes from memory: the next panel is asked for while one is worked on, or
+# 60000 x 784 -> 10 would take 1.4 times as long. A level 3 cache brings less as fast unasked, and to ask then costs a
+# fifth of 500 x 5000 -> 1, 10 MB, but it is shared: 9000 x 200 -> 3 in float64, 14 MB, took 0.5 of the time so on a busy
+# Zen 3. The more outputs, the less it costs. A level 2 cache keeps NEAR_BYTES.
 FAR_BYTES = 20 * 1024 * 1024
+NEAR_BYTES = 1024 * 1024
 # Many outputs are gone through in groups, so that these bytes of y_pred and y of a panel, and of weights and gradients,
 # stay in the level 2 cache. x is transposed for each group again, which so many outputs outweigh. 1442 x 68 -> 1565 in
 # float64 took 19.3 ms on two threads of a Zen 3, all outputs of a stretch at a time, and 11.0 in groups.
@@ -192,6 +194,7 @@ def plan_of_many_rows(
     if wide:
         shards = 1
         panel, parts, columns, packed = _stretch_of(*shape, panel, tile, direct=direct)
+        groups = power_of_two_within(MOST_SHARDS // parts, outputs // LEAST_OF_GROUP)
         stretch = parts * panel
     elif forward:
         panels, in_line = -(-rows // panel), LONG_LINE_WORK // work_of(panel, inputs, outputs)
@@ -204,7 +207,7 @@ def plan_of_many_rows(
     width = padded(inputs, panel if wide else lanes, dtype)
     pieces = min(width // lanes, outputs, -(-weights // PIECE))
     threads = min(threads, max(parts * groups, pieces, -(-inputs // columns) if wide else 1))  # no more than tasks
-    far = rows * inputs * dtype.itemsize > FAR_BYTES
+    far = rows * inputs * dtype.itemsize > max(NEAR_BYTES, FAR_BYTES // outputs)
 
     places = Places(dtype, PAGE)
     y_pred_t = of_group * (stretch or panel)
@@ -234,7 +237,7 @@ def plan_of_many_rows(
         columns=columns,
         pieces=pieces,
         direct=int(direct),
-        reused=int(threads == 1 and groups == 1 and rows <= panel),
+        reused=int(threads == 1 and (wide or groups == 1) and rows <= panel),
         far=int(far),
         packed=packed,
         width=width,
@@ -251,6 +254,14 @@ def gradients_in(memory: FloatArray, plan: Plan, inputs: int, outputs: int) -> t
     lanes = lanes_of(memory.itemsize)
     sums = memory[plan.bias_gradient :][: outputs * lanes].reshape(outputs, lanes)
     return gradient_t[:, :inputs].T, sums.sum(axis=1)
+
+
+def tasks_of_rows(plan: Plan, threads: int) -> int:
+    """Each part of the rows is one for each group of outputs; in a stretch, where threads are few, for several."""
+    groups = plan.groups
+    while plan.stretch and groups > 1 and plan.parts * groups >= 2 * threads:
+        groups //= 2
+    return plan.parts * groups
 
 
 def tasks_of_gradient(plan: Plan, inputs: int, outputs: int, threads: int) -> int:

@@ -12,7 +12,7 @@ from fastbp.cutting import LINE_WORK
 from fastbp.kernels import few_rows, many_rows
 from fastbp.kernels.layer import CHECK, NEXT_STEP, NOTHING, TOTAL, Plan
 from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS
-from fastbp.layers.many_rows import tasks_of_gradient
+from fastbp.layers.many_rows import tasks_of_gradient, tasks_of_rows
 from fastbp.layers.work import work_of
 
 
@@ -85,7 +85,7 @@ class _ManyRows:
 
     def __init__(self, plan: Plan, rows: int, inputs: int, outputs: int) -> None:
         self._shape = rows, inputs, outputs
-        self._tasks, self._plan = plan.tasks, plan.many_rows
+        self._tasks, self._plan = tasks_of_rows(plan.many_rows, plan.threads), plan.many_rows
         self._tasks_of_gradient = tasks_of_gradient(plan.many_rows, inputs, outputs, plan.threads)
 
     def opening(self, purpose: int) -> Line:
