@@ -19,20 +19,21 @@ _FEW_ROWS = {
     "STREAM_VECTORS": 4,
 }
 _MANY_ROWS = {"few_is_faster": lambda *_: False, "WORK_OF_SHARD": 1}
+_FAR = {"FAR_BYTES": 0, "NEAR_BYTES": 0}
 _STRIPS = {"LEVEL_1": 0, "direct_cycles": lambda *_: float("inf")}
 _GROUPS = {"LEAST_OF_GROUP": 6, "GROUP_BYTES": 1}
 _STRETCHES = {"WIDE_BYTES": 0, "FEW_OUTPUTS": 0, "LEAST_ROWS": 1, "WANTED_ROWS": 1, "PANEL_BYTES": 1, "PIECE": 1}
 _STRETCHES |= {"LEAST_OF_GROUP": 6, "TASKS_OF_THREAD": 100}
 
 # Few inputs at a time, or small shards of the rows, and these transposed in strips, or small groups of the outputs, or
-# stretches of small panels: in as many tasks as there can be, and for all threads.
+# stretches of small panels, some of it as if it came from memory: in as many tasks as there can be, and for all threads.
 WAYS = {
     "as it comes": {},
     "few rows": _FEW_ROWS | _NOT_TINY,
     "many rows": _MANY_ROWS | _NOT_TINY,
-    "strips": _MANY_ROWS | _STRIPS | _NOT_TINY,
+    "strips": _MANY_ROWS | _STRIPS | _FAR | _NOT_TINY,
     "groups": _MANY_ROWS | _GROUPS | _NOT_TINY,
-    "stretches": _MANY_ROWS | _STRETCHES | _NOT_TINY,
+    "stretches": _MANY_ROWS | _STRETCHES | _FAR | _NOT_TINY,
 }
 
 

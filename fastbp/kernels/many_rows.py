@@ -52,6 +52,7 @@ class Plan(NamedTuple):
     direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
     reused: int  # 1 if the only panel stays transposed from step to step
     far: int  # 1 if x comes from memory, and is asked for ahead
+    far_y: int  # 1 if y is asked for, too
     packed: int  # columns of x that are packed at a time for the gradient; 0 if it is taken as it lies
     width: int  # columns of w_t and gradient_t: inputs, padded
     worker: int  # elements from the memory of one worker to that of the next
@@ -153,13 +154,28 @@ def _rows(purpose, arrays, plan, number, tasks, worker, first_row, last_row, fre
     first, last = _rows_of_part(arrays, plan, task.part, first_row, last_row)
     for row in range(first, last, plan.panel):
         panel = Panel(row, min(plan.panel, last - row), row - first_row, fresh)
-        # The next panel comes from memory while this one is worked on: half of it during each of two products.
-        asked = min(plan.panel, last - row - panel.rows) // (2 if to_gradient else 1) if plan.far else 0
-        asked *= arrays.x.shape[1]
-        delta_t = _delta(purpose, arrays, plan, task, panel, _x_ahead(arrays, panel, 0, asked))
+        behind = min(plan.panel, last - row - panel.rows)
+        during_forward, during_gradient = _ahead(arrays, plan, panel, behind if plan.far else 0, to_gradient)
+        delta_t = _delta(purpose, arrays, plan, task, panel, during_forward)
         if to_gradient:
             kept = 0 if first_row == 0 and row == first else 1
-            _gradient(arrays, plan, task, panel, delta_t, kept, _x_ahead(arrays, panel, asked, asked))
+            _gradient(arrays, plan, task, panel, delta_t, kept, during_gradient)
+
+
+@inlined
+def _ahead(arrays, plan, panel, behind, to_gradient):
+    """What comes from memory while a panel is worked on, as a row of numbers for each of its two products.
+
+    That is x of so many rows behind it, half of them each time; or first y of the panel itself, where that is much.
+    """
+    inputs, outputs = arrays.w.shape
+    start = (panel.row + panel.rows) * inputs
+    split = behind // 2 if to_gradient else behind
+    during_forward = block(arrays.x, 0, start, 1, split * inputs)
+    if plan.far_y and to_gradient:
+        split = 0
+        during_forward = block(arrays.y, 0, panel.row * outputs, 1, panel.rows * outputs)
+    return during_forward, block(arrays.x, 0, start + split * inputs, 1, (behind - split) * inputs)
 
 
 @inlined
@@ -181,13 +197,6 @@ def _clear(arrays, plan, task):
     clear(task.bias_gradient)
     written = whole_vectors(arrays.w.shape[0], vector_lanes(arrays))
     clear(block(task.gradient_t, 0, written, task.gradient_t.shape[0], plan.width - written))
-
-
-@inlined
-def _x_ahead(arrays, panel, first, count):
-    """So many numbers of x behind a panel, from the first on, as a row."""
-    inputs = arrays.x.shape[1]
-    return block(arrays.x, 0, (panel.row + panel.rows) * inputs + first, 1, count)
 
 
 @inlined
@@ -217,7 +226,7 @@ def _to_delta(purpose, arrays, plan, task, y_t, y_pred_t, rows):
         first = o - task.o
         cost = block(task.cost, i, 0, 1, task.cost.shape[1])
         bias_gradient = block(task.bias_gradient, first, 0, outputs, task.bias_gradient.shape[1])
-        of_y, of_y_pred = block(y_t, first, 0, outputs, rows), block(y_pred_t, first, 0, outputs, rows)
+        of_y, of_y_pred = block(y_t, first, 0, outputs, plan.panel), block(y_pred_t, first, 0, outputs, plan.panel)
         to_delta(purpose, of_y, of_y_pred, rows, cost, bias_gradient)
 
 

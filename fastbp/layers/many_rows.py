@@ -47,12 +47,15 @@ TASKS_OF_THREAD = 2
 # Tasks of columns of the gradient, at most. 16 x 8192 -> 7 in float32 had 512, of as many columns as a panel has rows:
 # two threads of a Zen 3 took 126 us, and 78 so, with the rows in two parts instead of one.
 MOST_TASKS_OF_COLUMNS = 32
-# An x of more bytes, divided by the outputs, comes from memory: the next panel is asked for while one is worked on, or
-# 60000 x 784 -> 10 would take 1.4 times as long. A level 3 cache brings less as fast unasked, and to ask then costs a
-# fifth of 500 x 5000 -> 1, 10 MB, but it is shared: 9000 x 200 -> 3 in float64, 14 MB, took 0.5 of the time so on a busy
-# Zen 3. The more outputs, the less it costs. A level 2 cache keeps NEAR_BYTES.
+# Rows of x and y of more bytes, divided by the outputs, come from memory: the next panel is asked for while one is
+# worked on, or 60000 x 784 -> 10 would take 1.4 times as long. A level 3 cache brings less as fast unasked, and to ask
+# costs a fifth of 500 x 5000 -> 1, 10 MB, but it is shared with strangers: 9000 x 200 -> 3 in float64, 14 MB, took 0.5
+# of the time so on a busy Zen 3. The more outputs, the less it costs. A level 2 cache keeps NEAR_BYTES.
 FAR_BYTES = 20 * 1024 * 1024
 NEAR_BYTES = 1024 * 1024
+# Beyond so many outputs for an input, y is asked for, too: 10000 x 64 -> 64 and 20000 x 10 -> 60 took 0.8 to 0.95 of
+# the time so. Where outputs are in groups it is not, since those of one are no row of numbers.
+WIDE_Y = 0.25
 # Many outputs are gone through in groups, so that these bytes of y_pred and y of a panel, and of weights and gradients,
 # stay in the level 2 cache. x is transposed for each group again, which so many outputs outweigh. 1442 x 68 -> 1565 in
 # float64 took 19.3 ms on two threads of a Zen 3, all outputs of a stretch at a time, and 11.0 in groups.
@@ -207,7 +210,7 @@ def plan_of_many_rows(
     width = padded(inputs, panel if wide else lanes, dtype)
     pieces = min(width // lanes, outputs, -(-weights // PIECE))
     threads = min(threads, max(parts * groups, pieces, -(-inputs // columns) if wide else 1))  # no more than tasks
-    far = rows * inputs * dtype.itemsize > max(NEAR_BYTES, FAR_BYTES // outputs)
+    far = rows * (inputs + outputs) * dtype.itemsize > max(NEAR_BYTES, FAR_BYTES // outputs)
 
     places = Places(dtype, PAGE)
     y_pred_t = of_group * (stretch or panel)
@@ -239,6 +242,7 @@ def plan_of_many_rows(
         direct=int(direct),
         reused=int(threads == 1 and (wide or groups == 1) and rows <= panel),
         far=int(far),
+        far_y=int(far and groups == 1 and outputs > WIDE_Y * inputs),
         packed=packed,
         width=width,
         worker=places.end_worker(),
