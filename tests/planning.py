@@ -26,7 +26,7 @@ _STRETCHES = {"WIDE_BYTES": 0, "FEW_OUTPUTS": 0, "LEAST_ROWS": 1, "WANTED_ROWS":
 _STRETCHES |= {"LEAST_OF_GROUP": 6, "TASKS_OF_THREAD": 100}
 
 # Few inputs at a time, or small shards of the rows, and these transposed in strips, or small groups of the outputs, or
-# stretches of small panels, some of it as if it came from memory: in as many tasks as there can be, and for all threads.
+# stretches of small panels, some of it as if it came from memory: in as many tasks as can be, and for all threads.
 WAYS = {
     "as it comes": {},
     "few rows": _FEW_ROWS | _NOT_TINY,
