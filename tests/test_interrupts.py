@@ -430,11 +430,19 @@ def loading(context):
     layer.run.dispatcher._cache.load_overload(tuple(typeof(example) for example in examples), context)
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard, also where a shell has started the tests in the background, and so has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("do", [compiling, loading])
-def test_ctrl_c_while_numba_reads_its_registries_is_heard_after_that(do, monkeypatch):
+def test_ctrl_c_while_numba_reads_its_registries_is_heard_after_that(do, heard, monkeypatch):
     """Its generator would be cut off else, and every later compilation end with a RuntimeError."""
     layer.run.for_dtype(np.dtype("float64"))  # so that there is something to load
-    whole, before = [], signal.getsignal(signal.SIGINT)
+    whole = []
 
     def read(context):
         signal.raise_signal(signal.SIGINT)
@@ -444,7 +452,7 @@ def test_ctrl_c_while_numba_reads_its_registries_is_heard_after_that(do, monkeyp
     with pytest.raises(KeyboardInterrupt):
         do(cpu_target.target_context)
     assert whole == [cpu_target.target_context]
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 COMPILING = """
