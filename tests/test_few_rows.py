@@ -199,7 +199,7 @@ def test_squares_are_those_of_all_numbers_and_no_others(dtype, rows):
         of_x, of_w = (x.astype(float) ** 2).sum(), (w.astype(float) ** 2).sum() + (b.astype(float) ** 2).sum()
         fastbp.step(x, np.ones((rows, outputs), dtype), w, b, learning_rate=1e-3)
         of_call = next(reversed(call._kept.calls.values()))
-        squares = of_call.memory[of_call.plan.few_rows.squares :][: 2 * of_call.plan.tasks * lanes]
+        squares = of_call.memory[of_call.plan.few_rows.squares :][: 2 * of_call.plan.few_rows.tasks * lanes]
         assert squares.reshape(-1, 2, lanes).sum(axis=(0, 2)).tolist() == [of_x, of_w], f"{inputs} -> {outputs}"
 
 

@@ -29,7 +29,7 @@ class Plan(NamedTuple):
     """How the work is cut."""
 
     threads: int
-    tasks: int  # that the rows are gone through in, each with a cost of its own
+    costs: int  # of parts of the rows and groups of the outputs: their sum is C
     update_tasks: int
     size: int  # of the memory, in elements
     few: int  # 1 if rows are few
@@ -67,10 +67,10 @@ def _close(program, index, arrays, plan):
 
 @inlined
 def _total(purpose, arrays, plan):
-    """C, from what each task has come to: eq. 13. Whether it is finite."""
+    """C, from all costs: eq. 13. Whether it is finite."""
     total = 0.0
-    for task in range(plan.tasks):
-        total += sum_lanes(load(block(arrays.cost, task, 0, 1, arrays.cost.shape[1]), 0, 0))
+    for part in range(plan.costs):
+        total += sum_lanes(load(block(arrays.cost, part, 0, 1, arrays.cost.shape[1]), 0, 0))
     arrays.costs[arrays.state[STEP]] = total
     if plan.few:
         sure = purpose == GRADIENTS and few_rows.surely_finite(arrays, plan.few_rows, total)

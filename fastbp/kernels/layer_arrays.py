@@ -19,7 +19,7 @@ class Arrays(NamedTuple):
     w: Any  # (inputs, outputs)
     b: Any  # (1, outputs)
     memory: Any  # (size,): the matrices of the plan
-    cost: Any  # (tasks, lanes) float64
+    cost: Any  # (costs, lanes) float64
     state: Any  # (FAILED + update_tasks,) int64
     desk: Any  # (team.FIRST + threads, 8) int64: where the tasks are given out
     costs: Any  # (steps,) or, with the last one, (steps + 1,) float64: costs[i] is the cost after i updates

@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     panel: int  # rows that go forward together
     tile: int  # rows in a strip of x_t
     parts: int  # of the rows: shards, or the panels of a stretch
-    groups: int  # of the outputs, which are gone through together, by one task or, in a stretch, by fewer tasks
+    groups: int  # of the outputs: a task has one of them, or several in a stretch
     shards: int  # partial gradients: a part has its own, or all have one
     stretch: int  # rows that all threads work on together; 0 if every part has its own gradient
     columns: int  # of the gradient, that a task of GRADIENT has; 0 if there is no such phase
@@ -52,7 +52,7 @@ class Plan(NamedTuple):
     direct: int  # 1 if x is multiplied as it lies, 0 if it is transposed before
     reused: int  # 1 if the only panel stays transposed from step to step
     far: int  # 1 if x comes from memory, and is asked for ahead
-    far_y: int  # 1 if y is asked for, too
+    far_y: int  # 1 if y does, too
     packed: int  # columns of x that are packed at a time for the gradient; 0 if it is taken as it lies
     width: int  # columns of w_t and gradient_t: inputs, padded
     worker: int  # elements from the memory of one worker to that of the next

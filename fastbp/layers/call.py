@@ -56,8 +56,8 @@ class Call:
             self.plan, *shapes, purpose, update=self._update, last_cost=self._last_cost
         )
         self.memory = aligned(self.plan.size, dtype)
-        tasks, lanes = self.plan.tasks, lanes_of(8)
-        self.cost = aligned(tasks * lanes, np.dtype(np.float64)).reshape(tasks, lanes)
+        costs, lanes = self.plan.costs, lanes_of(8)
+        self.cost = aligned(costs * lanes, np.dtype(np.float64)).reshape(costs, lanes)
         self._state = np.zeros(FAILED + self.plan.update_tasks, np.int64)
         self._desk = atomics.board(team.FIRST + self.plan.threads)
         self._unused = np.empty((1, 1), dtype)

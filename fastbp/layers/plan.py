@@ -63,8 +63,8 @@ def plan_for(
     threads = threads if work > PARALLEL_WORK else 1
     if rows <= FEW_ROWS and work <= LINE_WORK and few_is_faster(*shape, dtype.itemsize):
         few, threads, size = plan_of_few_rows(*shape, dtype, threads, kept=not (update or forward))
-        tasks = {"tasks": few.tasks, "update_tasks": few.tasks}
-        return Plan(threads=threads, **tasks, size=size, few=1, few_rows=few, many_rows=many_rows.NO_PLAN)
+        counts = {"costs": few.tasks, "update_tasks": few.tasks}
+        return Plan(threads=threads, **counts, size=size, few=1, few_rows=few, many_rows=many_rows.NO_PLAN)
     many, threads, size = plan_of_many_rows(*shape, dtype, threads, forward=forward)
-    tasks = {"tasks": many.parts * many.groups, "update_tasks": many.pieces}
-    return Plan(threads=threads, **tasks, size=size, few=0, few_rows=few_rows.NO_PLAN, many_rows=many)
+    counts = {"costs": many.parts * many.groups, "update_tasks": many.pieces}
+    return Plan(threads=threads, **counts, size=size, few=0, few_rows=few_rows.NO_PLAN, many_rows=many)

@@ -59,7 +59,7 @@ class _FewRows:
     """The lines of few rows. Their weights stay in place: there is nothing to load or save."""
 
     def __init__(self, plan: Plan) -> None:
-        self._tasks = plan.tasks
+        self._tasks = plan.few_rows.tasks
 
     def opening(self, purpose: int) -> Line:
         return Line(0 if purpose == FORWARD else self._tasks, few_rows.PREPARE)
