@@ -122,6 +122,24 @@ def test_threads_that_outnumber_the_parts_of_a_stretch_take_some_of_its_outputs_
     assert [tasks_of_rows(plan.many_rows, threads) for threads in (1, 4, 5, 8, 9, 16)] == [4, 4, 8, 8, 16, 16]
 
 
+@pytest.mark.parametrize(
+    ("shape", "asked"),
+    [
+        ((1797, 64, 10, "float32"), (0, 0)),  # stays in a level 2 cache
+        ((5000, 784, 10, "float32"), (1, 0)),
+        ((500, 5000, 1, "float32"), (0, 0)),  # too little to do with each number
+        ((500000, 16, 1, "float32"), (1, 0)),
+        ((10000, 64, 64, "float32"), (1, 1)),  # y is as much as x
+        ((20000, 64, 400, "float32"), (1, 0)),  # but in groups
+    ],
+    ids=str,
+)
+def test_x_and_y_are_asked_for_ahead_where_they_come_from_memory_and_there_is_enough_to_do(shape, asked):
+    *sizes, dtype = shape
+    plan = plan_for(*sizes, np.dtype(dtype), 2, forward=False, update=True).many_rows
+    assert (plan.far, plan.far_y) == asked
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_same_bits_for_any_number_of_threads(layer, shape):
     assert_same_bits_for_all_threads(lambda: all_results(*layer(*shape)))

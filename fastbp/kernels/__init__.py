@@ -22,7 +22,7 @@ panel     rows that go through a step together while they are in the cache
 shard     a part of the rows with a partial gradient of its own
 stretch   several panels that all threads work on together, for one gradient, where weights are many
 fold      the sum of partial results, in an order that no number of threads changes
-group     consecutive outputs that are a task's; of inputs it is a cut, as what splits k is elsewhere
+group     consecutive outputs that a task has, or one of several; of inputs it is a cut, as what splits k is elsewhere
 strip     some columns of a matrix that follow each other in memory: packed, as libraries of products call it
 tile      rows x vectors of a product that stay in registers
 line      of a program: tasks that do not depend on each other, then a barrier; the lines of a step are its body

@@ -14,7 +14,8 @@ so that x is read from memory once. Every shard has its own gradient; they are f
 task has a group, whose weights, gradient and y_pred stay in that cache.
 
 Where the weights of a group would not, all threads work on one stretch of rows. First its panels go forward to delta
-(ROWS), then each task takes in the stretch for some columns of the one gradient (GRADIENT).
+(ROWS), each in one task, or in several that have some groups of the outputs, where threads are more than panels. Then
+each task takes in the stretch for some columns of the one gradient (GRADIENT).
 """
 
 from __future__ import annotations
