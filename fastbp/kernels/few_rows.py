@@ -47,6 +47,7 @@ from fastbp.tiles.operations import (
     store,
     sum_lanes,
 )
+from fastbp.tiles.records import record
 from fastbp.tiles.registers import CACHE_LINE_VECTORS, TILE_ROWS
 
 # The phases.
@@ -60,6 +61,7 @@ OF_X, OF_W = range(2)
 SQUARES = 2
 
 
+@record
 class Plan(NamedTuple):
     """How the work is cut. Whatever decides a bit of a result follows from the shapes, and not from the threads."""
 

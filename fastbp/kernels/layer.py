@@ -16,6 +16,7 @@ from fastbp.kernels.layer_arrays import FAILED, SIDE, STEP, SURE, Arrays
 from fastbp.kernels.program import TASKS, runner
 from fastbp.kernels.sigmoid_layer import GRADIENTS
 from fastbp.tiles.operations import block, load, sum_lanes
+from fastbp.tiles.records import record
 
 # The columns of a program. The purpose is that of rows (`sigmoid_layer`), or of a GRADIENT of few rows.
 PHASE, PURPOSE, FIRST_ROW, LAST_ROW, CLOSING = range(TASKS + 1, TASKS + 6)
@@ -25,6 +26,7 @@ PHASE, PURPOSE, FIRST_ROW, LAST_ROW, CLOSING = range(TASKS + 1, TASKS + 6)
 NOTHING, TOTAL, CHECK, NEXT_STEP = range(4)
 
 
+@record
 class Plan(NamedTuple):
     """How the work is cut."""
 

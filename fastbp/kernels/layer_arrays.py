@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastbp.tiles.records import record
+
 # The elements of `state`: which of two copies of the weights is the present one, the updates done, whether the next one
 # need not be rehearsed, whether it is sure that the x that goes forward is finite, and for each task of an update
 # whether its last one failed.
 SIDE, STEP, SURE, FINITE_X, FAILED = range(5)
 
 
+@record
 class Arrays(NamedTuple):
     """The caller's arrays, C-contiguous and of one dtype, the kernels' own memory, and the numbers of a step."""
 

@@ -30,6 +30,7 @@ from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, FORWARD, descend, spread, to_delta, wants_gradient
 from fastbp.kernels.strips import Strips, strip_at
 from fastbp.tiles.operations import block, lanes, matrix_at
+from fastbp.tiles.records import record
 from fastbp.tiles.registers import TILE_ROWS
 
 # The phases.
@@ -39,6 +40,7 @@ LOAD, ROWS, GRADIENT, FOLD, UPDATE, SAVE = range(6)
 FEW_PANELS = 4
 
 
+@record
 class Plan(NamedTuple):
     """How the work is cut. Whatever decides a bit of a result follows from the shapes, and not from the threads."""
 

@@ -12,7 +12,7 @@ c is cut into tiles. A tile stays in registers while k runs over the columns of 
 
 from __future__ import annotations
 
-from fastbp.kernels.jit import kernel, pasted
+from fastbp.kernels.jit import inlined, kernel, pasted
 from fastbp.tiles.operations import (
     add_dots,
     add_dots_some,
@@ -48,7 +48,7 @@ def _outer_tile(height, vectors, take_in=add_outer, add=add_matrix, write=store_
     """One tile of c += a b, for all k. `height` and `vectors` are known while compiling."""
     lines = _cache_lines_of(vectors)
 
-    @pasted
+    @inlined
     def multiply(c, a, b, kept, row, column, ahead, at, pace):
         tile = zero_tile(c, row, column, height, vectors)
         for k in range(b.shape[0]):
@@ -65,7 +65,7 @@ def _dots_tile(height):
     vectors = max(TILE_VECTORS, LEAST_VECTORS // height)
     lines = _cache_lines_of(vectors)
 
-    @pasted
+    @inlined
     def multiply(c, a, b, kept, row, column, ahead, at, pace):
         tile = zero_tile(c, row, column, height, vectors)
         whole = b.shape[1] - b.shape[1] % lanes(b)
@@ -89,7 +89,7 @@ def _tiles(tile_of):
     """multiply(rows, ...): one tile of 1 ... TILE_ROWS rows. Tiles live in registers, so each height has code."""
     one, two, three, four, five, six = (tile_of(height) for height in range(1, TILE_ROWS + 1))
 
-    @pasted
+    @inlined
     def multiply(rows, c, a, b, kept, row, column, ahead, at, pace):
         if rows == 6:
             six(c, a, b, kept, row, column, ahead, at, pace)

@@ -14,6 +14,7 @@ from fastbp.kernels.matmul import LEAST_VECTORS
 from fastbp.kernels.program import share
 from fastbp.kernels.strips import Strips, columns_at
 from fastbp.tiles.operations import block, matrix_at
+from fastbp.tiles.records import record
 from fastbp.tiles.registers import TILE_ROWS
 
 # The columns of the table of operations.
@@ -31,6 +32,7 @@ STATES = 4
 BATCH, ROWS, FINITE, FINITE_X = range(STATES)
 
 
+@record
 class Arrays(NamedTuple):
     """The caller's arrays, C-contiguous and of one dtype, the network's, and the kernels' own memory."""
 
@@ -55,6 +57,7 @@ class Arrays(NamedTuple):
     desk: Any  # (team.FIRST + threads, 8) int64
 
 
+@record
 class Plan(NamedTuple):
     """How the work is cut. Whatever decides a bit of a result follows from the shapes, and not from `threads`."""
 
