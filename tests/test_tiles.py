@@ -7,10 +7,12 @@ compiled on blocks. All numbers are eighths, so that no result depends on the or
 import ctypes
 import mmap
 import os
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import pytest
+from numba.core.registry import cpu_target
 from processes import in_a_process
 from test_exactness import assert_exact
 from test_training import assert_same_bits
@@ -18,6 +20,7 @@ from test_training import assert_same_bits
 import fastbp
 from fastbp.tiles import operations as op
 from fastbp.tiles.functions import exp_of_negative, log, sigmoid, tanh
+from fastbp.tiles.records import record
 from fastbp.tiles.registers import REGISTER_BITS, WIDTHS, lanes_of
 
 LANES = {"float32": lanes_of(4), "float64": lanes_of(8)}
@@ -522,3 +525,37 @@ def test_operations_equal_their_twins_at_any_register_width(bits):
     tests = "-k", "not width"
     said = in_a_process("-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, *tests, FASTBP_REGISTER_BITS=bits)
     assert " passed" in said
+
+
+# ------------------------------------------------------------------------------------------------------------ records
+
+
+@record
+class _Inner(NamedTuple):
+    rows: int
+    columns: int
+
+
+@record
+class _Outer(NamedTuple):
+    x: Any  # float64 (rows, columns)
+    rate: float
+    inner: _Inner
+
+
+@numba.njit
+def _of_inner(inner, x):
+    return inner.columns * x[inner.rows - 1, inner.columns - 1]
+
+
+@numba.njit
+def _of_outer(outer):
+    return outer.rate * _of_inner(outer.inner, outer.x)
+
+
+def test_a_record_is_a_single_argument_and_holds_what_its_named_tuple_holds():
+    x = np.arange(6.0).reshape(2, 3)
+    outer = _Outer(x, 0.5, _Inner(rows=2, columns=3))
+    assert _of_outer(outer) == 7.5  # 0.5 * 3 * x[1, 2]
+    arguments = cpu_target.target_context.get_arg_packer([numba.typeof(outer)]).argument_types
+    assert len(arguments) == 1
