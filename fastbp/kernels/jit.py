@@ -45,7 +45,7 @@ kernel = _part(forceinline=False)
 # caller.
 inlined = _part(forceinline=True)
 
-# Pasted into its caller before types are known: what takes numbers that tell types, such as the size of a tile.
+# Pasted into its caller before types are known: a line or two, which LLVM must see there from the beginning.
 pasted = njit(**_OPTIONS, inline="always")
 
 
