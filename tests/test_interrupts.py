@@ -18,7 +18,7 @@ from processes import in_a_process, started
 from test_training import assert_same_bits
 
 import fastbp
-from fastbp.kernels import layer, linking, sigmoid_layer
+from fastbp.kernels import compiler, layer, sigmoid_layer
 from fastbp.kernels.layer import FIRST_ROW, LAST_ROW
 from fastbp.layers.many_rows import LEAST_OF_STRETCH, LONG_LINE_WORK
 from fastbp.layers.plan import is_tiny, plan_for
@@ -422,7 +422,7 @@ def test_ctrl_c_is_heard_by_who_waits_for_another_threads_turn():
 
 
 def compiling(context):
-    linking.PartCompiler(cpu_target.typing_context, context, None, (), None, Flags(), {})
+    compiler.PartCompiler(cpu_target.typing_context, context, None, (), None, Flags(), {})
 
 
 def loading(context):

@@ -1,6 +1,6 @@
 """Whole steps of training as explicit loops over the tile algebra.
 
-jit          how the kernels are compiled; `linking` is how they are put together, `cache` where machine code is kept
+jit          how the kernels are compiled: one by one by `compiler`, put together by `linking`, kept on disk by `cache`
 blocks       what is done with numbers whatever they mean: transposed, copied, folded
 matmul       c += a b, c += a^T b and c += a b^T
 sigmoid_layer  the mathematics of the sigmoid layer, on one panel of rows

@@ -115,7 +115,7 @@ class KernelCache:
             checksum, data = content[:32], content[32:]
             if hashlib.sha256(data).digest() != checksum:
                 return None  # compiled anew, and replaced
-            with heard_afterwards():  # as in `linking`
+            with heard_afterwards():  # as in `compiler`
                 target_context.refresh()
             result = compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
         except OSError as error:

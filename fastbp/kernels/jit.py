@@ -13,7 +13,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.types import unliteral
 
 from fastbp.kernels.cache import KernelCache
-from fastbp.kernels.linking import PartCompiler, WholeCompiler
+from fastbp.kernels.compiler import PartCompiler, WholeCompiler
 
 # No fastmath: `nnan` and `ninf` would hide divergence, and the tile operations say themselves where they contract.
 # No NRT: kernels allocate nothing, and counting the references of their arguments cost a step of 100 x 10 -> 1 two
