@@ -2,7 +2,7 @@
 
 Numba makes an argument of each number in a tuple, and takes tuples apart and puts them together again in every function
 on the way. The arrays and the plan of a call hold more than a hundred numbers: so it was with a third of a layer's
-intermediate code, and with half of a network's.
+intermediate code, and with nearly half of a network's.
 """
 
 from __future__ import annotations
