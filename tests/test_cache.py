@@ -53,7 +53,7 @@ def healthy_cache(tmp_path_factory):
 
 # sigmoid(ln 3) is 3/4; what it becomes where only a helper changes, or only a tile operation.
 UPGRADES = [
-    ("tiles/functions.py", "s = t / (1.0 + t)", "s = t / (2.0 + t)", 6 / 7),
+    ("kernels/functions.py", "s = t / (1.0 + t)", "s = t / (2.0 + t)", 6 / 7),
     (
         "tiles/vectors.py",
         'signed = emitter.builder.icmp_signed("<"',
@@ -143,7 +143,7 @@ FOLDER = "from fastbp.kernels.cache import cache_folder; print(cache_folder())"
 CHANGES = [  # a source, and whether machine code follows from it
     ("tiles/operations.py", True),
     ("tiles/products.py", True),
-    ("tiles/functions.py", True),
+    ("kernels/functions.py", True),
     ("kernels/matmul.py", True),
     ("reference/layer.py", False),
     ("layer.py", False),

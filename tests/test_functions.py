@@ -13,8 +13,8 @@ from test_training import assert_same_bits
 
 import fastbp
 from fastbp import reference
+from fastbp.kernels import functions
 from fastbp.layers import engine
-from fastbp.tiles import functions
 from fastbp.tiles.operations import block, lanes, load_some, store_some
 
 UNITS = 2

@@ -18,8 +18,8 @@ from test_exactness import assert_exact
 from test_training import assert_same_bits
 
 import fastbp
+from fastbp.kernels.functions import exp_of_negative, log, sigmoid, tanh
 from fastbp.tiles import operations as op
-from fastbp.tiles.functions import exp_of_negative, log, sigmoid, tanh
 from fastbp.tiles.records import record
 from fastbp.tiles.registers import REGISTER_BITS, WIDTHS, lanes_of
 

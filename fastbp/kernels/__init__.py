@@ -1,6 +1,8 @@
 """Whole steps of training as explicit loops over the tile algebra.
 
-jit          how the kernels are compiled: one by one by `compiler`, put together by `linking`, kept on disk by `cache`
+jit          how the kernels are compiled: one by one by `compiler`, whose `loops` become counters; put together by
+             `linking`, kept on disk by `cache`
+functions    e^x, the sigmoid, tanh and log on vectors
 blocks       what is done with numbers whatever they mean: transposed, copied, folded
 matmul       c += a b, c += a^T b and c += a b^T
 sigmoid_layer  the mathematics of the sigmoid layer, on one panel of rows

@@ -7,8 +7,8 @@ A slope is told from the output alone, so that no pre-activation is kept:
 
 from __future__ import annotations
 
+from fastbp.kernels.functions import exp_of_negative, sigmoid, tanh
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.tiles.functions import exp_of_negative, sigmoid, tanh
 from fastbp.tiles.operations import fill, lanes, load, maximum, multiply_add, store, where_negative
 
 # The codes of the activations.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fastbp.kernels.functions import sigmoid
 from fastbp.kernels.jit import entry, example_matrices
-from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import add_products, block, fill, lanes, load_some, store_some, sum_lanes
 
 

@@ -10,7 +10,8 @@ import os
 import numpy as np
 from numba import config, njit, typeof
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.types import unliteral
+from numba.core.types import float32, unliteral
+from numba.extending import overload, register_jitable
 
 from fastbp.kernels.cache import KernelCache
 from fastbp.kernels.compiler import PartCompiler, WholeCompiler
@@ -44,6 +45,20 @@ kernel = _part(forceinline=False)
 # What leads there, with dozens of arguments: a function of its own for the compiler, in machine code a piece of each
 # caller.
 inlined = _part(forceinline=True)
+
+# What is done with vectors: in machine code such a piece too, but to Python a function like any other.
+of_vectors = register_jitable(**_PART, forceinline=True)
+
+
+def of_each_dtype(single, double):
+    """What is done with a vector, in another way for each dtype."""
+
+    def function(x):
+        return (single if x.dtype == np.float32 else double)(x)
+
+    overload(function, {**_PART, "forceinline": True})(lambda x: single if x.dtype == float32 else double)
+    return function
+
 
 # Pasted into its caller before types are known: a line or two, which LLVM must see there from the beginning.
 pasted = njit(**_OPTIONS, inline="always")

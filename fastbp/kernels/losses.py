@@ -8,8 +8,8 @@ class of each row, (1, rows), if they are `labels`. The costs of the rows are su
 from __future__ import annotations
 
 from fastbp.kernels.activations import largest_of
+from fastbp.kernels.functions import exp_of_negative, log, sigmoid
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.tiles.functions import exp_of_negative, log, sigmoid
 from fastbp.tiles.operations import absolute, add_products, fill, lanes, load, maximum, multiply_add, store, where_equal
 
 # The codes of the losses.

@@ -15,8 +15,8 @@ Blocks of fastbp's own are padded to whole vectors along their rows. What stands
 from __future__ import annotations
 
 from fastbp.kernels.blocks import watched
+from fastbp.kernels.functions import sigmoid
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import (
     add_products,
     broadcast,

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp.kernels.blocks import clear, transpose, watched
+from fastbp.kernels.functions import sigmoid
 from fastbp.kernels.jit import entry, example_matrices, inlined
-from fastbp.tiles.functions import sigmoid
 from fastbp.tiles.operations import (
     add_products,
     block,

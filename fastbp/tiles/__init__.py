@@ -8,5 +8,4 @@ operations  the operations, each a NumPy twin with its lowering: on rectangles o
 atomics     numbers that threads share
 records     named tuples that kernels hand on whole
 calls       a call of a kernel that other threads enter
-functions   e^x, the sigmoid, tanh and log on vectors
 """

@@ -22,9 +22,8 @@ is off by less than 2.6e-9 and 4.7e-18 of log(1 + f). Source of the method: Free
 from __future__ import annotations
 
 import numpy as np
-from numba.core import types
-from numba.extending import overload, register_jitable
 
+from fastbp.kernels.jit import of_each_dtype, of_vectors
 from fastbp.tiles.operations import (
     absolute,
     at_least,
@@ -55,72 +54,7 @@ BIASED_FLOAT32 = SHIFT_FLOAT32 + 127.0
 BIASED_FLOAT64 = SHIFT_FLOAT64 + 1023.0
 
 
-def exp_of_negative(x):
-    """e^x of a vector of numbers that are 0 or less, nan at nan; where it is no normal number, 0 or near it."""
-    return _exp_of_negative_float32(x) if x.dtype == np.float32 else _exp_of_negative_float64(x)
-
-
-@overload(exp_of_negative)
-def _exp_of_negative(x):
-    return _exp_of_negative_float32 if x.dtype == types.float32 else _exp_of_negative_float64
-
-
-def sigmoid(x):
-    """g(x) = 1 / (1 + e^-x) of a vector, eq. 1; where e^x is no normal number, 0 or near it.
-
-    With t = e^-|x| and s = t / (1 + t) = g(-|x|), g(x) is 1 - s for x >= 0 and t - t s below: the rounding errors of
-    the quotient are damped by s. The plain formula is off by up to 2.4 units in the last place, this one by 1.6.
-    """
-    t = exp_of_negative(-absolute(x))
-    s = t / (1.0 + t)
-    front = where_signed(x, t, 1.0)
-    return multiply_add(-front, s, front)
-
-
-@overload(sigmoid)
-def _sigmoid(x):
-    return sigmoid
-
-
-def tanh(x):
-    """tanh x of a vector, with the sign of x also where it is 0.
-
-    Up to tanh |x| = 1/2 it is |x| + |x| z a(z) / b(z) with z = x^2, and 1 - 2 / (e^2|x| + 1) beyond: either way the
-    rounding errors of the quotient are damped. (e^2|x| - 1) / (e^2|x| + 1) is off by up to 2.6 units in the last place,
-    this by 1.4. a / b is fitted at Chebyshev nodes; it is off by less than 2.8e-9 (float32) and 1.5e-18 (float64) of
-    tanh x. Source of the method: Cody and Waite, chapter 13.
-    """
-    return _tanh_float32(x) if x.dtype == np.float32 else _tanh_float64(x)
-
-
-@overload(tanh)
-def _tanh(x):
-    return _tanh_float32 if x.dtype == types.float32 else _tanh_float64
-
-
-def log(x):
-    """The natural logarithm of a vector: inf at inf, -inf at 0, nan below 0 and at nan; wrong at subnormal numbers."""
-    return _log_float32(x) if x.dtype == np.float32 else _log_float64(x)
-
-
-@overload(log)
-def _log(x):
-    return _log_float32 if x.dtype == types.float32 else _log_float64
-
-
-def _exp_of_negative_float32(x):
-    shifted, p = _reduced_float32(at_least(x, -88.03))  # -127 ln 2, for which 2^n is 0
-    two_n = power_of_two(shifted)
-    return multiply_add(two_n, p, two_n)
-
-
-def _exp_of_negative_float64(x):
-    shifted, p = _reduced_float64(at_least(x, -709.09))  # -1023 ln 2
-    two_n = power_of_two(shifted)
-    return multiply_add(two_n, p, two_n)
-
-
-@register_jitable
+@of_vectors
 def _reduced_float32(x):
     """n + BIASED_FLOAT32, and e^r - 1."""
     shifted = multiply_add(x, LOG2_E, BIASED_FLOAT32)
@@ -135,7 +69,7 @@ def _reduced_float32(x):
     return shifted, multiply_add(r2, q, r)
 
 
-@register_jitable
+@of_vectors
 def _reduced_float64(x):
     """n + BIASED_FLOAT64, and e^r - 1."""
     shifted = multiply_add(x, LOG2_E, BIASED_FLOAT64)
@@ -152,6 +86,45 @@ def _reduced_float64(x):
     q89 = multiply_add(r, 2.5100424157005066788e-8, 2.7620138719733995569e-7)
     q = multiply_add(r4, multiply_add(r4, q89, multiply_add(r2, q67, q45)), multiply_add(r2, q23, q01))
     return shifted, multiply_add(r2, q, r)
+
+
+def _exp_of_negative_float32(x):
+    shifted, p = _reduced_float32(at_least(x, -88.03))  # -127 ln 2, for which 2^n is 0
+    two_n = power_of_two(shifted)
+    return multiply_add(two_n, p, two_n)
+
+
+def _exp_of_negative_float64(x):
+    shifted, p = _reduced_float64(at_least(x, -709.09))  # -1023 ln 2
+    two_n = power_of_two(shifted)
+    return multiply_add(two_n, p, two_n)
+
+
+# e^x of a vector of numbers that are 0 or less, nan at nan; where it is no normal number, 0 or near it.
+exp_of_negative = of_each_dtype(_exp_of_negative_float32, _exp_of_negative_float64)
+
+
+@of_vectors
+def sigmoid(x):
+    """g(x) = 1 / (1 + e^-x) of a vector, eq. 1; where e^x is no normal number, 0 or near it.
+
+    With t = e^-|x| and s = t / (1 + t) = g(-|x|), g(x) is 1 - s for x >= 0 and t - t s below: the rounding errors of
+    the quotient are damped by s. The plain formula is off by up to 2.4 units in the last place, this one by 1.6.
+    """
+    t = exp_of_negative(-absolute(x))
+    s = t / (1.0 + t)
+    front = where_signed(x, t, 1.0)
+    return multiply_add(-front, s, front)
+
+
+@of_vectors
+def _tanh_of_parts(x, size, a, b, two_n, p):
+    """tanh x, where |x| + a / b is tanh |x| up to 1/2, and e^2|x| = 2^n (1 + p)."""
+    beyond = size - ARTANH_HALF
+    first = where_negative(beyond, size, 1.0)
+    a = where_negative(beyond, a, -2.0)
+    b = where_negative(beyond, b, multiply_add(two_n, p, two_n + 1.0))
+    return copy_sign(first + a / b, x)
 
 
 def _tanh_float32(x):
@@ -172,14 +145,22 @@ def _tanh_float64(x):
     return _tanh_of_parts(x, size, size * z * a, b, power_of_two(shifted), p)
 
 
-@register_jitable
-def _tanh_of_parts(x, size, a, b, two_n, p):
-    """tanh x, where |x| + a / b is tanh |x| up to 1/2, and e^2|x| = 2^n (1 + p)."""
-    beyond = size - ARTANH_HALF
-    first = where_negative(beyond, size, 1.0)
-    a = where_negative(beyond, a, -2.0)
-    b = where_negative(beyond, b, multiply_add(two_n, p, two_n + 1.0))
-    return copy_sign(first + a / b, x)
+# tanh x of a vector, with the sign of x also where it is 0.
+#
+# Up to tanh |x| = 1/2 it is |x| + |x| z a(z) / b(z) with z = x^2, and 1 - 2 / (e^2|x| + 1) beyond: either way the
+# rounding errors of the quotient are damped. (e^2|x| - 1) / (e^2|x| + 1) is off by up to 2.6 units in the last place,
+# this by 1.4. a / b is fitted at Chebyshev nodes; it is off by less than 2.8e-9 (float32) and 1.5e-18 (float64) of
+# tanh x. Source of the method: Cody and Waite, chapter 13.
+tanh = of_each_dtype(_tanh_float32, _tanh_float64)
+
+
+@of_vectors
+def _log_of_parts(x, f, s, zp, n, ln2_high, ln2_low):
+    """n ln 2 + log(1 + f), the small parts first."""
+    square = 0.5 * f * f
+    result = multiply_add(n, ln2_high, f - (square - multiply_add(s, square + zp, n * ln2_low)))
+    result = where_equal(x, absolute(x), result, np.nan)
+    return where_equal(x, 0.0, -np.inf, where_equal(x, np.inf, np.inf, result))
 
 
 def _log_float32(x):
@@ -206,10 +187,5 @@ def _log_float64(x):
     return _log_of_parts(x, f, s, z * p, n, LN2_HIGH_FLOAT64, LN2_LOW_FLOAT64)
 
 
-@register_jitable
-def _log_of_parts(x, f, s, zp, n, ln2_high, ln2_low):
-    """n ln 2 + log(1 + f), the small parts first."""
-    square = 0.5 * f * f
-    result = multiply_add(n, ln2_high, f - (square - multiply_add(s, square + zp, n * ln2_low)))
-    result = where_equal(x, absolute(x), result, np.nan)
-    return where_equal(x, 0.0, -np.inf, where_equal(x, np.inf, np.inf, result))
+# The natural logarithm of a vector: inf at inf, -inf at 0, nan below 0 and at nan; wrong at subnormal numbers.
+log = of_each_dtype(_log_float32, _log_float64)
