@@ -9,45 +9,49 @@ and emitted once. With that, and without unrolled loops, a layer's first step to
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import binding as llvm
 from numba import config
-from numba.core.codegen import JITCodeLibrary
+from numba.core import cgutils
+from numba.core.codegen import CodeLibrary, JITCodeLibrary
 
 
-class Part(JITCodeLibrary):
-    """The intermediate code of a kernel: to be linked, not to be run."""
+class Part(CodeLibrary):
+    """The intermediate code of a kernel, as text: to be linked, not to be run."""
 
-    _shared_module: Any
+    def __init__(self, codegen, name):
+        super().__init__(codegen, name)
+        self.called = []  # the libraries of what it calls
+        self._text = ""
 
-    def _optimize_functions(self, ll_module):
-        """Only in the whole."""
+    def add_linking_library(self, library):
+        library._ensure_finalized()
+        self.called.append(library)
+
+    def add_ir_module(self, ir_module):
+        self._raise_if_finalized()
+        self._text = cgutils.normalize_ir_text(str(ir_module))
 
     def finalize(self):
-        self._raise_if_finalized()
-        for function in self._final_module.functions:
-            if not function.is_declaration and function.linkage == llvm.Linkage.external:
-                function.linkage = llvm.Linkage.linkonce_odr
         self._finalized = True
 
-    @property
     def alone(self):
-        """Its module, without what it calls."""
-        self._ensure_finalized()
-        return self._final_module
+        """Its module, new, without what it calls."""
+        return llvm.parse_assembly(self._text)
 
-    @property
-    def called(self):
-        """The libraries of what it calls."""
-        return self._linking_libraries
+    def get_llvm_str(self):
+        return self._text
+
+    def get_function(self, name):
+        return self.alone().get_function(name)
+
+    def get_asm_str(self):
+        return ""
 
     def _get_module_for_linking(self):
         """With what it calls: for a function of Numba's own kind."""
-        if self._shared_module is None:
-            self._shared_module = self.alone.clone()
-            _link(self._shared_module, self.called)
-        return self._shared_module
+        module = self.alone()
+        _link(module, self.called)
+        return module
 
 
 class Whole(JITCodeLibrary):
@@ -90,5 +94,7 @@ def _link(module, libraries):
     for library in libraries:
         add(library)
     for library in reversed(called_first):
-        alone = library.alone if isinstance(library, Part) else library._get_module_for_linking()
-        module.link_in(alone, preserve=True)
+        if isinstance(library, Part):
+            module.link_in(library.alone())
+        else:
+            module.link_in(library._get_module_for_linking(), preserve=True)
