@@ -110,15 +110,16 @@ def _tiles(tile_of):
 _outer = _tiles(lambda height: _outer_tile(height, TILE_VECTORS))
 _dots = _tiles(_dots_tile)
 # At the edge: two vectors wide, one, and a part of one. Only that has masks, for which LLVM compares lanes each time. A
-# multiply-add waits four cycles for the one before it: four rows of one vector take no longer than one.
+# multiply-add waits four cycles for the one before it: four rows of one vector take no longer than one. What is no
+# narrower than a tile is none of its own: it is never called, but would be compiled.
 _of_some_rows = add_matrix_of_some_rows, store_tile_of_some_rows
-_six_by_two = _outer_tile(TILE_ROWS, 2, add_outer_of_some_rows, *_of_some_rows)
 _six_by_one = _outer_tile(TILE_ROWS, 1, add_outer_of_some_rows, *_of_some_rows)
+_six_by_two = _outer_tile(TILE_ROWS, 2, add_outer_of_some_rows, *_of_some_rows) if TILE_VECTORS > 2 else _six_by_one
 _six_by_some = _outer_tile(TILE_ROWS, 1, add_outer_some, *_of_some_rows)
 _four_by_some = _outer_tile(4, 1, add_outer_some, *_of_some_rows)
 # One row or two, as long as there are columns for it.
 _one_by_eight = _outer_tile(1, LEAST_VECTORS)
-_two_by_four = _outer_tile(2, LEAST_VECTORS // 2)
+_two_by_four = _outer_tile(2, LEAST_VECTORS // 2) if TILE_VECTORS < 4 else _one_by_eight
 
 
 @pasted
@@ -163,7 +164,7 @@ def _add_product(c, a, b, kept, ahead):
     while wide > width and column + wide <= columns:
         if height == 1:
             _one_by_eight(c, a, b, kept, 0, column, ahead, at, pace)
-        elif TILE_VECTORS < 4:  # not compiled where it is as wide as any
+        elif TILE_VECTORS < 4:
             _two_by_four(c, a, b, kept, 0, column, ahead, at, pace)
         column += wide
         at += of_tile
@@ -181,7 +182,7 @@ def _add_product(c, a, b, kept, ahead):
     while column < columns:
         left = columns - column
         for row in range(0, height, TILE_ROWS):
-            if TILE_VECTORS > 2 and left >= 2 * lanes(b):  # not compiled where a tile is no wider
+            if TILE_VECTORS > 2 and left >= 2 * lanes(b):
                 _six_by_two(c, a, b, kept, row, column, ahead, at, pace)
             elif left >= lanes(b):
                 _six_by_one(c, a, b, kept, row, column, ahead, at, pace)
