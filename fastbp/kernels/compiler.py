@@ -145,9 +145,12 @@ class _Lower(Lower):
                     self._singly_assigned_vars.add(name)
 
     def lower_expr(self, kind, expr):
-        """A number of a tuple, by its index, at once: Numba would look through all of them, as for any index."""
-        if expr.op == "static_getitem" and isinstance(self.typeof(expr.value.name), types.BaseTuple):
-            return self.builder.extract_value(self.loadvar(expr.value.name), expr.index)
+        """A number of a tuple whose index is written out, at once: Numba would look for it among all, at run time."""
+        if expr.op in ("getitem", "static_getitem") and isinstance(self.typeof(expr.value.name), types.BaseTuple):
+            index = expr.index if expr.op == "static_getitem" else self.typeof(expr.index.name)
+            index = getattr(index, "literal_value", index)
+            if isinstance(index, int):
+                return self.builder.extract_value(self.loadvar(expr.value.name), index)
         return super().lower_expr(kind, expr)
 
     def alloca_lltype(self, name, lltype, datamodel=None):
