@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any, ClassVar
 
+from llvmlite.ir.values import MDValue
 from numba import _dynfunc
 from numba.core import cgutils, ir, types
 from numba.core.analysis import compute_use_defs
@@ -31,6 +32,9 @@ from numba.core.untyped_passes import FixupArgs, InlineInlinables, ReconstructSS
 from fastbp.kernels.interrupts import heard_afterwards
 from fastbp.kernels.linking import Part, Whole
 from fastbp.kernels.loops import count_ranges
+from fastbp.tiles.lowering import INT32
+
+LOOP_ALIGNMENT = 32  # bytes
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
@@ -120,6 +124,11 @@ _PASSES = (
 )
 
 
+def _goes_back(block, label):
+    """Whether a block is the end of a loop: blocks are numbered in their order."""
+    return isinstance(block.terminator, ir.Jump) and block.terminator.target <= label
+
+
 class _Lower(Lower):
     """Keeps in registers whatever is assigned once.
 
@@ -152,6 +161,27 @@ class _Lower(Lower):
             if isinstance(index, int):
                 return self.builder.extract_value(self.loadvar(expr.value.name), index)
         return super().lower_expr(kind, expr)
+
+    def pre_lower(self):
+        super().pre_lower()
+        loops = [(block.terminator.target, label) for label, block in self.blocks.items() if _goes_back(block, label)]
+        self._ends_of_innermost = [
+            self.blocks[end]
+            for start, end in loops
+            if not any(start < other_start and other_end < end for other_start, other_end in loops)
+        ]
+
+    def post_block(self, block):
+        """At the end of a loop without another in it, LLVM is told to begin it with half a line of the cache.
+
+        By chance, one of 35 bytes lay on two lines: 784-100-10 in batches of 1 took a Zen 3 up to 1.27 times as long.
+        """
+        super().post_block(block)
+        if any(end is block for end in self._ends_of_innermost):
+            alignment = self.module.add_metadata(["llvm.loop.align", INT32(LOOP_ALIGNMENT)])
+            loop = MDValue(self.module, (), str(len(self.module.metadata)))
+            loop.operands = loop, alignment  # LLVM tells loops apart by nodes that begin with themselves
+            self.builder.block.terminator.set_metadata("llvm.loop", loop)
 
     def alloca_lltype(self, name, lltype, datamodel=None):
         """A place on the stack, of which no debugger is told; LLVM would be asked for the size of each type."""
