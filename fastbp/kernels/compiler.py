@@ -62,7 +62,7 @@ class _AssignOnce(ReconstructSSA):
 
 
 class _Inferer(TypeInferer):
-    """Remembers what calls come to: 3000 are looked up for a layer, of which 170 differ."""
+    """Remembers what calls come to: 3000 are looked up for a layer, of which 200 differ."""
 
     _known: ClassVar[dict[Any, Any]] = {}
 

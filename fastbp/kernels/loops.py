@@ -69,8 +69,8 @@ def _begin(statement, ranges, counters, definitions):
         return
     target, loc = statement.target, statement.loc
     first, stop, step = _first_stop_step(ranges[statement.value.value.name], loc)
-    (known,) = definitions[step.name] if isinstance(step, ir.Var) else (step,)
-    falls = isinstance(known, ir.Const) and known.value < 0
+    steps = definitions[step.name] if isinstance(step, ir.Var) else [step]
+    falls = all(isinstance(value, ir.Const) and value.value < 0 for value in steps)
     value, end, by = (target.scope.redefine(f"{what}.{target.name}", loc) for what in ("counter", "stop", "step"))
     counters[id(statement.value)] = counter = _Counter(value, end, by, operator.gt if falls else operator.lt)
     yield ir.Assign(first, counter.value, loc)
