@@ -38,6 +38,16 @@ def _whole(index):
     return _picked_and_more(index) + 1
 
 
+@numba.njit(pipeline_class=WholeCompiler, _nrt=False)
+def _first_and_last(one, two, three):
+    numbers = one, two, three
+    return 10 * numbers[0] + numbers[-1]
+
+
+def test_a_number_of_a_tuple_is_counted_from_its_end_too():
+    assert _first_and_last(1, 2, 3) == 13
+
+
 def test_an_exception_in_a_kernel_reaches_python_through_all_that_call_it():
     assert _whole(1) == 22
     with pytest.raises(IndexError, match="out of range"):

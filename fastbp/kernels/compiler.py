@@ -155,10 +155,11 @@ class _Lower(Lower):
 
     def lower_expr(self, kind, expr):
         """A number of a tuple whose index is written out, at once: Numba would look for it among all, at run time."""
-        if expr.op in ("getitem", "static_getitem") and isinstance(self.typeof(expr.value.name), types.BaseTuple):
+        if expr.op in ("getitem", "static_getitem"):
+            numbers = self.typeof(expr.value.name)
             index = expr.index if expr.op == "static_getitem" else self.typeof(expr.index.name)
             index = getattr(index, "literal_value", index)
-            if isinstance(index, int):
+            if isinstance(numbers, types.BaseTuple) and isinstance(index, int) and 0 <= index < len(numbers):
                 return self.builder.extract_value(self.loadvar(expr.value.name), index)
         return super().lower_expr(kind, expr)
 
