@@ -36,6 +36,7 @@ MEASURED = Measured(
     },
     {},
     [],
+    {},
 )
 SHAPES = [*SMALL, Case("one", 1, 1, 1, "float32"), Case("one", 1, 1, 1, "float64", steps=2)]
 
@@ -133,7 +134,7 @@ def test_a_row_names_each_winner_and_how_many_times_longer_it_takes() -> None:
 
 
 def test_a_row_without_fastbp_shows_the_others() -> None:
-    measured = Measured(DIGITS, {"numpy, 1 thread": [4e-3]}, {}, [])
+    measured = Measured(DIGITS, {"numpy, 1 thread": [4e-3]}, {}, [], {})
     assert row(measured, LIMITS) == "| 1797x64->10 | float32 | - | - | (numpy, 1 thread: 4 ms) | - | - |"
 
 
@@ -243,12 +244,19 @@ def test_the_command_prints_json_alone_on_standard_output() -> None:
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["--rows", "7"], "--rows, --inputs and --outputs make a shape together; all three are wanted."),
+        (["--rows", "7"], "--rows, --inputs and --outputs are wanted for a layer, --rows and --sizes for a network."),
+        (["--rows", "7", "--inputs", "2"], "Error: --rows, --inputs and --outputs are wanted for a layer, --rows and"),
         (["--rows", "0", "--inputs", "1", "--outputs", "1"], "0 is not in the range x>=1"),
         (["--case", "digit"], "--case is digit; one of digits, digits-float32,"),
         (["--case", "digits", "--odd"], "A shape, --case, --odd and --networks exclude each other; one of them"),
         (["--networks", "--odd"], "A shape, --case, --odd and --networks exclude each other; one of them is wanted."),
-        (["--dtype", "float64"], "--dtype applies to a shape of your own: --rows, --inputs and --outputs are wanted."),
+        (["--dtype", "float64"], "--dtype is of a shape of your own: --rows, --inputs and --outputs are wanted for"),
+        (["--sizes", "3,2"], "--rows and --sizes, of the inputs and the outputs at least, are wanted for a network"),
+        (["--rows", "7", "--sizes", "3"], "--rows and --sizes, of the inputs and the outputs at least, are wanted"),
+        (["--rows", "7", "--sizes", "3,x"], "'3,x' is no list of sizes"),
+        (["--batch-size", "9", "--outputs", "2"], "--outputs is of a layer, and --batch-size of a network; a shape of"),
+        (["--rows", "7", "--sizes", "3,1", "--loss", "cross_entropy"], "--loss is cross_entropy, but there is one"),
+        (["--rows", "7", "--sizes", "3,1", "--networks"], "A shape, --case, --odd and --networks exclude each other;"),
         (["--seconds", "nan"], "nan is not a finite number"),
     ],
 )

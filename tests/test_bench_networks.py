@@ -85,6 +85,15 @@ def test_weights_that_never_move_disagree() -> None:
     assert deviation(Trained(expected.parameters, float("nan")), expected, problem) == np.inf
 
 
+def test_what_nobody_moves_agrees() -> None:
+    """Of a single output softmax is 1: the loss is 0, and so is every gradient."""
+    problem = replace(SMALL[0], sizes=(4, 3, 1)).problem()
+    expected = truth(problem)
+    assert deviation(expected, expected, problem) == 0
+    moved = [(w + 1e-9, b) for w, b in expected.parameters]
+    assert deviation(expected._replace(parameters=moved), expected, problem) == np.inf
+
+
 def test_setup_leaves_the_problem_as_it_was() -> None:
     problem, same = SMALL[0].problem(), SMALL[0].problem()
     trained(numpy_epochs(problem), problem)
@@ -215,3 +224,31 @@ def test_the_command_prints_a_listing_for_every_network_and_what_it_ran_on(monke
     assert "numpy " in lines[-4]
     assert lines[-1].startswith("left out: torch compile (its step took")
     assert result.stderr.splitlines() == [f"{case.shape} {case.dtype} ..." for case in CASES]
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        (["--sizes", "9,5,3"], "An epoch of 70 rows, 9-5-3 sigmoid, batches of 32, SGD, float32"),
+        (["--sizes", "9,2", "--dtype", "float64"], "An epoch of 70 rows, 9-2 sigmoid, batches of 32, SGD, float64"),
+        (
+            ["--sizes", "40,30,20,15,9,1", "--batch-size", "7", "--optimizer", "adam", "--activation", "tanh"],
+            "An epoch of 70 rows, 40-30-20-15-9-1 tanh, batches of 7, Adam, float32",
+        ),
+        (
+            ["--sizes", "9,8,4", "--loss", "squared_error", "--activation", "relu", "--batch-size", "100"],
+            "An epoch of 70 rows, 9-8-4 relu, batches of 100, SGD, float32",
+        ),
+    ],
+)
+def test_the_command_times_a_network_of_ones_own(words: list[str], title: str, absent: dict[str, str]) -> None:
+    result = CliRunner().invoke(main, ["bench", "--seconds", "0", "--rows", "70", *words])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == title
+    unlike = {"scikit-learn"} if "9,2" in words else set()  # of two classes
+    assert {line.split(",")[0].split("  ")[0] for line in lines} >= IMPLEMENTATIONS.keys() - absent.keys() - unlike
+    assert ("scikit-learn (it has one logistic output for two classes)" in lines[-1]) == (
+        bool(unlike) and "scikit-learn" not in absent
+    )

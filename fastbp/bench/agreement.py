@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .cases import Case, FloatArray, Problem
-from .comparison import Subject
+from .comparison import Subject, relative
 from .implementations import IMPLEMENTATIONS, engine
 from .registry import Implementation
 from .training import Run
@@ -44,11 +44,11 @@ def truth(problem: Problem) -> Trained:
 
 def deviation(result: Trained, expected: Trained, problem: Problem) -> float:
     """The largest error of w, b and the cost, relative to how far w and b moved and to the cost; inf for a nan."""
-    errors = [abs(result.cost - expected.cost) / expected.cost]
+    errors = [relative(abs(result.cost - expected.cost), expected.cost)]
     for got, wanted, start in zip(result[:2], expected[:2], (problem.w, problem.b), strict=True):
         if got.shape != wanted.shape:
             return float("inf")
-        errors.append(float(np.abs(got - wanted).max() / np.abs(wanted - start).max()))
+        errors.append(relative(float(np.abs(got - wanted).max()), float(np.abs(wanted - start).max())))
     return max(errors) if np.isfinite(errors).all() else float("inf")
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from .host import blas, machine, versions
 from .limits import THREADS, Limits, Work, measure_limits
-from .registry import Configuration, Implementation, Registry
+from .registry import Configuration, Implementation, NotTimed, Registry
 from .timing import Candidate, settle, timed
 
 # What fastbp's users get.
@@ -21,6 +21,13 @@ DEFAULT = Configuration("fastbp", THREADS).label
 # How far a result may be from the reference's. PyTorch in float32 comes to 7e-4 at 1000000x16->1: MKL adds up the rows
 # one after another. The others stay below 2e-5.
 TOLERANCE = {"float32": 2e-3, "float64": 1e-11}
+
+
+def relative(error: float, size: float) -> float:
+    """An error in parts of a size; none is none, also of nothing."""
+    if error == 0:
+        return 0.0
+    return error / size if size else float("inf")
 
 
 class Case(Work, Protocol):
@@ -48,12 +55,13 @@ class Subject(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """One case: seconds of a call by configuration and round, the deviations, and what went wrong."""
+    """One case: seconds of a call by configuration and round, the deviations, what went wrong, what took no part."""
 
     case: Case
     times: dict[str, list[float]]
     deviations: dict[str, float]
     errors: list[str]
+    not_timed: dict[str, str]
 
     @property
     def medians(self) -> dict[str, float]:
@@ -109,13 +117,16 @@ class Comparison(NamedTuple):
 def measure(subject: Subject, case: Case, candidates: Iterable[Configuration], seconds: float) -> Measured:
     """Check, then time, these configurations on the case; who disagrees or fails is an error, and not timed."""
     prepare = subject.preparation(case)
-    ready, deviations, errors = [], {}, []
+    ready, deviations, errors, not_timed = [], {}, [], {}
     for each in candidates:
         implementation = subject.registry[each.name]
         limited = partial(implementation.limited, each.threads)
         try:
             with limited():
                 run, deviations[each.label] = prepare(implementation)
+        except NotTimed as reason:
+            not_timed[each.name] = str(reason)
+            continue
         except Exception as error:
             errors.append(f"{case.key}: {each.label} failed: {type(error).__name__}: {error}")
             continue
@@ -124,7 +135,7 @@ def measure(subject: Subject, case: Case, candidates: Iterable[Configuration], s
             errors.append(f"{case.key}: {each.label} disagrees with the reference by {off}; {allowed} is allowed")
             continue
         ready.append(Candidate(each.family, each.label, run, limited))
-    return Measured(case, timed(ready, seconds), deviations, errors)
+    return Measured(case, timed(ready, seconds), deviations, errors, not_timed)
 
 
 def compare(
@@ -152,5 +163,7 @@ def compare(
         settle()
         limits = limits.or_better(measure_limits())
         report(measured[-1], limits)
-    not_asked_for = {name: "not asked for" for name in present if name not in chosen}
-    return Comparison(subject, measured, limits, absent | not_asked_for)
+    missing = absent | {name: "not asked for" for name in present if name not in chosen}
+    for each in measured:
+        missing |= each.not_timed
+    return Comparison(subject, measured, limits, missing)

@@ -35,6 +35,10 @@ def threads_of(package: str, threads: int) -> AbstractContextManager[None]:
 fastbp_threads, torch_threads = partial(threads_of, "fastbp"), partial(threads_of, "torch")
 
 
+class NotTimed(Exception):
+    """What an implementation raises of a case that it has other work for than the rest; it says why."""
+
+
 class Implementation(NamedTuple):
     """How to set a problem up, and how to hold the library to a number of threads (None: it chooses by itself).
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from fastbp.command.endings import UNSAVED, Narrator, PlainEndings, on_terminal
 
@@ -307,20 +306,28 @@ def example(steps: int | None) -> None:
             click.echo("...")
 
 
-@main.command(short_help="Time a training step beside other libraries.")
-@click.option("--rows", metavar="N", type=COUNT, help="Rows of a batch of your own, with --inputs and --outputs.")
-@click.option("--inputs", metavar="N", type=COUNT, help="Its inputs.")
+@main.command(short_help="Time training beside other libraries.")
+@click.option("--rows", metavar="N", type=COUNT, help="Rows for a layer or a network of your own.")
+@click.option("--inputs", metavar="N", type=COUNT, help="Inputs of a layer, with --rows and --outputs.")
 @click.option("--outputs", metavar="N", type=COUNT, help="Its outputs.")
 @click.option(
-    "--dtype",
-    type=click.Choice(["float32", "float64"]),
-    default="float32",
-    show_default=True,
-    help="Of a shape of your own.",
+    "--sizes",
+    metavar="N,N,...",
+    callback=_sizes,
+    help="Inputs, hidden layers and outputs of a network, with --rows.",
 )
+@click.option("--batch-size", metavar="N", type=COUNT, help="Rows of its updates.  [default: 32]")
+@click.option("--activation", type=click.Choice(ACTIVATIONS[:3]), help="Of its hidden layers.  [default: sigmoid]")
+@click.option(
+    "--loss",
+    type=click.Choice(["squared_error", "cross_entropy"]),
+    help="What it minimises.  [default: cross_entropy, or squared_error of one output]",
+)
+@click.option("--optimizer", type=click.Choice(OPTIMIZERS[:2]), help="[default: sgd]")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Of a shape of your own.  [default: float32]")
 @click.option("--case", "names", metavar="NAME", multiple=True, help="A case of the table; may be given again.")
 @click.option("--odd", is_flag=True, help="Odd shapes, and not those of the table.")
-@click.option("--networks", is_flag=True, help="Epochs of networks, beside scikit-learn's too.")
+@click.option("--networks", is_flag=True, help="The networks of the README's table.")
 @click.option(
     "--seconds",
     metavar="S",
@@ -331,52 +338,40 @@ def example(steps: int | None) -> None:
     help="Time for the rounds of a case, after its warm-up.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON: each configuration, in seconds.")
-def bench(
-    rows: int | None,
-    inputs: int | None,
-    outputs: int | None,
-    dtype: str,
-    names: tuple[str, ...],
-    odd: bool,
-    networks: bool,
-    seconds: float,
-    as_json: bool,
-) -> None:
-    """Time a training step of fastbp beside NumPy's, and PyTorch's and JAX's where they are installed.
+def bench(names: tuple[str, ...], odd: bool, networks: bool, seconds: float, as_json: bool, **own_shape: Any) -> None:
+    """Time training with fastbp beside NumPy, and PyTorch, JAX and scikit-learn where they are installed.
 
-    With --rows, --inputs and --outputs: a shape of your own. Else the cases of the README's table. Each library does
-    the step as it does it best, on all threads and on one; the results are checked to agree before they are timed, and
-    then all take turns. The limit is the arithmetic at the processor's peak, or one read of the batch from memory,
-    whichever takes longer; both are measured in the same run. Whatever cannot run is left out by name, and the exit
-    code is 1 if a result disagrees.
+    With --rows, --inputs and --outputs: a step of a layer of your own. With --rows and --sizes: an epoch of a network
+    of your own. Else the layers of the README's table, or with --networks its networks. Each library does the work as
+    it does it best, on all threads and on one; the results are checked to agree before they are timed, and then all
+    take turns. The limit is the arithmetic at the processor's peak, or one read of the inputs from memory, whichever
+    takes longer; both are measured in the same run. Whatever cannot run is left out by name, and the exit code is 1 if
+    a result disagrees.
     """
-    from fastbp.bench.cases import CASES, ODD, Case
+    from fastbp.bench.cases import CASES, ODD
+    from fastbp.command.own_case import own_case
 
-    shape = (rows, inputs, outputs)
-    if any(shape) and not all(shape):
-        raise click.UsageError("--rows, --inputs and --outputs make a shape together; all three are wanted.")
-    given = click.get_current_context().get_parameter_source("dtype") is not ParameterSource.DEFAULT
-    if given and not any(shape):
-        raise click.UsageError("--dtype applies to a shape of your own: --rows, --inputs and --outputs are wanted.")
-    if sum(map(bool, (any(shape), names, odd, networks))) > 1:
+    own = own_case(own_shape)
+    if sum(map(bool, (own, names, odd, networks))) > 1:
         raise click.UsageError("A shape, --case, --odd and --networks exclude each other; one of them is wanted.")
     known = {name for case in CASES for name in (case.name, case.key)}
     if unknown := set(names) - known:
         raise click.UsageError(f"--case is {min(unknown)}; one of {', '.join(sorted(known))} is wanted.")
-    cases = [case for case in CASES if case.name in names or case.key in names] if names else ODD if odd else CASES
-    if rows and inputs and outputs:
-        cases = [Case("own", rows, inputs, outputs, dtype)]
 
     from fastbp.bench.agreement import LAYERS
     from fastbp.bench.comparison import Case as Timed, Measured, compare
     from fastbp.bench.limits import Limits
     from fastbp.bench.networks.agreement import NETWORKS
-    from fastbp.bench.networks.cases import CASES as OF_NETWORKS
+    from fastbp.bench.networks.cases import CASES as OF_NETWORKS, Case as NetworkCase
     from fastbp.bench.report import footer, listing, table
 
-    subject = NETWORKS if networks else LAYERS
-    chosen: Sequence[Timed] = OF_NETWORKS if networks else cases
-    in_a_table = not networks and len(cases) > 1
+    subject = NETWORKS if networks or isinstance(own, NetworkCase) else LAYERS
+    chosen: Sequence[Timed] = OF_NETWORKS if networks else ODD if odd else CASES
+    if own:
+        chosen = [own]
+    elif names:
+        chosen = [case for case in CASES if case.name in names or case.key in names]
+    in_a_table = subject is LAYERS and len(chosen) > 1
 
     def announce(case: Timed) -> None:
         click.echo(f"{case.shape} {case.dtype} ...", err=True)

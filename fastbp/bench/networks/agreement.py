@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..cases import FloatArray
-from ..comparison import TOLERANCE, Subject
+from ..comparison import TOLERANCE, Subject, relative
 from ..registry import Implementation
 from .batches import Run
 from .cases import Case, Problem
@@ -53,12 +53,12 @@ def truth(problem: Problem) -> Trained:
 
 def deviation(result: Trained, expected: Trained, problem: Problem) -> float:
     """The largest error of any w, b and the loss, relative to how far it moved or to the loss; inf for a nan."""
-    errors = [abs(result.loss - expected.loss) / abs(expected.loss)]
+    errors = [relative(abs(result.loss - expected.loss), abs(expected.loss))]
     for got, wanted, start in zip(result.parameters, expected.parameters, problem.parameters, strict=True):
         for array, right, before in zip(got, wanted, start, strict=True):
             if array.shape != right.shape:
                 return float("inf")
-            errors.append(float(np.abs(array - right).max() / np.abs(right - before).max()))
+            errors.append(relative(float(np.abs(array - right).max()), float(np.abs(right - before).max())))
     return max(errors) if np.isfinite(errors).all() else float("inf")
 
 

@@ -7,6 +7,7 @@ batch_size None an epoch is one step with all rows as they lie. Its data is rand
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import cycle, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,7 +92,7 @@ class Case:
 
     def small(self) -> Case:
         """The same case at a size that takes no time, ragged in every dimension and with a last smaller batch."""
-        caps = (*SMALL_SIZES[: len(self.sizes) - 1], SMALL_SIZES[-1])
+        caps = (*islice(cycle(SMALL_SIZES[:-1]), len(self.sizes) - 1), SMALL_SIZES[-1])
         return replace(
             self,
             rows=min(self.rows, SMALL_ROWS),

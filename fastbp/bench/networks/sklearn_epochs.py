@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+from ..registry import NotTimed
 from .batches import Run
 from .cases import Problem
 
@@ -19,6 +20,8 @@ def sklearn_epochs(problem: Problem) -> Run:
     """scikit-learn, with the rows gathered beforehand: faster than its own shuffle, but for the widest x."""
     case, x, order = problem.case, problem.x, problem.order
     classifies = case.loss == "cross_entropy"
+    if classifies and case.sizes[-1] == 2:
+        raise NotTimed("it has one logistic output for two classes")
     y = problem.y.ravel() if case.sizes[-1] == 1 else problem.y
     half = 1 if classifies else 2
     model: Any = (MLPClassifier if classifies else MLPRegressor)(
