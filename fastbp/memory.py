@@ -68,6 +68,6 @@ def spaced(columns: int, dtype: np.dtype[Any]) -> int:
     return (lines + 1) * line if lines >= 4 and lines % 2 == 0 and wider_than_tile else columns
 
 
-def in_strips(rows: int, columns: int, tile: int) -> int:
+def in_strips(rows: int, columns: int, width: int) -> int:
     """Elements of a matrix in strips, as `fastbp.kernels.strips` has them: all but a single one are whole."""
-    return rows * (columns if columns <= tile else -(-columns // tile) * tile)
+    return rows * (columns if columns <= width else -(-columns // width) * width)

@@ -74,17 +74,16 @@ from protected import protected
 
 with protected({side!r}) as memory:
     long, short, result = np.zeros((1, 34)), np.zeros((1, 33)), np.zeros((1, 33))
-    total = np.zeros((1, 1))
     sum_of_squares, apply_sigmoid = (
-        each.for_dtype(total.dtype) for each in (elementwise.sum_of_squares, elementwise.apply_sigmoid)
+        each.for_dtype(long.dtype) for each in (elementwise.sum_of_squares, elementwise.apply_sigmoid)
     )
-    sum_of_squares(short, short, total)
+    sum_of_squares(short, short)
     apply_sigmoid(short, result, False)
     print("compiled", flush=True)
     {call}
     memory.check()
 """
-READ = "print(sum_of_squares(short, long, total))"
+READ = "print(sum_of_squares(short, long))"
 WRITE = "apply_sigmoid(long, result, False)"
 # Of 500 rows, 3 inputs and 2 outputs: what lies in the workspace behind or before the weights.
 WORKSPACE = """
@@ -132,7 +131,7 @@ from fastbp.kernels import tiny
 one, no_costs = numpy.ones((1, 1)), numpy.zeros(0)
 memory = numpy.zeros(tiny.memory_size(1, 1, 1, lanes_of(8)))
 with pytest.raises(IndexError):  # else the rest says nothing
-    given = one, one, one.copy(), one.copy(), memory, one
+    given = one, one, one.copy(), one.copy(), memory
     tiny.train_tiny.for_dtype(one.dtype)(*given, 0.1, 0.1, 0, 1, 1, no_costs)
 
 for threads in (1, 2, 3):

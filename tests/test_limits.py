@@ -99,7 +99,7 @@ def test_a_plan_holds_a_gradient_for_each_shard_and_panels_for_each_thread():
             cut = plan.many_rows
             weights = outputs * cut.width
             of_thread = (inputs + 2 * outputs + cut.packed) * cut.panel + 6 * PAGE // 4
-            assert cut.tile <= cut.panel
+            assert cut.strip <= cut.panel
             assert cut.packed * 4 in (0, 256)
             shared = (2 + cut.shards) * weights + cut.parts * outputs * lanes_of(4) + 2 * outputs + 6 * PAGE // 4
             assert plan.size <= shared + plan.threads * of_thread

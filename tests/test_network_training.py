@@ -179,8 +179,8 @@ def test_large_panels_lie_in_strips(name, dtype):
     sizes, rows, batch, _, _ = CASES[name]
     plan = work_for(made(sizes, dtype).architecture, batch or rows, sizes[-1], 2, TRAIN).plan
     tile = TILE_VECTORS * lanes_of(np.dtype(dtype).itemsize)
-    assert (plan.tile == tile) == (plan.panel > 2 * tile)
-    assert plan.tile == tile or REGISTER_BITS == 512
+    assert (plan.strip == tile) == (plan.panel > 2 * tile)
+    assert plan.strip == tile or REGISTER_BITS == 512
     assert sizes[0] % tile > 0
 
 
@@ -190,7 +190,7 @@ def test_weights_lie_anew_for_delta_where_layers_lie_in_strips(name):
     clip_norm = optimizer.clip_norm or 0.0
     architecture = made(sizes, "float32", **options).architecture
     plan = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm).plan
-    in_strips = plan.shared == 1 and plan.tile == TILE_VECTORS * lanes_of(4)
+    in_strips = plan.shared == 1 and plan.strip == TILE_VECTORS * lanes_of(4)
     assert (plan.w_width > 0) == (in_strips and len(sizes) > 2)
     assert plan.w_width == 0 or plan.w_width >= max(sizes[2:])
 

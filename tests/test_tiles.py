@@ -83,6 +83,16 @@ def _shapes(a, out, count):
     op.store(out, 1, 0, op.load(inner, 2, 1))
 
 
+def _lanes_of_arrays(single, double):
+    return op.lanes(single), op.lanes(double), op.lanes(op.block(single, 0, 0, 1, 1))
+
+
+def test_an_array_has_the_lanes_of_its_blocks():
+    arrays = np.ones((1, 1), np.float32), np.ones(3)
+    wanted = LANES["float32"], LANES["float64"], LANES["float32"]
+    assert numba.njit(_lanes_of_arrays)(*arrays) == _lanes_of_arrays(*arrays) == wanted
+
+
 def _more_shapes(a, out, count):
     whole = op.block(out, 0, 0, out.shape[0], out.shape[1])
     inner = op.block(a, 1, 2, 5, 30)
@@ -142,7 +152,6 @@ CASES = {
     # arithmetic
     "+ - * /": _add_arithmetic,
     "multiply_add": _multiply_adds,
-    "at_least": lambda a, out, count: op.store(out, 1, 2, op.at_least(op.load(a, 0, 0), -88.03)),
     "where_signed": lambda a, out, count: op.store(out, 1, 2, op.where_signed(op.load(a, 0, 0), op.load(a, 1, 0), 0.1)),
     "absolute": lambda a, out, count: op.store(out, 1, 2, op.absolute(op.load(a, 0, 0))),
     "square_root": lambda a, out, count: op.store(out, 1, 2, op.square_root(op.load(a, 0, 0))),
@@ -208,10 +217,6 @@ def numbers(rows, columns, dtype):
     matrix = matrix.astype(dtype)
     matrix[0] = np.resize(np.array(SPECIALS), columns).astype(dtype)
     return matrix
-
-
-def counts_of(lanes):
-    return [-1, 0, 1, lanes - 1, lanes, lanes + 1, 1 << 40]
 
 
 def left_behind(call, a, out, count):
@@ -390,18 +395,20 @@ def test_rows_that_are_overstepped_go_on_with_the_next_ones(dtype):
 
 
 def _add_products(values, totals):
-    vector, total = op.block(values, 0, 0, 1, values.shape[1]), op.block(totals, 0, 0, 2, totals.shape[1])
+    vector, total = op.block(values, 0, 0, 1, values.shape[1]), op.block(totals, 0, 0, 3, totals.shape[1])
     op.store(total, 1, 0, op.add_products(op.load(total, 0, 0), op.load(vector, 0, 0), op.load(vector, 0, 0)))
+    op.store(total, 2, 0, op.add_products(op.zero_sums(values), op.load(vector, 0, 0), op.load(vector, 0, 0)))
 
 
 def test_products_are_added_in_float64(dtype):
     """1 + 1e-6 squared needs more than the 24 bits of float32; 1e30 squared is no float32."""
     values = np.resize(np.array([1 + 2.0**-20, 1e30, -3.0, 2.0**-60], dtype), (1, LANES[dtype.name]))
-    got, wanted = np.ones((2, 2, LANES["float64"]))
+    got, wanted = np.ones((2, 3, LANES["float64"]))
     numba.njit(_add_products)(values, got)
     _add_products(values, wanted)
     np.testing.assert_allclose(got, wanted, rtol=2e-16, atol=0)
     assert got[1].sum() == pytest.approx(LANES["float64"] + np.sum(values.astype(np.float64) ** 2), rel=1e-15)
+    assert got[2].sum() == pytest.approx(np.sum(values.astype(np.float64) ** 2), rel=1e-15)
 
 
 def _powers(values, out):

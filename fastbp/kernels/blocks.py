@@ -25,12 +25,6 @@ from fastbp.tiles.operations import (
 
 
 @inlined
-def vector_lanes(arrays):
-    """The numbers of a vector of arrays.x: known while compiling, so that what divides by it is no division."""
-    return lanes(block(arrays.x, 0, 0, 1, 1))
-
-
-@inlined
 def whole_vectors(count, unit):
     """So many columns and padding, in vectors of `unit` lanes."""
     return -(-count // unit) * unit

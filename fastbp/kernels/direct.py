@@ -16,20 +16,20 @@ from __future__ import annotations
 
 from fastbp.kernels import workspace
 from fastbp.kernels.activations import activate, times_slope
-from fastbp.kernels.blocks import clear, copy, transpose, vector_lanes, whole_vectors
+from fastbp.kernels.blocks import clear, copy, transpose, whole_vectors
 from fastbp.kernels.jit import inlined
 from fastbp.kernels.matmul import add_product, add_product_of_t, add_product_with_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.strips import strip_at
 from fastbp.kernels.updates import update_from_few, update_from_row
 from fastbp.kernels.workspace import ACTIVATION, INPUTS, OUTPUTS, WIDTH, weights_t
-from fastbp.tiles.operations import block
+from fastbp.tiles.operations import block, lanes
 
 
 @inlined
 def _group_of(arrays, count, task):
     """The first of so many outputs, or inputs of BACK, that are a task's group, and their number: whole vectors."""
-    return share(count, task.group, task.groups, vector_lanes(arrays))
+    return share(count, task.group, task.groups, lanes(arrays.x))
 
 
 @inlined
@@ -76,7 +76,7 @@ def back(arrays, plan, layer, task, panel):
     k, count = _group_of(arrays, arrays.layers[layer, INPUTS], task)
     if count == 0:
         return
-    columns = whole_vectors(count, vector_lanes(arrays))
+    columns = whole_vectors(count, lanes(arrays.x))
     delta = block(workspace.delta(arrays, layer, task, panel.rows), 0, 0, panel.rows, outputs)
     target = block(workspace.delta(arrays, layer - 1, task, panel.rows), 0, k, panel.rows, columns)
     w_t = block(weights_t(arrays, layer, 0, outputs), 0, k, outputs, count)

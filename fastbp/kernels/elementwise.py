@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastbp.kernels.functions import sigmoid
 from fastbp.kernels.jit import entry, example_matrices
-from fastbp.tiles.operations import add_products, block, fill, lanes, load_some, store_some, sum_lanes
+from fastbp.tiles.operations import add_products, block, lanes, load_some, store_some, sum_lanes, zero_sums
 
 
 def _of_sigmoid(dtype):
@@ -26,17 +26,17 @@ def apply_sigmoid(x, result, gradient):
 
 
 def _of_squares(dtype):
-    matrix, float64, _ = example_matrices(dtype)
-    return matrix, matrix, float64
+    matrix, _, _ = example_matrices(dtype)
+    return matrix, matrix
 
 
 @entry(_of_squares)
-def sum_of_squares(y_pred, y, total):
-    """sum((y_pred - y)^2), eq. 13, both (1, size); total is a matrix of float64 of which only the type matters."""
+def sum_of_squares(y_pred, y):
+    """sum((y_pred - y)^2), eq. 13, both (1, size)."""
     size = y.shape[1]
     first = block(y_pred, 0, 0, 1, size)
     second = block(y, 0, 0, 1, size)
-    squares = fill(block(total, 0, 0, 1, 1), 0.0)
+    squares = zero_sums(first)
     for i in range(0, size, lanes(first)):
         error = load_some(first, 0, i, size - i) - load_some(second, 0, i, size - i)
         squares = add_products(squares, error, error)

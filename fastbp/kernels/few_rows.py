@@ -27,9 +27,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.blocks import all_finite, clear, copy, copy_row, fold, vector_lanes, watched, whole_vectors
+from fastbp.kernels.blocks import clear, copy, copy_row, fold, watched, whole_vectors
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SURE
+from fastbp.kernels.layer_arrays import FAILED, SURE, probe
 from fastbp.kernels.matmul import add_product, add_product_of_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS, to_delta
@@ -125,12 +125,12 @@ def _inputs_of(arrays, plan, task):
 
 
 @inlined
-def _outputs_of(arrays, plan, task, tasks):
+def _outputs_of(arrays, task, tasks):
     """The first of the outputs that a task has, one of so many, and the one behind its last.
 
     They are whole cache lines of y_pred, so that no two workers write the same one.
     """
-    first, count = share(arrays.w.shape[1], task, tasks, CACHE_LINE_VECTORS * vector_lanes(arrays))
+    first, count = share(arrays.w.shape[1], task, tasks, CACHE_LINE_VECTORS * lanes(arrays.x))
     return first, first + count
 
 
@@ -161,13 +161,13 @@ def _bias_input(arrays, plan):
 @inlined
 def _tail(arrays, plan):
     """The last columns of delta once more, (rows, lanes), behind zeros: for the vector that ends with the outputs."""
-    return matrix_at(arrays.memory, plan.tail, arrays.x.shape[0], vector_lanes(arrays))
+    return matrix_at(arrays.memory, plan.tail, arrays.x.shape[0], lanes(arrays.x))
 
 
 @inlined
 def _squares(arrays, plan, task, of):
     """The sums OF_X or OF_W of a task."""
-    width = vector_lanes(arrays)
+    width = lanes(arrays.x)
     return matrix_at(arrays.memory, plan.squares + (SQUARES * task + of) * width, 1, width)
 
 
@@ -183,7 +183,7 @@ def _some_of_x(arrays, plan, task):
 def _prepare(arrays, plan, task):
     """Some outputs of y, padded, and the squares of some inputs of x."""
     rows = arrays.x.shape[0]
-    o, last = _outputs_of(arrays, plan, task, plan.tasks)
+    o, last = _outputs_of(arrays, task, plan.tasks)
     copy(block(arrays.y, 0, o, rows, last - o), block(_y(arrays, plan), 0, o, rows, last - o))
     of_x = _squares(arrays, plan, task, OF_X)
     clear(of_x)
@@ -198,13 +198,13 @@ def _outputs(purpose, arrays, plan, worker, task):
     """x w of some inputs and outputs; b is in that of the first inputs."""
     rows, cut = arrays.x.shape[0], task // plan.groups
     first, end = _inputs_of(arrays, plan, task)
-    first_o, end_o = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
+    first_o, end_o = _outputs_of(arrays, task % plan.groups, plan.groups)
     of_cut = block(_y_pred(arrays, plan), cut * rows, 0, rows, plan.width)
     of_w = _squares(arrays, plan, task, OF_W)
     clear(of_w)
     for o in range(first_o, end_o, plan.block_outputs):
         outputs = min(plan.block_outputs, end_o - o)
-        target = block(of_cut, 0, o, rows, whole_vectors(outputs, vector_lanes(arrays)))
+        target = block(of_cut, 0, o, rows, whole_vectors(outputs, lanes(arrays.x)))
         if cut == 0:
             b = block(arrays.b, 0, o, 1, outputs)
             add_squares(b, of_w)
@@ -228,7 +228,7 @@ def _next_block(arrays, plan, i, end, o, outputs):
     the last row of all there may be nothing: it is a block by itself, and packed.
     """
     inputs = min(plan.block_inputs, end - i)
-    if outputs % vector_lanes(arrays) > 0 and inputs > 1 and i + inputs == arrays.x.shape[1]:
+    if outputs % lanes(arrays.x) > 0 and inputs > 1 and i + inputs == arrays.x.shape[1]:
         inputs -= 1
     return block(arrays.w, i, o, inputs, outputs)
 
@@ -237,7 +237,7 @@ def _next_block(arrays, plan, i, end, o, outputs):
 def _add_outputs(arrays, plan, worker, target, i, w, kept):
     """The target += x w for the inputs of a block of weights, from i on, or without what was there."""
     rows, (inputs, outputs) = arrays.x.shape[0], w.shape
-    ragged = outputs % vector_lanes(arrays) > 0
+    ragged = outputs % lanes(arrays.x) > 0
     if plan.packed or (ragged and i + 1 == arrays.x.shape[1]):
         packed = _block(arrays, plan, worker, inputs, target.shape[1])
         copy(w, packed)
@@ -250,9 +250,9 @@ def _add_outputs(arrays, plan, worker, target, i, w, kept):
 def _delta(purpose, arrays, plan, worker, task):
     """Some outputs of y_pred, or of their cost alone, or -learning_rate delta: in place."""
     rows = arrays.x.shape[0]
-    o, last = _outputs_of(arrays, plan, task, plan.tasks)
+    o, last = _outputs_of(arrays, task, plan.tasks)
     count = last - o
-    of_cuts = block(_y_pred(arrays, plan), 0, o, plan.cuts * rows, whole_vectors(count, vector_lanes(arrays)))
+    of_cuts = block(_y_pred(arrays, plan), 0, o, plan.cuts * rows, whole_vectors(count, lanes(arrays.x)))
     y_pred = block(of_cuts, 0, 0, rows, of_cuts.shape[1])
     y = block(_y(arrays, plan), 0, o, rows, of_cuts.shape[1])
     cost = block(arrays.cost, task, 0, 1, arrays.cost.shape[1])
@@ -261,19 +261,19 @@ def _delta(purpose, arrays, plan, worker, task):
         copy(block(arrays.y_pred, 0, o, rows, count), y_pred)
     else:
         fold(y_pred, of_cuts, plan.cuts, 0, rows)
-    sums = matrix_at(arrays.memory, plan.sums + worker * plan.worker, rows, vector_lanes(arrays))  # for nobody
+    sums = matrix_at(arrays.memory, plan.sums + worker * plan.worker, rows, lanes(arrays.x))
     clear(sums)
-    if purpose == FORWARD and not all_finite(block(y_pred, 0, 0, rows, min(count, 1))):
-        arrays.state[FINITE_X] = 0  # x w + b of any output is not finite if x is not
+    if purpose == FORWARD and o == 0:
+        probe(arrays, block(y_pred, 0, 0, rows, min(count, 1)))
     to_delta(purpose, y, y_pred, count, cost, sums)
     if purpose == FORWARD:
         copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, 0, o, rows, count))
     elif purpose != COST:
         scale(y_pred, -arrays.learning_rate)
-        left = count % vector_lanes(arrays)  # only the last outputs are no whole vectors
+        left = count % lanes(arrays.x)  # only the last outputs are no whole vectors
         if left > 0:
-            with_one_more = matrix_at(arrays.memory, plan.tail, rows + 1, vector_lanes(arrays))
-            _store_tail(block(y_pred, 0, count - left, rows, vector_lanes(arrays)), left, with_one_more)
+            with_one_more = matrix_at(arrays.memory, plan.tail, rows + 1, lanes(arrays.x))
+            _store_tail(block(y_pred, 0, count - left, rows, lanes(arrays.x)), left, with_one_more)
 
 
 @kernel
@@ -311,13 +311,13 @@ def surely_finite(arrays, plan, cost):
 def _gradient(purpose, arrays, plan, worker, task):
     """The gradient of some weights, and what becomes of it. False if a new weight is not finite."""
     rows, outputs = arrays.x.shape[0], arrays.w.shape[1]
-    first, end = _outputs_of(arrays, plan, task % plan.groups, plan.groups)
-    left = 0 if purpose == KEEP else end % vector_lanes(arrays)  # what is kept is padded
-    whole = first + whole_vectors(end - first - left, vector_lanes(arrays))
+    first, end = _outputs_of(arrays, task % plan.groups, plan.groups)
+    left = 0 if purpose == KEEP else end % lanes(arrays.x)  # what is kept is padded
+    whole = first + whole_vectors(end - first - left, lanes(arrays.x))
     blocks = -(-(whole - first) // plan.block_outputs)
     good = True
     for number in range(blocks + (1 if left > 0 else 0)):
-        o, delta = outputs - vector_lanes(arrays), _tail(arrays, plan)
+        o, delta = outputs - lanes(arrays.x), _tail(arrays, plan)
         if number < blocks:
             o = first + number * plan.block_outputs
             delta = block(_y_pred(arrays, plan), 0, o, rows, min(plan.block_outputs, whole - o))

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, vector_lanes, whole_vectors
+from fastbp.kernels.blocks import clear, copy, fold, transpose, whole_vectors
 from fastbp.kernels.jit import inlined
-from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SIDE
+from fastbp.kernels.layer_arrays import FAILED, SIDE, probe
 from fastbp.kernels.matmul import LEAST_VECTORS, add_product, add_product_with_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, FORWARD, descend, spread, to_delta, wants_gradient
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
     """How the work is cut. Whatever decides a bit of a result follows from the shapes, and not from the threads."""
 
     panel: int  # rows that go forward together
-    tile: int  # rows in a strip of x_t
+    strip: int  # rows of the panel in a strip of x_t
     parts: int  # of the rows: shards, or the panels of a stretch
     groups: int  # of the outputs: a task has one of them, or several in a stretch
     shards: int  # partial gradients: a part has its own, or all have one
@@ -107,7 +107,7 @@ def _weights(arrays, plan, side):
 @inlined
 def _x_t(arrays, plan, task):
     """The panel of a worker, transposed, (inputs, panel), in strips."""
-    return Strips(arrays.memory, plan.x_t + task.worker * plan.worker, arrays.x.shape[1], plan.panel, plan.tile)
+    return Strips(arrays.memory, plan.x_t + task.worker * plan.worker, arrays.x.shape[1], plan.panel, plan.strip)
 
 
 @inlined
@@ -142,7 +142,7 @@ def _task(arrays, plan, number, tasks, worker, to_gradient):
         o,
         outputs,
         block(arrays.cost, number * groups, 0, groups, arrays.cost.shape[1]),
-        matrix_at(arrays.memory, plan.bias_gradient + row * vector_lanes(arrays), outputs, vector_lanes(arrays)),
+        matrix_at(arrays.memory, plan.bias_gradient + row * lanes(arrays.x), outputs, lanes(arrays.x)),
         matrix_at(arrays.memory, plan.gradient_t + row * plan.width, outputs if to_gradient else 0, plan.width),
     )
 
@@ -185,10 +185,10 @@ def _ahead(arrays, plan, panel, behind, to_gradient):
 def _rows_of_part(arrays, plan, part, first_row, last_row):
     """The first of the rows that a part has, and the one behind its last.
 
-    Rows of few panels are dealt out by vectors; in a stretch, where a tile of sums writes LEAST_VECTORS, by these.
+    Rows of few panels are dealt out by whole vectors, and LEAST_VECTORS at least, which a tile of sums writes.
     """
     few = last_row - first_row <= FEW_PANELS * plan.parts * plan.panel
-    unit = max(vector_lanes(arrays), LEAST_VECTORS) if few else plan.panel
+    unit = max(lanes(arrays.x), LEAST_VECTORS) if few else plan.panel
     first, count = share(last_row - first_row, part, plan.parts, unit)
     return first_row + first, first_row + first + count
 
@@ -198,7 +198,7 @@ def _clear(arrays, plan, task):
     """Begin with nothing. Products write the gradient of weights; what pads it is updated, too, and must be finite."""
     clear(task.cost)
     clear(task.bias_gradient)
-    written = whole_vectors(arrays.w.shape[0], vector_lanes(arrays))
+    written = whole_vectors(arrays.w.shape[0], lanes(arrays.x))
     clear(block(task.gradient_t, 0, written, task.gradient_t.shape[0], plan.width - written))
 
 
@@ -213,8 +213,8 @@ def _delta(purpose, arrays, plan, task, panel, ahead):
         _forward(arrays, plan, task, panel, y_pred_t, ahead)
     if panel.fresh and purpose != FORWARD:
         transpose(block(arrays.y, row, o, rows, outputs), y_t)
-    if purpose == FORWARD and o == 0 and not all_finite(block(y_pred_t, 0, 0, 1, rows)):
-        arrays.state[FINITE_X] = 0  # x w + b of any output is not finite if x is not
+    if purpose == FORWARD and o == 0:
+        probe(arrays, block(y_pred_t, 0, 0, 1, rows))
     _to_delta(purpose, arrays, plan, task, y_t, y_pred_t, rows)
     if purpose == FORWARD:
         transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))
@@ -245,12 +245,12 @@ def _forward(arrays, plan, task, panel, a_t, ahead):
         add_product_with_t(a_t, w_t, x, ahead)
         return
     of_row = ahead.shape[1] // rows
-    for at in range(0, rows, plan.tile):
-        some = min(plan.tile, rows - at)
+    for at in range(0, rows, plan.strip):
+        some = min(plan.strip, rows - at)
         strip_t = block(strip_at(_x_t(arrays, plan, task), at), 0, 0, inputs, some)
         if panel.fresh:
             transpose(block(x, at, 0, some, inputs), strip_t)
-        target = block(a_t, 0, at, outputs, whole_vectors(some, vector_lanes(arrays)))
+        target = block(a_t, 0, at, outputs, whole_vectors(some, lanes(arrays.x)))
         add_product(target, w_t, strip_t, 1, block(ahead, 0, at * of_row, 1, some * of_row))
 
 
@@ -308,9 +308,9 @@ def _gradient_of_stretch(arrays, plan, number, tasks, worker, first_row, last_ro
 def _move(phase, arrays, plan, piece):
     """The weights of some inputs, loaded or saved; with the first piece the bias too."""
     inputs, outputs = arrays.w.shape
-    vectors = plan.width // vector_lanes(arrays)
-    k = vectors * piece // plan.pieces * vector_lanes(arrays)
-    count = vectors * (piece + 1) // plan.pieces * vector_lanes(arrays) - k
+    vectors = plan.width // lanes(arrays.x)
+    k = vectors * piece // plan.pieces * lanes(arrays.x)
+    count = vectors * (piece + 1) // plan.pieces * lanes(arrays.x) - k
     inside = max(0, min(count, inputs - k))  # the last piece may be padding alone
     w = block(arrays.w, k, 0, inside, outputs)
     w_t, b = _weights(arrays, plan, arrays.state[SIDE])
@@ -334,9 +334,9 @@ def _fold(arrays, plan, piece):
     o = outputs * piece // plan.pieces
     count = outputs * (piece + 1) // plan.pieces - o
     parts = matrix_at(arrays.memory, plan.gradient_t, plan.shards * outputs, plan.width)
-    bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.parts * outputs, vector_lanes(arrays))
+    bias_parts = matrix_at(arrays.memory, plan.bias_gradient, plan.parts * outputs, lanes(arrays.x))
     gradient_t = block(parts, o, 0, count, plan.width)
-    bias_gradient = block(bias_parts, o, 0, count, vector_lanes(arrays))
+    bias_gradient = block(bias_parts, o, 0, count, lanes(arrays.x))
     fold(gradient_t, parts, plan.shards, o, outputs)
     fold(bias_gradient, bias_parts, plan.parts, o, outputs)
     return o, gradient_t, bias_gradient

@@ -1,7 +1,8 @@
 """Whole epochs of mini-batch training of a network of dense layers.
 
 Layer l takes its input (rows, inputs) to its output, which is the input of layer l + 1. A batch goes through some of
-these operations; all that they hold, they hold transposed, the rows of the batch along the lanes of a vector:
+these operations. Outputs and deltas lie transposed, the rows of the batch along the lanes of a vector; inputs lie as
+rows, too, for GRADIENT:
 
     FORWARD      output_l^T = g(w_l^T input_l^T)            eqs. 4 and 9
     FORWARD_CUT  what a cut of the first layer's inputs     where these are cut
@@ -38,7 +39,7 @@ import numpy as np
 
 from fastbp.kernels import direct, workspace
 from fastbp.kernels.activations import activate, times_slope
-from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, vector_lanes, whole_vectors
+from fastbp.kernels.blocks import all_finite, clear, copy, fold, transpose, whole_vectors
 from fastbp.kernels.jit import example_matrices, inlined, kernel
 from fastbp.kernels.losses import (
     BINARY_CROSS_ENTROPY,
@@ -78,6 +79,7 @@ from fastbp.kernels.workspace import (
     group_of,
     inputs_of_cut,
     outputs_of_cut,
+    shards_in_use,
     some_parameters,
     start_of,
     weights_t,
@@ -157,8 +159,8 @@ def _forward(arrays, plan, layer, task, panel):
         return
     inputs = arrays.layers[layer, INPUTS]
     w_t = weights_t(arrays, layer, o, count)
-    for strip in range(strip_count(panel.columns, plan.tile)):
-        column, some = span_of(strip, panel.columns, plan.tile)
+    for strip in range(strip_count(panel.columns, plan.strip)):
+        column, some = span_of(strip, panel.columns, plan.strip)
         output_t = block(workspace.output_t(arrays, plan, layer, task, column, some), o, 0, count, some)
         input_t = columns_at(workspace.input_t(arrays, plan, layer, task), column, some)
         add_product(output_t, block(w_t, 0, 0, count, inputs + 1), input_t, 0, nothing_ahead(output_t))
@@ -185,8 +187,8 @@ def _forward_cut(arrays, plan, task, panel):
     first, count = inputs_of_cut(arrays, plan, cut)
     w_t = block(weights_t(arrays, 0, o, outputs), 0, first, outputs, count)
     start = cut * arrays.layers[0, OUTPUTS] + o
-    for strip in range(strip_count(panel.columns, plan.tile)):
-        column, some = span_of(strip, panel.columns, plan.tile)
+    for strip in range(strip_count(panel.columns, plan.strip)):
+        column, some = span_of(strip, panel.columns, plan.strip)
         input_t = block(columns_at(workspace.input_t(arrays, plan, 0, task), column, some), first, 0, count, some)
         a_t = block(workspace.cuts_t(arrays, plan, task, column, some), start, 0, outputs, some)
         add_product(a_t, w_t, input_t, 0, nothing_ahead(a_t))
@@ -197,8 +199,8 @@ def _join(arrays, plan, task, panel):
     """Some outputs of the first layer, from what each cut adds to them."""
     outputs = arrays.layers[0, OUTPUTS]
     o, count = group_of(outputs, task)
-    for strip in range(strip_count(panel.columns, plan.tile)):
-        column, some = span_of(strip, panel.columns, plan.tile)
+    for strip in range(strip_count(panel.columns, plan.strip)):
+        column, some = span_of(strip, panel.columns, plan.strip)
         output_t = block(workspace.output_t(arrays, plan, 0, task, column, some), o, 0, count, some)
         fold(output_t, workspace.cuts_t(arrays, plan, task, column, some), plan.cuts, o, outputs)
         _hand_on(arrays, plan, 0, task, panel, output_t, o, column)
@@ -210,8 +212,8 @@ def _loss(arrays, plan, layer, task, panel):
     cost = block(arrays.cost, task.part, 0, 1, arrays.cost.shape[1])
     if panel.fresh:
         clear(cost)
-    for strip in range(strip_count(panel.columns, plan.tile)):
-        column, some = span_of(strip, panel.columns, plan.tile)
+    for strip in range(strip_count(panel.columns, plan.strip)):
+        column, some = span_of(strip, panel.columns, plan.strip)
         output_t = workspace.output_t(arrays, plan, layer, task, column, some)
         delta_t = workspace.delta_t(arrays, plan, layer, task, column, some)
         y_t = columns_at(workspace.y_t(arrays, plan, task), column, some)
@@ -233,8 +235,8 @@ def _loss(arrays, plan, layer, task, panel):
 def _output(arrays, plan, layer, task, panel):
     """The outputs of the last layer, as the caller wants them."""
     o, count = group_of(arrays.layers[layer, OUTPUTS], task)
-    for strip in range(strip_count(panel.columns, plan.tile)):
-        row, some = span_of(strip, panel.columns, plan.tile)
+    for strip in range(strip_count(panel.columns, plan.strip)):
+        row, some = span_of(strip, panel.columns, plan.strip)
         output_t = block(workspace.output_t(arrays, plan, layer, task, row, some), o, 0, count, some)
         activate(arrays.layers[layer, LAST_ACTIVATION], output_t)
         rows = min(some, panel.rows - row)
@@ -259,8 +261,8 @@ def _back(arrays, plan, layer, task, panel):
     w = block(w, 0, 0, count, outputs if anew else 0)
     if anew:
         transpose(w_t, w)
-    for strip in range(strip_count(panel.columns, plan.tile)):
-        column, some = span_of(strip, panel.columns, plan.tile)
+    for strip in range(strip_count(panel.columns, plan.strip)):
+        column, some = span_of(strip, panel.columns, plan.strip)
         target = block(workspace.delta_t(arrays, plan, layer - 1, task, column, some), k, 0, count, some)
         if anew:
             delta_t = workspace.delta_strip(arrays, plan, layer, task, column, some)
@@ -296,8 +298,8 @@ def _add_gradient(arrays, plan, layer, task, panel, o, first, gradient):
     """delta^T input of some outputs and columns, from o and `first` on; after a task's first panel, added to others."""
     (count, columns), rows = gradient.shape, panel.rows
     delta_t = block(workspace.delta_t(arrays, plan, layer, task, 0, rows), o, 0, count, rows)
-    for strip in range(strip_count(columns, plan.tile)):
-        column, some = span_of(strip, columns, plan.tile)
+    for strip in range(strip_count(columns, plan.strip)):
+        column, some = span_of(strip, columns, plan.strip)
         target = block(gradient, 0, column, count, some)
         input_ = columns_at(workspace.rows_of_input(arrays, plan, layer, task), first + column, some)
         kept = 0 if panel.fresh else 1
@@ -309,7 +311,7 @@ def _fold(arrays, plan, kind, layer, task, panel):
     """The gradient of some parameters, from all parts, if there are several; and its square, summed."""
     o, count, first, columns = some_parameters(arrays, plan, layer, task)
     gradient = gradient_of(arrays, plan, 0, layer, o, count)
-    parts = min(plan.shards, -(-panel.of_batch // plan.panel))
+    parts = shards_in_use(plan, panel.of_batch)
     if plan.shards > 1:
         start, size = start_of(arrays, layer, o), count * gradient.shape[1]
         gradients = block(matrix_at(arrays.gradient, 0, parts, plan.size), 0, start, parts, size)
@@ -404,7 +406,7 @@ def _perform(program, index, task, worker, again, arrays, plan):
         last = min(last_row, first_row + panels * (whose.part + 1) // parts * plan.panel)
         for row in range(first, last, plan.panel):
             rows = min(plan.panel, last - row)
-            columns = whole_vectors(rows, vector_lanes(arrays))
+            columns = whole_vectors(rows, lanes(arrays.x))
             panel = Panel(at + row, rows, columns, of_batch, first_row == 0 and row == first)
             for operation in range(program[index, FIRST_OPERATION], program[index, LAST_OPERATION]):
                 kind, layer = arrays.operations[operation, KIND], arrays.operations[operation, LAYER]
@@ -417,7 +419,7 @@ def _close(program, index, arrays, plan):
     closing, batch = program[index, CLOSING], arrays.state[BATCH]
     _, of_batch = _rows_of_batch(arrays, plan)
     if closing & TOTAL_LOSS:
-        cost = block(arrays.cost, 0, 0, min(plan.shards, -(-of_batch // plan.panel)), arrays.cost.shape[1])
+        cost = block(arrays.cost, 0, 0, shards_in_use(plan, of_batch), arrays.cost.shape[1])
         total = 0.0
         for part in range(cost.shape[0]):
             total += sum_lanes(load(cost, part, 0))

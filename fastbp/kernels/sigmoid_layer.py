@@ -1,7 +1,7 @@
 """The sigmoid layer on one panel of rows: forward, cost, delta, and the update.
 
-Everything is held transposed, so that the rows of a batch lie along the lanes of a vector: no lane is idle because
-there are few outputs, and both products are the same loops, `matmul.add_product`.
+In `many_rows` everything is held transposed, so that the rows of a batch lie along the lanes of a vector: no lane is
+idle because there are few outputs. In `few_rows`, where the outputs lie along them, nothing is.
 
     x (rows, inputs)                        the panel, in the caller's memory
     x_t (inputs, rows)                      the panel, transposed
@@ -49,48 +49,51 @@ def spread(b, y_pred_t, rows):
 
 
 @kernel
-def to_delta(purpose, y_t, y_pred_t, rows, cost, bias_gradient):
-    """From a^T on to y_pred^T (FORWARD), or to the cost and delta^T; BACKWARD begins with y_pred^T."""
+def to_delta(purpose, y, y_pred, columns, cost, sums):
+    """In the place of a: y_pred (FORWARD), or delta, whose cost is added to another; BACKWARD begins with y_pred.
+
+    Matrices are (outputs, rows) in `many_rows`, where the sums of the lines of delta are dC/db, and (rows, outputs) in
+    `few_rows`, where they are nothing. `columns` are those that count: what pads them does not.
+    """
     if purpose != BACKWARD:
-        _activate(y_pred_t, bias_gradient.shape[0], rows)
+        _activate(y_pred, sums.shape[0], columns)
     if purpose != FORWARD:
-        _cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient)
+        _cost_and_delta(y, y_pred, columns, cost, sums)
 
 
 @inlined
-def _activate(y_pred_t, outputs, rows):
-    """y_pred^T = g(a^T): eq. 9."""
-    for o in range(outputs):
-        for row in range(0, rows, lanes(y_pred_t)):
-            store(y_pred_t, o, row, sigmoid(load(y_pred_t, o, row)))
+def _activate(a, lines, columns):
+    """y_pred = g(a), eq. 9, in the place of a."""
+    for line in range(lines):
+        for column in range(0, columns, lanes(a)):
+            store(a, line, column, sigmoid(load(a, line, column)))
 
 
 @inlined
-def _cost_and_delta(y_t, y_pred_t, rows, cost, bias_gradient):
+def _cost_and_delta(y, y_pred, columns, cost, sums):
     """C += sum((y_pred - y)^2), eq. 13, and y_pred becomes delta = y_pred (1 - y_pred) 2 (y_pred - y), eqs. 1 and 14.
 
-    The sum of delta over the rows is dC/db, eq. 27. Only the last vector of a row may hold padding, which counts
-    nothing: to keep it out of all of them cost 10000 x 32 -> 10 in float64 7 %.
+    Only the last vector of a line may hold padding: to keep it out of all of them cost 10000 x 32 -> 10 in float64 7 %.
     """
     total = load(cost, 0, 0)
-    whole = rows - rows % lanes(y_t)
-    for o in range(bias_gradient.shape[0]):
-        delta_sum = load(bias_gradient, o, 0)
-        for row in range(0, whole, lanes(y_t)):
-            y_pred = load(y_pred_t, o, row)
-            error = y_pred - load(y_t, o, row)
-            delta = _delta_of(y_pred, error)
-            store(y_pred_t, o, row, delta)
-            delta_sum = delta_sum + delta
+    whole = columns - columns % lanes(y)
+    for line in range(sums.shape[0]):
+        sum_of_line = load(sums, line, 0)
+        for column in range(0, whole, lanes(y)):
+            prediction = load(y_pred, line, column)
+            error = prediction - load(y, line, column)
+            delta = _delta_of(prediction, error)
+            store(y_pred, line, column, delta)
+            sum_of_line = sum_of_line + delta
             total = add_products(total, error, error)
-        if whole < rows:
-            y_pred = load(y_pred_t, o, whole)
-            error = keep(y_pred - load(y_t, o, whole), rows - whole)
-            delta = keep(_delta_of(y_pred, error), rows - whole)
-            store(y_pred_t, o, whole, delta)
-            delta_sum = delta_sum + delta
+        if whole < columns:
+            prediction = load(y_pred, line, whole)
+            error = keep(prediction - load(y, line, whole), columns - whole)
+            delta = keep(_delta_of(prediction, error), columns - whole)
+            store(y_pred, line, whole, delta)
+            sum_of_line = sum_of_line + delta
             total = add_products(total, error, error)
-        store(bias_gradient, o, 0, delta_sum)
+        store(sums, line, 0, sum_of_line)
     store(cost, 0, 0, total)
 
 

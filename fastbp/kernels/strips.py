@@ -22,38 +22,38 @@ TOGETHER = 8
 
 
 class Strips(NamedTuple):
-    """A matrix (rows, columns). A strip is `tile` columns wide, or the whole matrix if that is not as wide."""
+    """A matrix (rows, columns). A strip has `width` of its columns, or all if these are no more."""
 
     memory: Any
     start: int
     rows: int
     columns: int
-    tile: int
+    width: int
 
 
 @inlined
 def strip_at(matrix, column):
-    """The strip that begins with this column, (rows, tile)."""
-    return matrix_at(matrix.memory, matrix.start + matrix.rows * column, matrix.rows, min(matrix.tile, matrix.columns))
+    """The strip that begins with this column, (rows, width)."""
+    return matrix_at(matrix.memory, matrix.start + matrix.rows * column, matrix.rows, min(matrix.width, matrix.columns))
 
 
 @inlined
-def strip_count(columns, tile):
+def strip_count(columns, width):
     """The strips of so many columns: without a division if it is one, since that takes a dozen cycles."""
-    return 1 if columns <= tile else -(-columns // tile)
+    return 1 if columns <= width else -(-columns // width)
 
 
 @inlined
-def span_of(strip, columns, tile):
+def span_of(strip, columns, width):
     """The first of so many columns that are in a strip, and their number."""
-    first = strip * tile
-    return first, min(tile, columns - first)
+    first = strip * width
+    return first, min(width, columns - first)
 
 
 @inlined
 def columns_at(matrix, column, columns):
     """Some columns of one strip, (rows, columns): from its beginning on, or of a matrix that is a single strip."""
-    start = 0 if matrix.columns <= matrix.tile else column
+    start = 0 if matrix.columns <= matrix.width else column
     return block(strip_at(matrix, start), 0, column - start, matrix.rows, columns)
 
 
@@ -67,9 +67,9 @@ def gather_rows(source, order, at, rows, target, first, columns, distance):
     step = 2 * CACHE_LINE_VECTORS * lanes(source)
     for first_row in range(0, rows, TOGETHER):
         last_row = min(first_row + TOGETHER, rows)
-        for strip in range(strip_count(columns, target.tile)):
-            column = strip * target.tile
-            some = block(source, 0, first + column, source.shape[0], min(target.tile, columns - column))
+        for strip in range(strip_count(columns, target.width)):
+            column = strip * target.width
+            some = block(source, 0, first + column, source.shape[0], min(target.width, columns - column))
             strip_of_target = strip_at(target, first + column)
             for row in range(first_row, last_row):
                 copy_row(some, order[at + row] if order.shape[0] > 0 else at + row, strip_of_target, row)
@@ -82,12 +82,12 @@ def gather_rows(source, order, at, rows, target, first, columns, distance):
 @kernel
 def transpose_strips(source, rows, first, columns, target):
     """target = source^T for its first rows and some columns, from the beginning of a strip on; both are in strips."""
-    for strip in range(strip_count(columns, source.tile)):
-        column = first + strip * source.tile
-        some = block(strip_at(source, column), 0, 0, rows, min(source.tile, first + columns - column))
-        for strip_t in range(strip_count(rows, target.tile)):
-            row = strip_t * target.tile
-            part = block(some, row, 0, min(target.tile, rows - row), some.shape[1])
+    for strip in range(strip_count(columns, source.width)):
+        column = first + strip * source.width
+        some = block(strip_at(source, column), 0, 0, rows, min(source.width, first + columns - column))
+        for strip_t in range(strip_count(rows, target.width)):
+            row = strip_t * target.width
+            part = block(some, row, 0, min(target.width, rows - row), some.shape[1])
             transpose(part, block(strip_at(target, row), column, 0, part.shape[1], part.shape[0]))
 
 
@@ -95,10 +95,10 @@ def transpose_strips(source, rows, first, columns, target):
 def transpose_into(source, target, row, column):
     """target[row:, column:] = source^T, where the target is in strips and the source is not."""
     columns, rows = source.shape
-    within = column % target.tile if column > 0 else 0  # mostly 0: a division less
+    within = column % target.width if column > 0 else 0  # mostly 0: a division less
     done = 0
     while done < columns:
-        some = min(columns - done, target.tile - within)
+        some = min(columns - done, target.width - within)
         strip = strip_at(target, column + done - within)
         transpose(block(source, done, 0, some, rows), block(strip, row, within, rows, some))
         done += some

@@ -28,12 +28,14 @@ from fastbp.tiles.operations import (
     store,
     store_some,
     sum_lanes,
+    zero_sums,
 )
 
 
 @inlined
-def _step_of_output(o, x, x_t, y_t, w_t, b, delta_row, new_w_t, new_b, learning_rate, bias_rate, squares, zero):
+def _step_of_output(o, x, x_t, y_t, delta_row, weights, new_weights, rates, squares, zero):
     """Forward, delta, gradient and the new weights of one output; the squared errors and 0 times the new weights."""
+    (w_t, b), (new_w_t, new_b), (learning_rate, bias_rate) = weights, new_weights, rates
     rows, inputs = x.shape[0], x_t.shape[0]
     a = fill(x, 0.0)
     for k in range(inputs):
@@ -61,29 +63,30 @@ def memory_size(rows: int, inputs: int, outputs: int, width: int) -> int:
 
 def _examples(dtype):
     matrix, float64, _ = example_matrices(dtype)
-    return matrix, matrix, matrix, matrix, matrix[0], float64, 0.1, 0.1, 0, 1, 1, float64[0]
+    return matrix, matrix, matrix, matrix, matrix[0], 0.1, 0.1, 0, 1, 1, float64[0]
 
 
 @entry(_examples)
-def train_tiny(x, y, w, b, memory, float64, learning_rate, bias_rate, first, last, updates, costs):
+def train_tiny(x, y, w, b, memory, learning_rate, bias_rate, first, last, updates, costs):
     """Steps first ... last - 1 of `updates`; costs[i] is the cost after i updates. b is (1, outputs).
 
     Returns the number of the step to go on with: `last`, or the first whose cost or update is not finite. w and b are
-    then as that step found them. float64 is a matrix of which only the dtype matters.
+    then as that step found them.
     """
     rows, inputs = x.shape
     outputs = y.shape[1]
-    width = lanes(block(x, 0, 0, 1, 1))
-    x_pad = matrix_at(memory, 0, rows, width)
-    x_t = matrix_at(memory, rows * width, inputs, width)
-    y_t = matrix_at(memory, (rows + inputs) * width, outputs, width)
-    delta_row = matrix_at(memory, (rows + inputs + outputs) * width, 1, width)
-    w_t = matrix_at(memory, (rows + inputs + outputs + 1) * width, outputs, width)
-    new_w_t = matrix_at(memory, (rows + inputs + 2 * outputs + 1) * width, outputs, width)
-    b_row = matrix_at(memory, (rows + inputs + 3 * outputs + 1) * width, 1, outputs)
-    new_b = matrix_at(memory, (rows + inputs + 3 * outputs + 1) * width + outputs, 1, outputs)
+    width = lanes(x)
+    at = 0
+    x_pad, at = matrix_at(memory, at, rows, width), at + rows * width
+    x_t, at = matrix_at(memory, at, inputs, width), at + inputs * width
+    y_t, at = matrix_at(memory, at, outputs, width), at + outputs * width
+    delta_row, at = matrix_at(memory, at, 1, width), at + width
+    w_t, at = matrix_at(memory, at, outputs, width), at + outputs * width
+    new_w_t, at = matrix_at(memory, at, outputs, width), at + outputs * width
+    clear(matrix_at(memory, 0, 1, at))
+    b_row, at = matrix_at(memory, at, 1, outputs), at + outputs
+    new_b = matrix_at(memory, at, 1, outputs)
 
-    clear(matrix_at(memory, 0, rows + inputs + 3 * outputs + 1, width))
     for row in range(rows):
         store(x_pad, row, 0, load_some(block(x, row, 0, 1, inputs), 0, 0, inputs))
     transpose(block(x, 0, 0, rows, inputs), x_t)
@@ -92,13 +95,14 @@ def train_tiny(x, y, w, b, memory, float64, learning_rate, bias_rate, first, las
     for o in range(outputs):
         store_some(b_row, 0, o, broadcast(block(b, 0, o, 1, 1), 0, 0), 1)
 
+    rates = learning_rate, bias_rate
     step = first
     while step < last:
-        squares = fill(block(float64, 0, 0, 1, 1), 0.0)
+        squares = zero_sums(x)
         zero = fill(x_pad, 0.0)
         for o in range(outputs):
             squares, zero = _step_of_output(
-                o, x_pad, x_t, y_t, w_t, b_row, delta_row, new_w_t, new_b, learning_rate, bias_rate, squares, zero
+                o, x_pad, x_t, y_t, delta_row, (w_t, b_row), (new_w_t, new_b), rates, squares, zero
             )
         cost = sum_lanes(squares)
         costs[step] = cost

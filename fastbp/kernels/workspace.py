@@ -1,19 +1,19 @@
 """What the kernels of a network work on: the caller's arrays, and where all else lies in one flat memory.
 
-What is held for a panel of rows lies transposed, the rows along the lanes of a vector. What a tile of a product takes
-in lies in `strips`.
+Outputs and deltas of a panel of rows lie transposed, the rows along the lanes of a vector; inputs lie so, too, and as
+rows once more, which gradients are made of. What a tile of a product takes in lies in `strips`.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbp.kernels.blocks import all_finite, vector_lanes, whole_vectors
+from fastbp.kernels.blocks import all_finite, whole_vectors
 from fastbp.kernels.jit import inlined
 from fastbp.kernels.matmul import LEAST_VECTORS
 from fastbp.kernels.program import share
 from fastbp.kernels.strips import Strips, columns_at
-from fastbp.tiles.operations import block, matrix_at
+from fastbp.tiles.operations import block, lanes, matrix_at
 from fastbp.tiles.records import record
 from fastbp.tiles.registers import TILE_ROWS
 
@@ -65,7 +65,7 @@ class Plan(NamedTuple):
     batch: int  # rows of a batch; the last one of a call may have less
     panel: int  # rows that go through the operations together
     stride: int  # columns of what is held transposed: a panel, and what keeps its rows out of the same cache sets
-    tile: int  # columns of a strip
+    strip: int  # columns of a strip
     direct: int  # 1 if inputs are multiplied as they lie, row by row, since rows are few
     shards: int  # of a batch, each with a gradient of its own
     fused: int  # columns of the gradient that are computed and applied at once; 0 if all are computed before
@@ -124,7 +124,7 @@ def cut_of(plan, task):
 @inlined
 def inputs_of_cut(arrays, plan, cut):
     """The first input of a cut of the first layer, and how many it has; the last input of all is that of the bias."""
-    return share(arrays.layers[0, INPUTS] + 1, cut, plan.cuts, plan.tile)
+    return share(arrays.layers[0, INPUTS] + 1, cut, plan.cuts, plan.strip)
 
 
 @inlined
@@ -150,6 +150,12 @@ def some_parameters(arrays, plan, layer, task):
 def start_of(arrays, layer, o):
     """Where an output's parameters begin."""
     return arrays.layers[layer, PARAMETERS] + o * arrays.layers[layer, WIDTH]
+
+
+@inlined
+def shards_in_use(plan, of_batch):
+    """The shards that have rows, where a batch has so many."""
+    return min(plan.shards, -(-of_batch // plan.panel))
 
 
 @inlined
@@ -192,7 +198,7 @@ def weights_t(arrays, layer, o, count):
 def rows_of_input(arrays, plan, layer, task):
     """INPUT of a layer, (panel, width), in strips: the first layer's is the worker's own."""
     start = (task.own if layer == 0 else task.base) + arrays.layers[layer, INPUT]
-    return Strips(arrays.memory, start, plan.panel, arrays.layers[layer, WIDTH], plan.tile)
+    return Strips(arrays.memory, start, plan.panel, arrays.layers[layer, WIDTH], plan.strip)
 
 
 @inlined
@@ -202,14 +208,14 @@ def input_t(arrays, plan, layer, task):
     Its last row are ones: the input that has the bias as its weight.
     """
     start = (task.own if layer == 0 else task.base) + arrays.layers[layer, INPUT_T]
-    return Strips(arrays.memory, start, arrays.layers[layer, INPUTS] + 1, plan.stride, plan.tile)
+    return Strips(arrays.memory, start, arrays.layers[layer, INPUTS] + 1, plan.stride, plan.strip)
 
 
 @inlined
 def output_t(arrays, plan, layer, task, column, columns):
     """Some columns of OUTPUT_T of a layer, (outputs, columns), the INPUT_T of the next one: they are in one strip."""
     start, outputs = task.base + arrays.layers[layer, OUTPUT_T], arrays.layers[layer, OUTPUTS]
-    strips = Strips(arrays.memory, start, outputs + 1, plan.stride, plan.tile)
+    strips = Strips(arrays.memory, start, outputs + 1, plan.stride, plan.strip)
     return block(columns_at(strips, column, columns), 0, 0, outputs, columns)
 
 
@@ -223,41 +229,41 @@ def delta_t(arrays, plan, layer, task, column, columns):
 @inlined
 def delta(arrays, layer, task, rows):
     """DELTA of a layer, (rows, outputs and padding), where rows are few."""
-    columns = whole_vectors(arrays.layers[layer, OUTPUTS], vector_lanes(arrays))
+    columns = whole_vectors(arrays.layers[layer, OUTPUTS], lanes(arrays.x))
     return matrix_at(arrays.memory, task.base + arrays.layers[layer, DELTA], rows, columns)
 
 
 @inlined
 def sums(arrays, plan, task, rows, outputs):
     """SUMS of a task on few rows, (rows, outputs and padding): whole vectors, and whole tiles of dots."""
-    columns = whole_vectors(outputs, max(vector_lanes(arrays), LEAST_VECTORS))
+    columns = whole_vectors(outputs, max(lanes(arrays.x), LEAST_VECTORS))
     return matrix_at(arrays.memory, task.own + plan.sums, rows, columns)
 
 
 @inlined
 def delta_strip(arrays, plan, layer, task, column, columns):
-    """The same once more, in a strip, where BACK wants it so."""
+    """Some columns of DELTA_STRIPS of a layer, (outputs, columns): delta^T once more, where BACK wants strips."""
     start, outputs = task.base + arrays.layers[layer, DELTA_STRIPS], arrays.layers[layer, OUTPUTS]
-    return columns_at(Strips(arrays.memory, start, outputs, plan.stride, plan.tile), column, columns)
+    return columns_at(Strips(arrays.memory, start, outputs, plan.stride, plan.strip), column, columns)
 
 
 @inlined
 def cuts_t(arrays, plan, task, column, columns):
     """Some columns of CUTS_T, (cuts * outputs, columns): what each cut adds to the outputs of the first layer."""
     start, rows = task.base + arrays.layers[0, CUTS_T], plan.cuts * arrays.layers[0, OUTPUTS]
-    return columns_at(Strips(arrays.memory, start, rows, plan.stride, plan.tile), column, columns)
+    return columns_at(Strips(arrays.memory, start, rows, plan.stride, plan.strip), column, columns)
 
 
 @inlined
 def rows_of_y(arrays, plan, task):
     """The targets, or labels, as they are gathered, (panel, targets), in strips."""
-    return Strips(arrays.memory, task.own + plan.y, plan.panel, arrays.y.shape[1], plan.tile)
+    return Strips(arrays.memory, task.own + plan.y, plan.panel, arrays.y.shape[1], plan.strip)
 
 
 @inlined
 def y_t(arrays, plan, task):
     """The same, transposed: (targets, stride)."""
-    return Strips(arrays.memory, task.own + plan.y_t, arrays.y.shape[1], plan.stride, plan.tile)
+    return Strips(arrays.memory, task.own + plan.y_t, arrays.y.shape[1], plan.stride, plan.strip)
 
 
 @inlined

@@ -37,8 +37,6 @@ KEPT_BYTES = 64 * 1024 * 1024
 
 Progress = Callable[[int, FloatArray], None]
 
-A_FLOAT64 = np.empty((1, 1))  # for kernels that ask for its type alone
-
 # What calls have in common that can share a program and memory: the purpose, whether gradients update the weights,
 # whether one more cost is wanted after the last step, rows, inputs, outputs, dtype, threads.
 Kind = tuple[int, bool, bool, int, int, int, np.dtype[Any], int]
@@ -158,7 +156,7 @@ class TinyCall:
     ) -> FloatArray:
         """As that of `Call`."""
         costs = np.empty(steps + 1 if self._last_cost else steps)
-        arrays, step = (x, y, w, b[np.newaxis], self.memory, A_FLOAT64), 0
+        arrays, step = (x, y, w, b[np.newaxis], self.memory), 0
         while step < costs.size:
             last = min(costs.size, step + self._pace.lines)
             step = self._kernel(*arrays, learning_rate, bias_rate, step, last, steps, costs)

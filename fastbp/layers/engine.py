@@ -11,7 +11,7 @@ from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, sigmoid_layer
 from fastbp.layers import call
-from fastbp.layers.call import A_FLOAT64, Call, Progress, TinyCall
+from fastbp.layers.call import Call, Progress, TinyCall
 from fastbp.threads import threads_of_call
 
 # Numbers whose sigmoid, or square, one kernel call takes: 17 to 49 ms here, by the dtype.
@@ -97,7 +97,7 @@ def sigmoid(x: FloatArray, *, gradient: bool) -> FloatArray:
 
 def sum_of_squares(y_pred: FloatArray, y: FloatArray) -> float:
     of_call = elementwise.sum_of_squares.for_dtype(y.dtype)
-    return float(sum(of_call(*some, A_FLOAT64) for some in zip(_in_calls(y_pred), _in_calls(y), strict=True)))
+    return float(sum(of_call(*some) for some in zip(_in_calls(y_pred), _in_calls(y), strict=True)))
 
 
 def _in_calls(array: FloatArray) -> Iterator[FloatArray]:

@@ -162,7 +162,7 @@ class _Stretch(NamedTuple):
 
 
 def _stretch_of(
-    rows: int, inputs: int, outputs: int, itemsize: int, panel: int, tile: int, *, direct: bool
+    rows: int, inputs: int, outputs: int, itemsize: int, panel: int, strip: int, *, direct: bool
 ) -> _Stretch:
     """The stretch of weights that are too large for a gradient for each shard."""
     lanes = lanes_of(itemsize)
@@ -177,7 +177,7 @@ def _stretch_of(
     unit = max(panel, TILE_VECTORS * lanes)
     columns = -(-inputs // (unit * MOST_TASKS_OF_COLUMNS)) * unit
     of_cache = max(LEVEL_1 // (2 * parts * panel), PACKED_BYTES) // itemsize
-    return _Stretch(panel, parts, columns, max(tile, min(columns, of_cache // tile * tile)))
+    return _Stretch(panel, parts, columns, max(strip, min(columns, of_cache // strip * strip)))
 
 
 def plan_of_many_rows(
@@ -187,7 +187,7 @@ def plan_of_many_rows(
     lanes = lanes_of(dtype.itemsize)
     weights, work = inputs * outputs, work_of(rows, inputs, outputs)
     shards, panel = shards_and_panel(rows, inputs, outputs, dtype.itemsize)
-    tile = rows_of_strip(panel, inputs, outputs, dtype.itemsize)
+    strip = rows_of_strip(panel, inputs, outputs, dtype.itemsize)
     groups = groups_of_outputs(panel, inputs, outputs, dtype.itemsize)
     of_group = largest_group(outputs, groups)
     shape = rows, inputs, of_group, dtype.itemsize
@@ -198,7 +198,7 @@ def plan_of_many_rows(
     stretch = columns = packed = 0
     if wide:
         shards = 1
-        panel, parts, columns, packed = _stretch_of(*shape, panel, tile, direct=direct)
+        panel, parts, columns, packed = _stretch_of(*shape, panel, strip, direct=direct)
         groups = power_of_two_within(MOST_SHARDS // parts, outputs // LEAST_OF_GROUP)
         stretch = parts * panel
     elif forward:
@@ -226,7 +226,7 @@ def plan_of_many_rows(
         shared["y_pred_t"] = places.take(y_pred_t)
     places.end_shared()
     own = {
-        "x_t": places.take(0 if direct else in_strips(inputs, panel, tile)),
+        "x_t": places.take(0 if direct else in_strips(inputs, panel, strip)),
         "y_t": places.take(of_group * panel),
         "packed_x": places.take((stretch or panel) * packed),
     }
@@ -234,7 +234,7 @@ def plan_of_many_rows(
         own["y_pred_t"] = places.take(y_pred_t)
     plan = Plan(
         panel=panel,
-        tile=tile,
+        strip=strip,
         parts=parts,
         groups=groups,
         shards=shards,

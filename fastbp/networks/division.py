@@ -95,7 +95,7 @@ class Division(NamedTuple):
     by_layer: bool  # all threads work on one layer after the other; else each shard goes through all of them
     panel: int  # rows
     stride: int  # from one row of a transposed panel to the next, where that is no strip
-    tile: int  # columns of a strip
+    strip: int  # columns of a strip
     in_strips: bool  # whether matrices of a panel lie in several of them; small ones are a single strip
     direct: bool  # whether rows are so few that they are multiplied as they lie
     shards: int = 1
@@ -218,7 +218,7 @@ class _Laid(NamedTuple):
     """As in `Division`."""
 
     stride: int
-    tile: int
+    strip: int
     in_strips: bool
 
 

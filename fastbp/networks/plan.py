@@ -88,8 +88,8 @@ def work_for(
 
     places = Places(architecture.dtype)
     layers = _layers(architecture, purpose, division, places)
-    y = places.take(in_strips(division.panel, targets, division.tile))
-    y_t = places.take(in_strips(targets, division.stride, division.tile))
+    y = places.take(in_strips(division.panel, targets, division.strip))
+    y_t = places.take(in_strips(targets, division.stride, division.strip))
     weight = places.take(division.panel)
     of_back, w_width = _weights_of_back(architecture, division, lines)
     w = places.take(of_back * w_width)
@@ -104,7 +104,7 @@ def work_for(
         batch=batch,
         panel=division.panel,
         stride=division.stride,
-        tile=division.tile,
+        strip=division.strip,
         direct=int(division.direct),
         shards=division.shards,
         fused=division.fused,
@@ -307,9 +307,9 @@ def _layers(architecture: Architecture, purpose: int, division: Division, places
         """Of what a layer takes, and in training of its delta."""
         row = table[layer]
         if layer == 0 or training or division.direct:
-            row[workspace.INPUT] = places.take(in_strips(division.panel, layout.widths[layer], division.tile))
+            row[workspace.INPUT] = places.take(in_strips(division.panel, layout.widths[layer], division.strip))
         if not division.direct:
-            row[workspace.INPUT_T] = places.take(in_strips(sizes[layer] + 1, division.stride, division.tile))
+            row[workspace.INPUT_T] = places.take(in_strips(sizes[layer] + 1, division.stride, division.strip))
 
     for layer, row in enumerate(table):
         row[workspace.WIDTH], row[workspace.PARAMETERS] = layout.widths[layer], layout.starts[layer]
@@ -325,11 +325,11 @@ def _layers(architecture: Architecture, purpose: int, division: Division, places
         if layer == last or (training and not division.direct):
             row[workspace.DELTA_T] = places.take(sizes[layer + 1] * division.stride)
             if division.back_in_strips and layer > 0:
-                row[workspace.DELTA_STRIPS] = places.take(in_strips(sizes[layer + 1], division.stride, division.tile))
+                row[workspace.DELTA_STRIPS] = places.take(in_strips(sizes[layer + 1], division.stride, division.strip))
     table[:-1, workspace.OUTPUT_T] = table[1:, workspace.INPUT_T]
-    table[-1, workspace.OUTPUT_T] = places.take(in_strips(sizes[-1] + 1, division.stride, division.tile))
+    table[-1, workspace.OUTPUT_T] = places.take(in_strips(sizes[-1] + 1, division.stride, division.strip))
     if division.cuts > 1:
-        table[0, workspace.CUTS_T] = places.take(in_strips(division.cuts * sizes[1], division.stride, division.tile))
+        table[0, workspace.CUTS_T] = places.take(in_strips(division.cuts * sizes[1], division.stride, division.strip))
     if division.by_layer:
         places.end_shared()
     place(0)

@@ -100,10 +100,10 @@ class Session:
         self._pace = Pace(work.body, work.multiply_adds)
 
     def _strips(self, start: int, rows: int, columns: int) -> FloatArray:
-        """A matrix (rows, columns) in the memory, as its strips (strips, rows, tile)."""
-        tile = min(self._work.plan.tile, columns)
-        strips = -(-columns // tile)
-        return self._memory[start : start + strips * rows * tile].reshape(strips, rows, tile)
+        """A matrix (rows, columns) in the memory, as its strips (strips, rows, width)."""
+        width = min(self._work.plan.strip, columns)
+        strips = -(-columns // width)
+        return self._memory[start : start + strips * rows * width].reshape(strips, rows, width)
 
     @property
     def batches(self) -> int:

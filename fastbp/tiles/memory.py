@@ -104,13 +104,17 @@ lowers(scalars_of_t, _scalars_of)(_scalars(transposed=True))
 
 
 def lanes(matrix):
-    """The number of elements of one vector."""
+    """The numbers of a vector, of a block or an array: known while compiling, so that to divide by it is cheap."""
     return lanes_of(matrix.dtype.itemsize)
 
 
-@lowers(lanes, lambda matrix: types.literal(matrix.vector.lanes) if is_block(matrix) else None)
+def _lanes_of(matrix):
+    return lanes_of(matrix.dtype.bitwidth // 8)
+
+
+@lowers(lanes, lambda matrix: types.literal(_lanes_of(matrix)) if isinstance(matrix, Block | types.Array) else None)
 def _(emitter, matrix):
-    return emitter.number(matrix.kind.vector.lanes)
+    return emitter.number(_lanes_of(matrix.kind))
 
 
 def prefetch(row, column, count):

@@ -40,7 +40,6 @@ from fastbp.tiles.transposition import (
 from fastbp.tiles.vectors import (
     absolute as absolute,
     add_products as add_products,
-    at_least as at_least,
     broadcast as broadcast,
     copy_sign as copy_sign,
     exponent as exponent,
@@ -60,4 +59,5 @@ from fastbp.tiles.vectors import (
     where_negative as where_negative,
     where_signed as where_signed,
     without_exponent as without_exponent,
+    zero_sums as zero_sums,
 )

@@ -14,7 +14,8 @@ from numba.core import types
 
 from fastbp.tiles.lowering import INT64, is_block, lowers
 from fastbp.tiles.memory import lanes
-from fastbp.tiles.values import Vector
+from fastbp.tiles.registers import lanes_of
+from fastbp.tiles.values import Block, Vector
 
 
 def load(matrix, row, column):
@@ -111,18 +112,6 @@ def _first_vector(*kinds):
 def _(emitter, a, b, c):
     vector = _first_vector(a.kind, b.kind, c.kind)
     return emitter.multiply_add(*(_as_register(emitter, value, vector) for value in (a, b, c)), vector)
-
-
-def at_least(vector, low):
-    """Each lane, or the number `low` where that is larger; nan stays nan."""
-    return np.where(vector < low, vector.dtype.type(low), vector)
-
-
-@lowers(at_least, lambda vector, low: vector if isinstance(vector, Vector) else None)
-def _(emitter, vector, low):
-    # Compare and select, not llvm.maxnum: an ordered comparison is false for nan, which therefore stays.
-    limit = _as_register(emitter, low, vector.kind)
-    return emitter.builder.select(emitter.builder.fcmp_ordered("<", vector.ir, limit), limit, vector.ir)
 
 
 def absolute(vector):
@@ -306,6 +295,20 @@ def _(emitter, vector):
         low, high = (emitter.shuffle(part, part, list(range(at, at + size))) for at in (0, size))
         part = emitter.builder.fadd(low, high)
     return emitter.builder.extract_element(part, ir.Constant(INT64, 0))
+
+
+def zero_sums(matrix):
+    """A float64 vector of zeros, whatever the dtype of the matrix: what `add_products` begins with."""
+    return np.zeros(lanes_of(8))
+
+
+def _sums_of(matrix):
+    return Vector(types.float64) if isinstance(matrix, Block | types.Array) else None
+
+
+@lowers(zero_sums, _sums_of)
+def _(emitter, matrix):
+    return emitter.constant(0.0, _sums_of(matrix.kind))
 
 
 def add_products(total, a, b):
