@@ -271,7 +271,6 @@ class Network:
     ) -> tuple[npt.NDArray[np.int64] | None, Validation | None]:
         """The rows to train on, None for all, and those to judge by."""
         from fastbp.networks import fitting
-        from fastbp.networks.session import AS_THEY_LIE
 
         if data is not None and fraction is not None:
             raise ValueError("validation_data and validation_fraction are both given; one of them is wanted")
@@ -283,7 +282,7 @@ class Network:
                 _finite(checked)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"validation_data: {error}") from None
-            return None, fitting.Validation(checked, AS_THEY_LIE)
+            return None, fitting.Validation(checked, _engine().AS_THEY_LIE)
         if fraction is None:
             return None, None
         fraction = contract.not_negative("validation_fraction", fraction, below=1)

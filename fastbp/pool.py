@@ -33,10 +33,7 @@ class Pool:
         self._hired = 0
         self._retry_at = 0.0  # in the time of the process: no thread is asked for before
         self.door = atomics.board(team.HELPERS + 2 * self._most)
-        # Compiled, or loaded, before the first helper needs it: a closed door lets nobody in.
-        closed = atomics.board(team.HELPERS)
-        closed[team.CALL, 0] = team.CLOSED
-        team.help_out.for_dtype()(closed, 1, LOOKS)
+        team.help_out.for_dtype()  # compiled, or loaded, before the first helper needs it
 
     def hire(self, helpers: int) -> None:
         """See that there are so many helpers, if the system allows."""

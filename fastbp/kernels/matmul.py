@@ -36,8 +36,8 @@ from fastbp.tiles.registers import CACHE_LINE_VECTORS, TILE_ROWS, TILE_VECTORS
 # Vectors of a that `add_product_with_t` goes through at a time: with 512 bits 32 KiB, as the level 1 cache has.
 # 64 x 784 -> 10 in float64: 67000 cycles, and 75000 with all of a at a time.
 KEPT_IN_CACHE = 512
-# From so many columns of a on, it is asked for the next tile of c while one is worked on, since c may be as large, and
-# come from far: 4096 x 1024 -> 1024 takes 1.03 times as long without. With fewer, c is mostly near.
+# If a has so many columns, the next tile of c is prefetched while one is worked on: c may be as large, and come from
+# far. 4096 x 1024 -> 1024 takes 1.03 times as long without. With fewer columns, c is mostly near.
 DEEP = 256
 # Vectors of a tile, at least, also where c has one row or two: a multiply-add takes four cycles, and two begin in each.
 LEAST_VECTORS = 8
@@ -61,12 +61,12 @@ def _outer_tile(height, vectors, take_in=add_outer, add=add_matrix, write=store_
 
 
 def _dots_tile(height):
-    """One tile of c += a b^T, for all k: the rest of the rows, less than a vector, has masks and is by itself."""
+    """One tile of c += a b^T, for all k, which is always added: the rest of the rows, less than a vector, has masks."""
     vectors = max(TILE_VECTORS, LEAST_VECTORS // height)
     lines = _cache_lines_of(vectors)
 
     @inlined
-    def multiply(c, a, b, kept, row, column, ahead, at, pace):
+    def multiply(c, a, b, _kept, row, column, ahead, at, pace):
         tile = zero_tile(c, row, column, height, vectors)
         whole = b.shape[1] - b.shape[1] % lanes(b)
         for k in range(0, whole, lanes(b)):

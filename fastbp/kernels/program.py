@@ -21,8 +21,8 @@ from fastbp.kernels.team import (
     invite,
     next_line,
     open_line,
-    spare,
     take,
+    wait_before_stealing,
 )
 from fastbp.tiles.atomics import add
 from fastbp.tiles.calls import lay_open
@@ -95,7 +95,7 @@ def runner(name, perform, close, conclude, examples):
                 first = tasks * owner // workers
                 count = tasks * (owner + 1) // workers - first
                 if turn > 0:
-                    spare(desk, owner, line, count)
+                    wait_before_stealing(desk, owner, line, count)
                 task = claim(desk, owner, line, count)
                 if task == count:
                     turn += 1

@@ -5,7 +5,7 @@ tasks, which the leader and whoever has come take one by one; it is over when ev
 thread that the system has put aside, or has not woken yet, costs its help and nothing more.
 
 A door, one for a pool of helpers, where they look for a call to join:
-    CALL    counts up when a call begins and when it ends: a call is open while it is odd; CLOSED at the very end
+    CALL    counts up when a call begins and when it ends: a call is open while it is odd; CLOSED sends helpers home
     TAKEN   1 while the door belongs to a leader: the calls of other threads do without helpers
     TASK    what to call
     WORKERS how many may take part, the leader included
@@ -32,15 +32,15 @@ NOT_BEGUN, OVER = -1, 1 << 62
 CLOSED = -1
 
 # Looks before a thread that waits for another one gives way to those that want its core: some 20 us here.
-PATIENCE = 500
+LOOKS_BEFORE_YIELDING = 500
 # Looks before a worker that has nothing left to do takes the tasks of one that is at work: some 3 us here.
-KINDNESS = 100
+LOOKS_BEFORE_STEALING = 100
 
 
 @inlined
 def _look_again(board, looks):
     """Between two looks at a board; the number of the next look."""
-    if looks < PATIENCE:
+    if looks < LOOKS_BEFORE_YIELDING:
         pause(board)
     else:
         give_way(board)
@@ -79,11 +79,11 @@ def claim(desk, owner, line, count):
 
 
 @inlined
-def spare(desk, owner, line, count):
+def wait_before_stealing(desk, owner, line, count):
     """Leave an owner that is at work its tasks for a while: their rows would have to come from its core's cache."""
     looks = 0
     ticket = read(desk, FIRST + owner)
-    while looks < KINDNESS and ticket > line << 32 and ticket < (line << 32) + count:
+    while looks < LOOKS_BEFORE_STEALING and ticket > line << 32 and ticket < (line << 32) + count:
         pause(desk)
         looks += 1
         ticket = read(desk, FIRST + owner)

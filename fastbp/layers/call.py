@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,17 +29,29 @@ from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import lanes_of
 
-# A thread keeps so many calls, and of large ones so many bytes in all. A step of 282 x 3020 -> 538 in float64, 41 MB,
-# takes 1.2 times as long in fresh memory.
+# A thread keeps so many calls, and so many bytes of memory in all. A step of 282 x 3020 -> 538 in float64, 41 MB, takes
+# 1.2 times as long in fresh memory.
 MOST_KEPT = 4
-LARGE_BYTES = 16 * 1024 * 1024
 KEPT_BYTES = 64 * 1024 * 1024
 
 Progress = Callable[[int, FloatArray], None]
 
-# What calls have in common that can share a program and memory: the purpose, whether gradients update the weights,
-# whether one more cost is wanted after the last step, rows, inputs, outputs, dtype, threads.
-Kind = tuple[int, bool, bool, int, int, int, np.dtype[Any], int]
+
+class Kind(NamedTuple):
+    """What calls have in common that can share a program and memory."""
+
+    purpose: int
+    update: bool  # whether gradients update the weights
+    last_cost: bool  # whether one more cost is wanted after the last step
+    rows: int
+    inputs: int
+    outputs: int
+    dtype: np.dtype[Any]
+    threads: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.rows, self.inputs, self.outputs
 
 
 class Call:
@@ -47,32 +59,31 @@ class Call:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        purpose, self._update, self._last_cost, *shapes, dtype, threads = kind
-        forward = purpose == sigmoid_layer.FORWARD
-        self.plan = plan_for(*shapes, dtype, threads, forward=forward, update=self._update)
+        forward = kind.purpose == sigmoid_layer.FORWARD
+        self.plan = plan_for(*kind.shape, kind.dtype, kind.threads, forward=forward, update=kind.update)
         self._program, self._body = program_for(
-            self.plan, *shapes, purpose, update=self._update, last_cost=self._last_cost
+            self.plan, *kind.shape, kind.purpose, update=kind.update, last_cost=kind.last_cost
         )
-        self.memory = aligned(self.plan.size, dtype)
+        self.memory = aligned(self.plan.size, kind.dtype)
         costs, lanes = self.plan.costs, lanes_of(8)
         self.cost = aligned(costs * lanes, np.dtype(np.float64)).reshape(costs, lanes)
         self._state = np.zeros(FAILED + self.plan.update_tasks, np.int64)
         self._desk = atomics.board(team.FIRST + self.plan.threads)
-        self._unused = np.empty((1, 1), dtype)
-        self._kernel = layer.run.for_dtype(dtype)
-        self._pace = Pace(self._body, work_of(*shapes))
+        self._unused = np.empty((1, 1), kind.dtype)
+        self._kernel = layer.run.for_dtype(kind.dtype)
+        self._pace = Pace(self._body, work_of(*kind.shape))
 
     @property
     def finite_x(self) -> bool:
         """Whether it is sure that all of the x that has gone forward is finite; false, too, where weights are not."""
         return bool(self._state[FINITE_X])
 
-    def gradients(self, inputs: int, outputs: int) -> tuple[FloatArray, FloatArray]:
+    def gradients(self) -> tuple[FloatArray, FloatArray]:
         """dC/dw and dC/db of the last call, in its memory."""
-        plan = self.plan
+        plan, weights = self.plan, (self.kind.inputs, self.kind.outputs)
         if plan.few:
-            return few_rows.gradients_in(self.memory, plan.few_rows, inputs, outputs)
-        return many_rows.gradients_in(self.memory, plan.many_rows, inputs, outputs)
+            return few_rows.gradients_in(self.memory, plan.few_rows, *weights)
+        return many_rows.gradients_in(self.memory, plan.many_rows, *weights)
 
     def carry_out(
         self,
@@ -91,7 +102,7 @@ class Call:
         state = self._state
         state.fill(0)
         state[FINITE_X] = 1
-        costs = np.empty(steps + 1 if self._last_cost else steps)
+        costs = np.empty(steps + 1 if self.kind.last_cost else steps)
         arrays = Arrays(  # in their order: by name they would cost half a microsecond
             x,
             y,
@@ -116,12 +127,12 @@ class Call:
                 if progress is not None:
                     progress(int(state[STEP]), costs)
                 if line < last:
-                    contract.raise_diverged(int(state[STEP]) if self._update else None, x, y)
+                    contract.raise_diverged(int(state[STEP]) if self.kind.update else None, x, y)
                 if line < lines:  # there is more to do: at the pace of the lines so far
                     self._pace.adapt(time.perf_counter() - start)
         finally:
             # Ctrl-C may come after a kernel call and before its line is known: the state tells what was done.
-            if line < lines and self._update and state[STEP] > 0:
+            if line < lines and self.kind.update and state[STEP] > 0:
                 self._run(lines - 1, lines, steps, arrays)  # SAVE
         return costs
 
@@ -137,10 +148,9 @@ class TinyCall:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        _, _, self._last_cost, rows, inputs, outputs, dtype, _ = kind
-        self.memory = aligned(tiny.memory_size(rows, inputs, outputs, lanes_of(dtype.itemsize)), dtype)
-        self._kernel = tiny.train_tiny.for_dtype(dtype)
-        self._pace = Pace(1, 100 + work_of(rows, inputs, outputs))
+        self.memory = aligned(tiny.memory_size(*kind.shape, lanes_of(kind.dtype.itemsize)), kind.dtype)
+        self._kernel = tiny.train_tiny.for_dtype(kind.dtype)
+        self._pace = Pace(1, 100 + work_of(*kind.shape))
 
     def carry_out(
         self,
@@ -155,7 +165,7 @@ class TinyCall:
         progress: Progress | None,
     ) -> FloatArray:
         """As that of `Call`."""
-        costs = np.empty(steps + 1 if self._last_cost else steps)
+        costs = np.empty(steps + 1 if self.kind.last_cost else steps)
         arrays, step = (x, y, w, b[np.newaxis], self.memory), 0
         while step < costs.size:
             last = min(costs.size, step + self._pace.lines)
@@ -181,9 +191,8 @@ def take(kind: Kind) -> Call | TinyCall:
 
 
 def _new(kind: Kind) -> Call | TinyCall:
-    purpose, update, _, rows, inputs, outputs, dtype, _ = kind
-    trains = purpose == sigmoid_layer.GRADIENTS and update
-    return TinyCall(kind) if trains and is_tiny(rows, inputs, outputs, dtype.itemsize) else Call(kind)
+    trains = kind.purpose == sigmoid_layer.GRADIENTS and kind.update
+    return TinyCall(kind) if trains and is_tiny(*kind.shape, kind.dtype.itemsize) else Call(kind)
 
 
 def give_back(call: Call | TinyCall) -> None:
@@ -192,8 +201,5 @@ def give_back(call: Call | TinyCall) -> None:
     if size > KEPT_BYTES:
         return
     kept[call.kind] = call
-    if len(kept) > MOST_KEPT:
+    while len(kept) > MOST_KEPT or sum(each.memory.nbytes for each in kept.values()) > KEPT_BYTES:
         kept.popitem(last=False)
-    if size > LARGE_BYTES:
-        while sum(each.memory.nbytes for each in kept.values()) > KEPT_BYTES:
-            kept.popitem(last=False)

@@ -54,11 +54,12 @@ LEAST_COUNTED_ROWS = 4
 PANEL_BYTES = 256 * 1024
 PANEL_BYTES_OF_COPIES = 1024 * 1024
 MOST_ROWS_OF_PANEL = 240
-# Rows of a stretch, where a batch takes several; one of up to twice STRETCH_BYTES stays whole: its update is fused.
-ROWS_OF_STRETCH = 496
-# Of the widest input of a stretch. With half of it, 3072-256-10 in batches of 256 took 1.16 times as long in float32,
-# and 512-1024-512 1.07 times in float64: in several stretches. With twice of it, none of eight networks took less.
-STRETCH_BYTES = 1024 * 1024
+# Rows of a panel that all threads go through layer by layer, where a batch takes several; one of up to twice
+# BYTES_BY_LAYER stays whole: its update is fused.
+ROWS_BY_LAYER = 496
+# Of the widest input of such a panel. With half of it, 3072-256-10 in batches of 256 took 1.16 times as long in
+# float32, and 512-1024-512 1.07 times in float64: in several panels. With twice of it, none of eight took less.
+BYTES_BY_LAYER = 1024 * 1024
 # Columns of a gradient that are computed and then applied while they are in the level 1 cache; or, where a batch lies
 # in strips, in level 2, since long pieces of what an optimizer remembers come sooner than many short ones: with pieces
 # of two vectors, 784-512-256-10 with Adam took 3 to 7 % longer.
@@ -126,7 +127,7 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
     if direct:
         panel = -(-batch // lanes) * lanes
     elif by_layer:
-        panel = _panel_of_stretch(architecture, -(-batch // lanes) * lanes)
+        panel = _panel_by_layer(architecture, -(-batch // lanes) * lanes)
     else:
         panel, cuts = _panel_of_shard(-(-batch // shards), most, lanes), 1
     laid = _laid(architecture, panel, cut=cuts > 1)
@@ -170,16 +171,16 @@ def _panel_of_shard(rows: int, most: int, lanes: int) -> int:
     return -(-rows // (panels * lanes)) * lanes
 
 
-def _panel_of_stretch(architecture: Architecture, whole: int) -> int:
+def _panel_by_layer(architecture: Architecture, whole: int) -> int:
     """Rows of a panel that all threads go through layer by layer; `whole` is the batch, in whole vectors."""
     itemsize = architecture.dtype.itemsize
-    rows = STRETCH_BYTES // (max(architecture.sizes) * itemsize)
+    rows = BYTES_BY_LAYER // (max(architecture.sizes) * itemsize)
     tile = TILE_VECTORS * lanes_of(itemsize)
-    return whole if whole <= 2 * rows else min(whole, max(1, min(ROWS_OF_STRETCH, rows) // tile) * tile)
+    return whole if whole <= 2 * rows else min(whole, max(1, min(ROWS_BY_LAYER, rows) // tile) * tile)
 
 
 def tasks_of(work: int, outputs: int, most: int = MOST_TASKS) -> int:
-    """Groups of so many outputs, for so many multiply-adds."""
+    """Into how many groups so many outputs are dealt out, for so many multiply-adds."""
     return power_of_two_within(most, work // WORK_OF_TASK, outputs // ROWS_OF_TASK)
 
 

@@ -12,15 +12,13 @@ import numpy.typing as npt
 from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.networks.division import EVALUATE, GRADIENTS, PREDICT, TRAIN
-from fastbp.networks.session import AS_THEY_LIE, Session
+from fastbp.networks.session import AS_THEY_LIE, Order, Session
 from fastbp.networks.state import Change, State
 
 # Multiply-adds of the rows that go forward in one call, and the bytes of their outputs, where these are not kept. With
 # a sixteenth, a call had 47 rows of 1024-1024-1024-10, all of them in a single task: two threads were as fast as one.
 CALL_WORK = 1_600_000_000
 CALL_BYTES = 1024 * 1024
-
-Order = npt.NDArray[np.int64]
 
 
 class Rows(NamedTuple):
@@ -57,11 +55,11 @@ def _most_rows(sizes: tuple[int, ...], itemsize: int) -> int:
 def predict(state: State, x: FloatArray) -> FloatArray:
     """y_pred, new."""
     y_pred = np.empty((len(x), state.architecture.outputs), state.parameters.dtype)
-    key, session = state.session(PREDICT, _rows_of_call(state, len(x)))
+    session = state.session(PREDICT, _rows_of_call(state, len(x)))
     session.carry_out(state.parameters, x, y_pred=y_pred)
     if not session.finite_x:
         contract.finite("x", x)
-    state.give_back(key, session)
+    state.give_back(session)
     return y_pred
 
 
@@ -76,7 +74,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
     count = order.size or len(rows.x)
     chunk = _rows_of_call(state, count)
     y_pred = np.empty((chunk, state.architecture.outputs), state.parameters.dtype)
-    key, session = state.session(EVALUATE, chunk, rows.y.shape[1], labels=rows.labels)
+    session = state.session(EVALUATE, chunk, rows.y.shape[1], labels=rows.labels)
     name = state.architecture.loss
     classify = name != "squared_error"
     loss = right = all_weight = 0.0
@@ -95,7 +93,7 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
             all_weight += float(np.sum(np.broadcast_to(weight, number), dtype=np.float64))
     if not finite_x:  # looked at once, not for every chunk: it may be a weight that is not finite
         contract.finite("x", rows.x)
-    state.give_back(key, session)
+    state.give_back(session)
     scores = {"loss": loss}
     if classify:
         scores["accuracy"] = right / all_weight if all_weight else float("nan")
@@ -104,13 +102,13 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
 
 def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, FloatArray]]]:
     """The loss and the gradients of each layer, new."""
-    key, session = state.session(GRADIENTS, len(rows.x), rows.y.shape[1], labels=rows.labels)
+    session = state.session(GRADIENTS, len(rows.x), rows.y.shape[1], labels=rows.labels)
     losses = session.carry_out(state.parameters, *rows.arrays)
     vector = session.gradient[: state.parameters.size]
     weights, biases = state.views(vector)
     result = [(np.array(w, order="C"), b.copy()) for w, b in zip(weights, biases, strict=True)]
     finite = np.isfinite(losses[0]) and np.isfinite(vector).all()
-    state.give_back(key, session)
+    state.give_back(session)
     if not finite:
         contract.raise_network_diverged(rows.x, rows.y, None)
     return float(losses[0]), result
@@ -123,7 +121,7 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
     """
     state.settle()
     count = order.size or len(rows.x)
-    key, session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
+    session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
     coefficients = state.coefficients(-(-count // batch))
     try:
         losses = _update(state, session, rows, order, coefficients)
@@ -139,7 +137,7 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
                     contract.raise_network_diverged(rows.x, rows.y, state.updates, epoch)
     finally:
         state.settle()
-    state.give_back(key, session)
+    state.give_back(session)
     return losses
 
 

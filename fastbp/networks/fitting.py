@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from fastbp.history import EarlyStopping, History
 from fastbp.networks import engine
-from fastbp.networks.engine import Order, Rows
-from fastbp.networks.session import AS_THEY_LIE
+from fastbp.networks.engine import Rows
+from fastbp.networks.session import AS_THEY_LIE, Order
 from fastbp.networks.state import Snapshot, State
 from fastbp.optimizers import Optimizer
 

@@ -7,71 +7,45 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fastbp import schedules
 from fastbp.architecture import Architecture
 from fastbp.contract import FloatArray
 from fastbp.cutting import MOST_TASKS
 from fastbp.kernels import network, team, updates
 from fastbp.kernels.workspace import BATCH, FINITE, FINITE_X, INPUT, INPUT_T, INPUTS, ROWS, STATES, WIDTH, Arrays
 from fastbp.memory import aligned
-from fastbp.networks.plan import Work
-from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
+from fastbp.networks.plan import work_for
 from fastbp.pace import Pace
 from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import CACHE_LINE, lanes_of
 
-AS_THEY_LIE = np.empty(0, np.int64)
+Order = npt.NDArray[np.int64]
+AS_THEY_LIE: Order = np.empty(0, np.int64)
 
 
-def rule_of(optimizer: Optimizer) -> int:
-    """The kernels' rule of an optimizer."""
-    if isinstance(optimizer, Adam):
-        return updates.ADAM
-    if not optimizer.momentum:
-        return updates.SGD
-    return updates.NESTEROV if optimizer.nesterov else updates.MOMENTUM
+class Key(NamedTuple):
+    """What calls have in common that can share a session."""
 
-
-@np.errstate(all="ignore")  # what is beyond the dtype is inf, and training diverges; powers of a beta fade to 0
-def coefficients_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtype[Any]) -> FloatArray:
-    """What the updates first ... first + count - 1 take, a row each."""
-    rates: Any = optimizer.learning_rate
-    if not isinstance(rates, float):
-        rates = np.array(schedules.rates(rates, first, count))
-    row = [
-        0.0
-    ] * updates.COEFFICIENTS  # what all updates have in common: a column of the array would take as long as this
-    row[updates.SCALE] = row[updates.SHRINK] = 1.0
-    coefficients = np.empty((count, updates.COEFFICIENTS), dtype)
-    if isinstance(optimizer, SGD):
-        row[updates.MOMENTUM_OF_SGD], row[updates.DECAY] = optimizer.momentum, optimizer.weight_decay
-        coefficients[...] = row
-        coefficients[:, updates.RATE] = rates
-        return coefficients
-    row[updates.ONE_MINUS_BETA1], row[updates.ONE_MINUS_BETA2] = 1 - optimizer.beta1, 1 - optimizer.beta2
-    row[updates.EPSILON] = optimizer.epsilon
-    if not isinstance(optimizer, AdamW):
-        row[updates.DECAY] = optimizer.weight_decay
-    coefficients[...] = row
-    if isinstance(optimizer, AdamW):
-        coefficients[:, updates.SHRINK] = 1 - rates * optimizer.weight_decay
-    t = np.arange(first + 1, first + count + 1)
-    coefficients[:, updates.ROOT] = 1 / np.sqrt(1 - optimizer.beta2**t)
-    coefficients[:, updates.RATE] = rates / (1 - optimizer.beta1**t)
-    return coefficients
+    purpose: int
+    batch: int
+    targets: int
+    labels: bool
+    threads: int
+    rule: int
+    clip_norm: float
 
 
 class Session:
     """The workspace for batches of one size: allocated once, and used by any number of calls."""
 
-    def __init__(self, architecture: Architecture, work: Work) -> None:
-        dtype = architecture.dtype
+    def __init__(self, key: Key, architecture: Architecture) -> None:
+        self.key = key
+        dtype, work = architecture.dtype, work_for(architecture, **key._asdict())
         self._work = work
         plan = work.plan
         self._memory = aligned(work.memory, dtype)
@@ -131,7 +105,7 @@ class Session:
         x: FloatArray,
         y: FloatArray | None = None,
         sample_weight: FloatArray | None = None,
-        order: npt.NDArray[np.int64] = AS_THEY_LIE,
+        order: Order = AS_THEY_LIE,
         y_pred: FloatArray | None = None,
         slots: tuple[FloatArray, ...] = (),
         coefficients: FloatArray | None = None,

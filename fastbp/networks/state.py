@@ -14,9 +14,9 @@ from fastbp import optimizers
 from fastbp.architecture import Architecture, PerLayer
 from fastbp.contract import FloatArray
 from fastbp.memory import aligned
+from fastbp.networks.coefficients import coefficients_of, rule_of
 from fastbp.networks.division import TRAIN, layout_of
-from fastbp.networks.plan import work_for
-from fastbp.networks.session import Session, coefficients_of, rule_of
+from fastbp.networks.session import Key, Session
 from fastbp.networks.turns import Turns
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.threads import threads_of_call
@@ -212,22 +212,16 @@ class State(Turns):
             self._ahead = self.optimizer, first, rows
         return rows[self.updates - first :][:1]
 
-    def session(self, purpose: int, batch: int, targets: int = 0, *, labels: bool = False) -> tuple[Any, Session]:
-        """A workspace, and the key to give it back with; who has it has it alone."""
-        optimizer = self.optimizer
-        threads, rule, clip_norm = threads_of_call(), 0, 0.0
+    def session(self, purpose: int, batch: int, targets: int = 0, *, labels: bool = False) -> Session:
+        """A workspace, to be given back; who has it has it alone."""
+        rule, clip_norm = 0, 0.0
         if purpose == TRAIN:
-            rule, clip_norm = rule_of(optimizer), optimizer.clip_norm or 0.0
-        key = (purpose, batch, targets, labels, threads, rule, clip_norm)
-        session = self._sessions.pop(key, None)
-        if session is None:
-            work = work_for(
-                self.architecture, batch, targets, threads, purpose, labels=labels, rule=rule, clip_norm=clip_norm
-            )
-            session = Session(self.architecture, work)
-        return key, session
+            rule, clip_norm = rule_of(self.optimizer), self.optimizer.clip_norm or 0.0
+        key = Key(purpose, batch, targets, labels, threads_of_call(), rule, clip_norm)
+        return self._sessions.pop(key, None) or Session(key, self.architecture)
 
-    def give_back(self, key: Any, session: Session) -> None:
-        self._sessions[key] = session
+    def give_back(self, session: Session) -> None:
+        """Keep the workspace for the next call of its kind."""
+        self._sessions[session.key] = session
         if len(self._sessions) > MOST_KEPT:
             self._sessions.popitem(last=False)
