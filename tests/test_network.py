@@ -184,6 +184,25 @@ def test_one_softmax_output_is_the_only_class_there_is(network_class):
     assert network.evaluate(x, [0, 0, 0])["accuracy"] == network.evaluate(x, np.ones((3, 1)))["accuracy"] == 1
 
 
+@pytest.mark.parametrize("margin", [1.0, 10.0, 16.0, 18.0, 25.0, 60.0])
+def test_a_row_that_is_nearly_certain_still_has_a_loss(network_class, margin):
+    network = network_class([1, 3], loss="cross_entropy")
+    network.weights[0][:] = [[0, margin, 0]]
+    loss = math.log1p(2 * math.exp(-margin))
+    assert network.evaluate([[1]], [1])["loss"] == pytest.approx(loss, rel=1e-6)
+    assert network.evaluate([[1]], [[0, 1, 0]])["loss"] == pytest.approx(loss, rel=1e-6)
+
+
+def test_ten_thousand_equal_outputs_are_as_probable_as_they_are(network_class):
+    """Of a running sum in float32 one in 25000 would be lost."""
+    network = network_class([1, 10_000], loss="cross_entropy")
+    network.weights[0][:], network.biases[0][0] = 0, 1.2
+    total = math.exp(1.2) + 9999
+    assert network.predict([[1]]).sum(dtype=float) == pytest.approx(1, rel=1e-6)
+    assert network.evaluate([[1]], [1])["loss"] == pytest.approx(math.log(total), rel=1e-6)
+    assert network.gradients([[1]], [1])[1][0][1][5] == pytest.approx(1 / total, rel=1e-6)
+
+
 def test_one_output_is_a_class_above_a_half(network_class):
     network = network_class([1, 1], loss="binary_cross_entropy", dtype="float64")
     network.weights[0][:] = 1
@@ -682,6 +701,18 @@ def test_the_first_step_of_adam_is_the_learning_rate(network_class, beta2, dtype
     before = network.weights[0].copy()
     network.step([[1.0, -2.0, 0.5]], [[1.0, 0.0]], optimizer=Adam(learning_rate=1.0, beta2=beta2, epsilon=1e-30))
     np.testing.assert_allclose(np.abs(network.weights[0] - before), 1, rtol=2e-6 if dtype == "float32" else 1e-14)
+
+
+@pytest.mark.parametrize("betas", [(0.0, 0.0), (0.0, 1e-20), (1e-20, 0.0)])
+def test_an_adam_that_remembers_nothing_moves_by_the_learning_rate_after_any_gradient(network_class, betas):
+    """m is g and v is g^2, also where they are nothing beside those before."""
+    adam = Adam(learning_rate=0.001, beta1=betas[0], beta2=betas[1], epsilon=1e-30)
+    network = network_class([1, 1], output_activation="identity", dtype="float32")
+    for x in (1.0, 1e-2, 1e-5):
+        before = network.weights[0].copy()
+        target = x * before + network.biases[0] - x  # in gradients as small as x^2
+        network.step([[x]], target, optimizer=adam)
+        np.testing.assert_allclose(np.abs(network.weights[0] - before), 0.001, rtol=1e-3)
 
 
 @pytest.mark.parametrize("beta2", [0.999, 0.999999])

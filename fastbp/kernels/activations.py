@@ -51,17 +51,29 @@ def largest_of(a_t, row):
     return largest
 
 
+@inlined
+def added(total, lost, number):
+    """total + number, rounded, and what rounding has lost of this and earlier sums: Knuth's TwoSum.
+
+    Of 10000 equal outputs a sum in float32 is else 4e-5 off, and beside a 1 what is below 6e-8 is nothing.
+    """
+    new = total + number
+    of_number = new - total
+    return new, lost + ((total - (new - of_number)) + (number - of_number))
+
+
 @kernel
 def softmax(a_t, y_t):
     """y = e^(a - m) / the sum of e^(a - m) over the outputs, where m is the largest a of the row."""
     outputs, rows = a_t.shape
     for row in range(0, rows, lanes(a_t)):
         largest = largest_of(a_t, row)
-        total = fill(a_t, 0.0)
+        total = lost = fill(a_t, 0.0)
         for o in range(outputs):
             y = exp_of_negative(load(a_t, o, row) - largest)
-            total = total + y
+            total, lost = added(total, lost, y)
             store(y_t, o, row, y)
+        total = total + lost
         for o in range(outputs):
             store(y_t, o, row, load(y_t, o, row) / total)
 

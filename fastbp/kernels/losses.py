@@ -7,7 +7,7 @@ class of each row, (1, rows), if they are `labels`. The costs of the rows are su
 
 from __future__ import annotations
 
-from fastbp.kernels.activations import largest_of
+from fastbp.kernels.activations import added, largest_of
 from fastbp.kernels.functions import exp_of_negative, log, sigmoid
 from fastbp.kernels.jit import inlined, kernel
 from fastbp.tiles.operations import absolute, add_products, fill, lanes, load, maximum, multiply_add, store, where_equal
@@ -64,25 +64,26 @@ def _target(y_t, labels, o, row):
 def cross_entropy(a_t, y_t, labels, weight, delta_t, cost):
     """C -= weight the sum of y log p with p = softmax(a), and dC/da = weight (p (the sum of y) - y).
 
-    -log p = log(the sum of e^(a - m)) - (a - m), where m is the largest a of the row.
+    -log p = log(the sum of e^(a - m)) - (a - m), where m is the largest a of the row. If its class is nearly certain,
+    the sum is 1 and a little, which is what rounding loses: log(u + l) is log u + l / u.
     """
     outputs, rows = a_t.shape
     total = load(cost, 0, 0)
     for row in range(0, rows, lanes(y_t)):
         share = load(weight, 0, row)
         largest = largest_of(a_t, row)
-        exps = fill(a_t, 0.0)
+        exps = lost = fill(a_t, 0.0)
         value = fill(a_t, 0.0)
         targets = fill(a_t, 0.0)
         for o in range(outputs):
             a, y = load(a_t, o, row) - largest, _target(y_t, labels, o, row)
             e = exp_of_negative(a)
-            exps = exps + e
+            exps, lost = added(exps, lost, e)
             value = multiply_add(-a, y, value)
             targets = targets + y
             store(delta_t, o, row, e)
-        total = add_products(total, share, multiply_add(log(exps), targets, value))
-        scale = targets / exps
+        total = add_products(total, share, multiply_add(log(exps) + lost / exps, targets, value))
+        scale = targets / (exps + lost)
         for o in range(outputs):
             delta = multiply_add(scale, load(delta_t, o, row), -_target(y_t, labels, o, row))
             store(delta_t, o, row, share * delta)

@@ -26,6 +26,12 @@ RATE, SCALE, SHRINK, DECAY, MOMENTUM_OF_SGD, ONE_MINUS_BETA1, ONE_MINUS_BETA2, R
 COEFFICIENTS = 9
 
 
+@pasted
+def _towards(new, old, share):
+    """share new + (1 - share) old. Not old + share (new - old): of a small `new` nothing would be left beside `old`."""
+    return multiply_add(share, new, multiply_add(-share, old, old))
+
+
 def _update(row_of, gradient_at):
     """update(rule, ...): of `parameters`, and of the optimizer's two arrays, of which SGD has none and momentum one.
 
@@ -52,8 +58,8 @@ def _update(row_of, gradient_at):
                     p = multiply_add(-rate, v, p)
                 else:
                     m, v = load(slot_1, row, column), load(slot_2, row, column)
-                    m = multiply_add(broadcast(coefficients, 0, ONE_MINUS_BETA1), g - m, m)
-                    v = multiply_add(broadcast(coefficients, 0, ONE_MINUS_BETA2), multiply_add(g, g, -v), v)
+                    m = _towards(g, m, broadcast(coefficients, 0, ONE_MINUS_BETA1))
+                    v = _towards(g * g, v, broadcast(coefficients, 0, ONE_MINUS_BETA2))
                     store(slot_1, row, column, m)
                     store(slot_2, row, column, v)
                     denominator = multiply_add(
