@@ -62,6 +62,8 @@ class Network:
     a step or an epoch each; what is predicted, evaluated or saved is the network before or after such a turn.
     """
 
+    __slots__ = ("__weakref__", "_state")  # so that no misspelt setting is taken
+
     def __init__(
         self,
         sizes: Sequence[int],

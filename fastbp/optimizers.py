@@ -12,7 +12,7 @@ for every parameter, at first 0) is the network's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ class _Optimizer:
         return schedules.to_dict(self)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SGD(_Optimizer):
     """Stochastic gradient descent:  g += weight_decay p;  v = momentum v + g;  p -= lr v.
 
@@ -59,6 +59,7 @@ class SGD(_Optimizer):
     """
 
     learning_rate: float | Schedule = 0.01
+    _: KW_ONLY
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -79,7 +80,7 @@ class SGD(_Optimizer):
         return 1 if self.momentum else 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Adam(_Optimizer):
     """Adam (Kingma and Ba 2015, algorithm 1), with weight decay in the gradient.
 
@@ -91,6 +92,7 @@ class Adam(_Optimizer):
     """
 
     learning_rate: float | Schedule = 0.001
+    _: KW_ONLY
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8

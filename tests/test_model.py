@@ -75,6 +75,15 @@ def test_few_whole_numbers_are_classes_and_others_values(values, task, labels):
     np.testing.assert_array_equal(shown, values)
 
 
+@pytest.mark.parametrize("task", ["auto", "classes"])
+def test_classes_that_float64_would_merge_are_refused(task):
+    table = table_of([[0, 2.0**53], [0, 2.0**53 + 4]] * 5)
+    with pytest.raises(ValueError, match=r"whole numbers from 2\^53 on"):
+        read_target(table, None, task)
+    assert read_target(table, None, "values").labels is None
+    assert read_target(table_of([[0, 2.0**53 - 1], [0, 3]] * 5), None, task).labels == ("3", "9007199254740991")
+
+
 def test_text_is_classes_in_the_order_of_the_alphabet():
     cells = ["pear", "apple", "pear", "fig", "fig", "apple"]
     target = read_target(table_of(np.full((6, 2), np.nan), text={1: cells}), None, "auto")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_network import EVERY_ACTIVATION, SIZES, assert_same_bits, fitted, made, parameters, problem
 
-from fastbp import contract
+from fastbp import Network, contract
 from fastbp.optimizers import SGD, Adam, AdamW
 from fastbp.schedules import CosineDecay, StepDecay
 
@@ -338,3 +338,10 @@ def test_a_dtype_that_python_cannot_parse_is_refused_as_any_other(network_class)
 def test_sizes_that_fit_into_no_memory_are_refused_whichever_is_too_large(network_class, sizes):
     with pytest.raises(ValueError, match=re.escape(f"sizes is {sizes}; what fits into memory is wanted")):
         network_class(sizes)
+
+
+def test_a_setting_that_a_network_does_not_have_is_refused():
+    network = made(Network)
+    for name in ("learning_rate", "activation", "weights"):
+        with pytest.raises(AttributeError, match=name):
+            setattr(network, name, 5)

@@ -62,7 +62,7 @@ def test_step_decay_falls_by_ten_unless_told_otherwise():
 
 @pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
 def test_rate_is_the_number_or_that_of_the_schedule(optimizer):
-    assert optimizer(learning_rate=0.25).rate(7) == 0.25
+    assert optimizer(learning_rate=0.25).rate(7) == optimizer(0.25).rate(7) == 0.25
     assert optimizer(learning_rate=StepDecay(8, every=2, factor=0.5)).rate(2) == 4
 
 
@@ -137,9 +137,9 @@ def test_what_cannot_be_is_refused_by_name(make, others, argument, values, wante
 
 
 @pytest.mark.parametrize("optimizer", [SGD, Adam, AdamW])
-def test_settings_go_by_name_alone(optimizer):
+def test_settings_but_the_learning_rate_go_by_name_alone(optimizer):
     with pytest.raises(TypeError, match="positional"):
-        optimizer(0.1)
+        optimizer(0.1, 0.9)
 
 
 @pytest.mark.parametrize("value", ["adam", SGD, None, 0.1, StepDecay(1, 1)], ids=str)

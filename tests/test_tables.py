@@ -101,6 +101,14 @@ def test_parquet_holds_numbers_booleans_and_text(write):
     assert table.text == {2: ["x", "y", ""]}
 
 
+def test_a_nameless_index_of_pandas_is_no_column(write):
+    columns = {"a.b": [1.0, 2.0], "__index_level_0__": [7, 9], "c": ["x", "y"], "__index_level_1__": [0, 1]}
+    table = read_table(write("a.parquet", parquet_of(**columns)))
+    assert table.names == ("a.b", "c")
+    np.testing.assert_array_equal(table.values[:, 0], [1, 2])
+    assert table.text == {1: ["x", "y"]}
+
+
 def test_parquet_holds_text_of_every_kind(write):
     pa = pytest.importorskip("pyarrow")
     words = ["x", None, " y", "x", "long words"]
@@ -218,7 +226,7 @@ def test_column_is_found_by_name_or_number(write, wanted, found):
 
 @pytest.mark.parametrize("wanted", ["d", "3", "-4", "1.0", ""])
 def test_unknown_column_is_refused_with_what_is_wanted(write, wanted):
-    with pytest.raises(ValueError, match=r"no column .*'a', 'b', 'c'.*0 to 2"):
+    with pytest.raises(ValueError, match=r"no column .*'a', 'b', 'c'.*-3 to 2"):
         read_table(write("a.csv", "a,b,c\n1,2,3\n")).find(wanted)
 
 

@@ -91,7 +91,7 @@ header_option = click.option(
     type=click.Choice(["auto", "classes", "values"]),
     default="auto",
     show_default=True,
-    help="What the target holds; auto: text and few whole numbers are classes.",
+    help="What the target holds; auto: text, and up to 30 different whole numbers, are classes.",
 )
 @click.option("--test", type=FILE, metavar="FILE", help="Rows to hold out.  [default: some of DATA]")
 @click.option("--test-target", metavar="COLUMN_OR_FILE", help="Their target.  [default: the same column]")
@@ -223,7 +223,7 @@ def train(
     learned = read_target(table, target, task)
     held_out = test_table = None
     if test:
-        test_table = read_table(test, header)
+        test_table = read_table(test, header, table.names if table.named else ())
         held_out = test_table, read_test_target(test_table, test_target, learned, named=table.named)
     fraction = TEST_FRACTION if test_fraction is None else test_fraction
     problem = prepare(table, learned, how, test_fraction=fraction, test=held_out)
@@ -274,7 +274,8 @@ def predict(model: Path, data: Path, header: bool | None, output: Path | None) -
     from fastbp.command.model import Model
     from fastbp.command.tables import read_table
 
-    words = Model.load(model).predict(read_table(data, header))
+    trained = Model.load(model)
+    words = trained.predict(read_table(data, header, trained.names if trained.named else ()))
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([word] for word in words)
     if output:

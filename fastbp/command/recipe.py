@@ -27,7 +27,7 @@ VALIDATION = 0.1  # of the rows to train on, for early stopping
 
 
 # What the engine calls by the same names.
-ARGUMENTS = re.compile(r"\b(learning_rate|momentum|weight_decay|clip_norm)\b")
+ARGUMENTS = re.compile(r"\b(learning_rate|momentum|weight_decay|clip_norm|seed)\b")
 
 
 def in_options(message: str) -> str:

@@ -79,7 +79,7 @@ class Table:
         if not -width <= number < width:
             raise ValueError(
                 f"there is no column {quoted(column)} in {self.source}; a name is wanted ({listed(self.names)}), "
-                f"or a number from 0 to {width - 1}"
+                f"or a number from {-width} to {width - 1}"
             )
         return number % width
 
@@ -112,8 +112,10 @@ class Table:
         for row, cell in enumerate(self.text[column], 1):
             number = measure_of(cell)
             if number is None:
-                wanted = "a number with a decimal point" if has_decimal_comma(cell) else "a number"
-                raise ValueError(self._at(row, column, f"holds the text {quoted(cell)}; {wanted} is wanted"))
+                wanted = f"a number{' with a decimal point' if has_decimal_comma(cell) else ''} is wanted"
+                if self.headless and row == 1:
+                    wanted += ", or --header if this line names the columns"
+                raise ValueError(self._at(row, column, f"holds the text {quoted(cell)}; {wanted}"))
             numbers.append(number)
         return numbers
 
@@ -121,10 +123,11 @@ class Table:
         return f"{self.source}: column {quoted(self.names[column])}, row {row} {problem}"
 
 
-def read_table(path: Path, header: bool | None = None) -> Table:
+def read_table(path: Path, header: bool | None = None, expected: Sequence[str] = ()) -> Table:
     """The table of a file, whose kind is told by its ending or its first bytes; all else is read as CSV.
 
-    `header`: whether the first line of a CSV file names its columns; None: as it looks.
+    `header`: whether the first line of a CSV file names its columns; None: as it looks, or if it has all those names
+    that are `expected`.
     """
     with open(path, "rb", opener=_at_once) as stream:
         mode = os.fstat(stream.fileno()).st_mode
@@ -135,7 +138,7 @@ def read_table(path: Path, header: bool | None = None) -> Table:
             start = stream.peek(8)[:8]
             gzipped = start.startswith(GZIP)
             kind = _kind(path.name.lower(), start, _unpacked(stream) if gzipped else start)
-            contents = _contents(kind, stream, gzipped, header)
+            contents = _contents(kind, stream, gzipped, header, expected)
             check_shape(*contents.values.shape)
         except MemoryError:
             raise
@@ -173,14 +176,16 @@ def _unpacked(stream: io.BufferedReader) -> bytes:
         stream.seek(0)
 
 
-def _contents(kind: str, stream: io.BufferedReader, gzipped: bool, header: bool | None) -> Contents:
+def _contents(
+    kind: str, stream: io.BufferedReader, gzipped: bool, header: bool | None, expected: Sequence[str]
+) -> Contents:
     if kind == "NPY":
         return arrays.read_npy(stream)
     if kind == "NPZ":
         return arrays.read_npz(stream)
     if kind == "Parquet":
         return parquet.read(stream)
-    return idx.read(stream, gzipped) if kind == "IDX" else text.read(stream, gzipped, header)
+    return idx.read(stream, gzipped) if kind == "IDX" else text.read(stream, gzipped, header, expected)
 
 
 def _checked(source: str, contents: Contents, *, headless: bool) -> Table:

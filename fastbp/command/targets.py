@@ -18,6 +18,7 @@ Task = Literal["auto", "classes", "values"]
 
 MOST_WHOLE_NUMBERS = 30  # with more different whole numbers than these, a column is taken for values
 MOST_CLASSES = 1000
+EXACT = 2.0**53  # from here on, float64 has no longer every whole number
 DIGITS_SHOWN = 6  # of a value, below the deviation of those trained on
 
 
@@ -135,6 +136,11 @@ def read_target(table: Table, word: str | None, task: Task) -> Target:
         few = whole and len(numbers) <= max(2, min(MOST_WHOLE_NUMBERS, table.rows // 2))
         if task == "values" or (task == "auto" and not few):
             return Target(source.source, name, position, None, values)
+        if (np.abs(numbers) >= EXACT).any():
+            raise ValueError(
+                f"{where} holds whole numbers from 2^53 on, which may differ and be the same in float64; for classes "
+                f"text is wanted, or --task values"
+            )
         if len(numbers) > MOST_CLASSES:
             raise ValueError(f"{where} has {len(numbers)} different numbers; at most {MOST_CLASSES} classes are wanted")
         labels, actual = _classes(source, column)

@@ -76,7 +76,7 @@ class State(Turns):
         """Nobody has used it yet."""
         super().__init__()
         self._beginning: Beginning | None = None  # of the training under way, as long as it has not updated anything
-        self._sessions: OrderedDict[tuple[Any, ...], Session] = OrderedDict()
+        self._sessions: OrderedDict[Key, Session] = OrderedDict()
         self._ahead: tuple[Optimizer, int, FloatArray] | None = None  # coefficients of updates, from this one on
 
     def __getstate__(self) -> dict[str, Any]:

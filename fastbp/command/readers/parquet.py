@@ -1,7 +1,11 @@
-"""Parquet, through pyarrow: numbers, booleans and text, a batch of rows at a time."""
+"""Parquet, through pyarrow: numbers, booleans and text, a batch of rows at a time.
+
+The index of a pandas table that has no name of its own is no column.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -9,6 +13,7 @@ import numpy as np
 from fastbp.command.readers.contents import BYTES_A_STRING, Contents, check_size
 
 CELLS_A_BATCH = 1 << 20
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 
 def read(stream: BinaryIO) -> Contents:
@@ -21,6 +26,8 @@ def read(stream: BinaryIO) -> Contents:
 
     file = parquet.ParquetFile(stream, pre_buffer=False)
     schema = file.schema_arrow
+    names = [name for name in schema.names if not PANDAS_INDEX.fullmatch(name)]
+    schema = pa.schema([schema.field(position) for position, name in enumerate(schema.names) if name in names])
     text: dict[int, list[str]] = {}
     for column, field in enumerate(schema):
         if _is_text(pa, field.type):
@@ -36,7 +43,8 @@ def read(stream: BinaryIO) -> Contents:
     # A few bytes may say a long text a million times: it is kept once.
     file = parquet.ParquetFile(stream, pre_buffer=False, read_dictionary=[schema.names[column] for column in text])
     blocks = []
-    for batch in file.iter_batches(batch_size=max(1, CELLS_A_BATCH // width), use_threads=False):
+    columns = names if len(names) < len(file.schema_arrow) else None  # by name only where it must be
+    for batch in file.iter_batches(batch_size=max(1, CELLS_A_BATCH // width), columns=columns, use_threads=False):
         block = np.full((batch.num_rows, width), np.nan)
         for column, array in enumerate(batch.columns):
             if column in text:

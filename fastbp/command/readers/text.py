@@ -9,7 +9,7 @@ import csv
 import gzip
 import io
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -32,10 +32,10 @@ MOST_COLUMNS = 1 << 19
 UTF_16_MARKS = b"\xff\xfe", b"\xfe\xff"
 
 
-def read(stream: BinaryIO, gzipped: bool, header: bool | None = None) -> Contents:
+def read(stream: BinaryIO, gzipped: bool, header: bool | None = None, expected: Sequence[str] = ()) -> Contents:
     """The table of a CSV file. Blank lines are skipped; a row of another width is refused.
 
-    `header`: whether the first line names the columns; None: as it looks.
+    `header`: whether the first line names the columns; None: as it looks, or if it has all `expected` names.
     """
     raw: Any = gzip.GzipFile(fileobj=stream) if gzipped else stream
     with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as characters:
@@ -48,7 +48,7 @@ def read(stream: BinaryIO, gzipped: bool, header: bool | None = None) -> Content
             raise ValueError(f"it has more than {MOST_COLUMNS:,} columns")
         reader = csv.reader(itertools.chain([first], lines), delimiter=separator, skipinitialspace=True, strict=True)
         try:
-            return _table((row for row in reader if row), header)
+            return _table((row for row in reader if row), header, expected)
         except csv.Error as error:
             raise ValueError(f"line {reader.line_num}: {error}") from None
 
@@ -74,9 +74,12 @@ def _line(text: io.TextIOWrapper) -> str:
         raise ValueError(f"{found}; text in UTF-8 is wanted") from None
 
 
-def _table(rows: Iterator[list[str]], header: bool | None) -> Contents:
+def _table(rows: Iterator[list[str]], header: bool | None, expected: Sequence[str]) -> Contents:
     first = next(rows)
-    names = [name.strip() for name in first] if header or (header is None and _is_header(first)) else None
+    cells = [cell.strip() for cell in first]
+    if header is None:
+        header = _is_header(cells) or bool(expected and set(expected) <= set(cells))
+    names = cells if header else None
     width = len(first)
     blocks: list[npt.NDArray[np.float64]] = []
     text: dict[int, list[str]] = {}
@@ -101,7 +104,7 @@ def _is_header(cells: list[str]) -> bool:
 
     Those are what pandas writes of columns without names. A single 0 is more likely the first of a file of labels.
     """
-    if len(cells) > 1 and [cell.strip() for cell in cells] == list(map(str, range(len(cells)))):
+    if len(cells) > 1 and cells == list(map(str, range(len(cells)))):
         return True
     numbers = [number_of(cell) for cell in cells]
     return None in numbers and all(
