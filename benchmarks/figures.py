@@ -26,8 +26,8 @@ BEGIN, END = "<!-- figures: written by benchmarks/figures.py -->", "<!-- figures
 
 GROUPS = {"reference": ("reference",), "best NumPy": ("numpy",), "best of PyTorch and JAX": ("torch", "jax")}
 NETWORK_GROUPS = {"best NumPy": ("numpy",), "best of PyTorch and JAX": ("torch", "jax"), "scikit-learn": ("scikit",)}
-# Of Okabe and Ito's palette, told apart by colour-blind people, by theme: reference, NumPy, frameworks.
-COLOURS = {"light": ("#0072B2", "#D55E00", "#009E73"), "dark": ("#56B4E9", "#E69F00", "#2DC7A0")}
+# As on the dashboard's Compare page, told apart by colour-blind people, by theme: reference, NumPy, frameworks.
+COLOURS = {"light": ("#5f6873", "#0072b2", "#008763"), "dark": ("#9aa4b0", "#4ea7e0", "#23b98d")}
 INK = {"light": "#1f2328", "dark": "#e6edf3"}
 
 

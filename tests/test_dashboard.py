@@ -567,11 +567,23 @@ def test_back_returns_to_what_was_picked_before(browser):
 
 
 def test_address_of_what_is_not_there_shows_the_newest_instead(browser, records):
-    browser.open("compare.html#machine=nobody&commit=0&dtype=float16")
+    browser.open("compare.html#machine=nobody&commit=none&dtype=float16")
     assert browser.count("#cases .case") == len(FLOAT32_CASES)
+    wanted = "No comparison of machine nobody, commit none, float16: this is the nearest."
+    assert browser.texts("#absent") == [wanted]
     newest = max(each[-1]["date"] for each in records.values())
     assert newest[:10] in browser.run("return document.getElementById('commit').selectedOptions[0].textContent")
     browser.assert_quiet()
+
+
+def test_a_commit_alone_leads_to_where_it_was_measured(browser, records):
+    """As asv's graphs and lists do, by the first digits."""
+    commit = records["m2-air"][0]["commit"]
+    browser.open(f"compare.html#commit={commit[:8]}")
+    assert browser.run("return document.getElementById('commit').value") == commit
+    assert browser.count("#absent") == 0
+    settings = json.loads(re.sub(r"^ *//.*", "", (ROOT / "asv.conf.json").read_text(), flags=re.MULTILINE))
+    assert settings["show_commit_url"] == "compare.html#commit="
 
 
 def test_machine_keeps_the_commit_where_it_was_measured_there_too(browser, records):
@@ -613,10 +625,10 @@ def test_what_it_ran_on_and_what_was_left_out_are_named(browser):
         assert fact in environment.replace("\xa0", " ")
     assert "OMP_NUM_THREADS=2" in environment
     # scikit-learn is compared for networks.
-    assert browser.run("return document.getElementById('left-out').previousSibling.textContent") == (
+    assert browser.run("return document.getElementById('left-out-of-layers').previousSibling.textContent") == (
         "Not compared for layers"
     )
-    left_out = browser.texts("#left-out li")
+    left_out = browser.texts("#left-out-of-layers li")
     assert left_out == [
         f"scikit-learn: {made_up.MISSING['scikit-learn']}",
         "tensorflow, oneDNN: is not installed",

@@ -45,6 +45,7 @@ const Charts = (() => {
   function ticks(lowest, highest, scale, apart) {
     for (const [mantissas, every] of [
       [[1, 2, 5], 1],
+      [[1, 3], 1],
       [[1], 1],
       [[1], 2],
       [[1], 3],

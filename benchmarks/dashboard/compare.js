@@ -12,13 +12,21 @@
   const dtypesOf = ({ cases, scaling = [], networks = [] }) =>
     [...new Set([...cases, ...scaling, ...networks].map((entry) => entry.dtype))].sort();
 
-  /* The nearest choice that there is to what is asked for: the newest machine and commit where nothing fits. */
+  /* The nearest choice that there is to what is asked for, the newest where nothing fits, and what there is not. */
   function choose(wanted) {
-    const machine = (records.find((each) => each.machine.name === wanted.machine) ?? records[0]).machine.name;
-    const candidates = records.filter((each) => each.machine.name === machine);
-    const record = candidates.find((each) => wanted.commit && each.commit.startsWith(wanted.commit)) ?? candidates[0];
+    const isMachine = (each) => each.machine.name === wanted.machine;
+    const isCommit = (each) => wanted.commit && each.commit.startsWith(wanted.commit);
+    const known = records.find(isMachine) ?? records.find(isCommit) ?? records[0];
+    const candidates = records.filter((each) => each.machine.name === known.machine.name);
+    const record = candidates.find(isCommit) ?? candidates[0];
     const dtypes = dtypesOf(record);
-    return { record, dtype: dtypes.includes(wanted.dtype) ? wanted.dtype : dtypes[0] };
+    const dtype = dtypes.includes(wanted.dtype) ? wanted.dtype : dtypes[0];
+    const absent = [
+      wanted.machine && !isMachine(record) ? `machine ${wanted.machine}` : "",
+      wanted.commit && !isCommit(record) ? `commit ${wanted.commit}` : "",
+      wanted.dtype && dtype !== wanted.dtype ? wanted.dtype : "",
+    ].filter(Boolean);
+    return { record, dtype, absent };
   }
 
   const address = ({ record, dtype }) =>
@@ -32,7 +40,7 @@
   }
 
   function show(choice) {
-    const { record, dtype } = choice;
+    const { record, dtype, absent } = choice;
     const machines = [...new Set(records.map((each) => each.machine.name))].sort();
     const commits = records.filter((each) => each.machine.name === record.machine.name);
     const shortened = (subject) => (subject.length > 60 ? `${subject.slice(0, 59)}…` : subject);
@@ -55,6 +63,10 @@
     );
     chosen.replaceChildren(h("code", {}, Measures.shortHash(record.commit)), ` ${record.subject}`);
     comparison.replaceChildren(...Sections.all(records, record, dtype));
+    if (absent.length) {
+      const what = absent.join(", ");
+      comparison.prepend(h("p", { class: "notice", id: "absent" }, `No comparison of ${what}: this is the nearest.`));
+    }
   }
 
   function showAddress() {
