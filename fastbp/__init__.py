@@ -8,7 +8,7 @@
     costs = fastbp.train(x, y, w, b, learning_rate=0.1, steps=1000)  # one layer, on arrays of your own
 
 The functions of the layer have twins of the same signatures and errors in `fastbp.reference`, in plain NumPy; its
-`Network` has the core of this one: predict, evaluate, gradients, step and fit.
+`Network` has the core of this one: predict, predict_classes, evaluate, gradients, step and fit.
 """
 
 from __future__ import annotations

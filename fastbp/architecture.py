@@ -88,6 +88,11 @@ class Architecture:
         """How many layers of weights."""
         return len(self.sizes) - 1
 
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of each layer of weights."""
+        return list(pairwise(self.sizes))
+
     def initial(self, generator: np.random.Generator) -> list[tuple[FloatArray, FloatArray]]:
         """w (inputs, outputs), uniform in +-limit, and b (outputs,) of 0 for each layer in turn, in dtype.
 
@@ -96,10 +101,10 @@ class Architecture:
         ValueError if there is no memory for them.
         """
         contract.check_fits_memory(
-            "sizes", list(self.sizes), sum((inputs + 1) * outputs for inputs, outputs in pairwise(self.sizes))
+            "sizes", list(self.sizes), sum((inputs + 1) * outputs for inputs, outputs in self.shapes)
         )
         parameters = []
-        for inputs, outputs, activation in zip(self.sizes, self.sizes[1:], self.activations, strict=False):
+        for (inputs, outputs), activation in zip(self.shapes, self.activations, strict=True):
             limit = _limit(activation, inputs, outputs)
             w = generator.uniform(-limit, limit, (inputs, outputs)).astype(self.dtype)
             parameters.append((w, np.zeros(outputs, self.dtype)))

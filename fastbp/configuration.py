@@ -22,7 +22,7 @@ def show_config() -> str:
         "fastbp": __version__,
         "Python": f"{sys.version.split()[0]}, {platform.platform()}",
         "numpy, numba, llvmlite": f"{np.__version__}, {numba.__version__}, {llvmlite.__version__}",
-        "processor": f"{llvm.get_host_cpu_name()}, {os.cpu_count()} cores",
+        "processor": f"{llvm.get_host_cpu_name()}, {os.cpu_count()} logical processors",
         "vectors": f"{registers.REGISTER_BITS} bits of {registers.host_register_bits()} on this processor",
         "tile": f"{registers.TILE_ROWS} rows x {registers.TILE_VECTORS} vectors",
         "threads": f"{threads.get_num_threads()} of {threads.available()}",

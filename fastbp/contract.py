@@ -32,7 +32,7 @@ class Gradients(NamedTuple):
 
 
 def shown(value: Any) -> str:
-    """`value` in the words of a message: on one line, however long it is, and whatever becomes of its own words."""
+    """repr(value) on one line, of 100 characters at most; its type alone where that fails."""
     try:
         text = " ".join(repr(value).split())
     except Exception:  # a whole number of more digits than Python writes is a ValueError

@@ -16,6 +16,11 @@ PAGE = 4096
 SAME_SETS = 2048
 
 
+def rounded_up(count: int, unit: int) -> int:
+    """The least multiple of `unit` that is `count` or more."""
+    return -(-count // unit) * unit
+
+
 def aligned(size: int, dtype: np.dtype[Any]) -> FloatArray:
     """Uninitialised memory that starts at a page, and so at a cache line: a vector across lines costs two loads."""
     memory = np.empty(size * dtype.itemsize + PAGE, np.uint8)
@@ -34,7 +39,7 @@ class Places:
 
     def take(self, size: int) -> int:
         start = self._end
-        self._end += -(-size // self._unit) * self._unit
+        self._end += rounded_up(size, self._unit)
         return start
 
     def end_shared(self) -> None:
@@ -46,12 +51,12 @@ class Places:
 
     def _end_of_page(self) -> int:
         """The end, moved on to a page of its own."""
-        return -(-self._end // self._page) * self._page + self._page
+        return rounded_up(self._end, self._page) + self._page
 
 
 def padded(columns: int, unit: int, dtype: np.dtype[Any]) -> int:
-    """The columns in whole units: a multiple, but of SAME_SETS only where the unit is one."""
-    width = -(-columns // unit) * unit
+    """The columns in whole units, and one more if rows would lie a multiple of SAME_SETS bytes apart but units not."""
+    width = rounded_up(columns, unit)
     row_bytes, unit_bytes = width * dtype.itemsize, unit * dtype.itemsize
     return width + unit if row_bytes % SAME_SETS == 0 and unit_bytes % SAME_SETS else width
 
@@ -70,4 +75,4 @@ def spaced(columns: int, dtype: np.dtype[Any]) -> int:
 
 def in_strips(rows: int, columns: int, width: int) -> int:
     """Elements of a matrix in strips, as `fastbp.kernels.strips` has them: all but a single one are whole."""
-    return rows * (columns if columns <= width else -(-columns // width) * width)
+    return rows * (columns if columns <= width else rounded_up(columns, width))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 # What it should last, in seconds.
 CALL_SECONDS = 0.05
-# Multiply-adds a second that the slowest machine is good for: how much of a program the first kernel call dares.
+# Multiply-adds a second of the slowest machine: the first kernel call of a program has as many as that does in time.
 SLOWEST = 2e9
 
 
 class Pace:
-    """How many lines of a program, or tiny steps, a kernel call takes, for which it should last CALL_SECONDS."""
+    """How many lines of a program, or tiny steps, a kernel call carries out, to last about CALL_SECONDS."""
 
     def __init__(self, lines: int, work: int) -> None:
         """For a program in which so many lines are so many multiply-adds."""

@@ -178,9 +178,9 @@ def protected(side):
             memory.protect(self.memory, rooms, self.plan.threads, plan.worker)
 
     class Session(session.Session):
-        def __init__(self, architecture, work):
-            super().__init__(architecture, work)
-            memory.protect(self._memory, rooms, work.plan.threads, work.plan.worker)
+        def __init__(self, key, architecture):
+            super().__init__(key, architecture)
+            memory.protect(self._memory, rooms, self._work.plan.threads, self._work.plan.worker)
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (call, session, state):

@@ -19,10 +19,10 @@ from fastbp import contract, reference
 from fastbp.history import History
 from fastbp.kernels.network import FIRST_ROW, GROUPS, LAST_ROW
 from fastbp.kernels.program import TASKS
-from fastbp.networks import engine, plan
+from fastbp.networks import engine, program
 from fastbp.networks.division import PREDICT, TRAIN
 from fastbp.networks.plan import work_for
-from fastbp.networks.session import Session
+from fastbp.networks.session import Key, Session
 from fastbp.tiles.registers import REGISTER_BITS, TILE_VECTORS, lanes_of
 
 matplotlib.use("Agg")
@@ -200,8 +200,8 @@ def test_weights_lie_anew_for_delta_where_layers_lie_in_strips(name):
 @pytest.mark.parametrize("batch", [1, 64, 1024, 20_000])
 def test_every_group_of_a_line_has_a_place_for_its_norm(sizes, batch, dtype):
     architecture = made(sizes, dtype).architecture
-    work = work_for(architecture, batch, sizes[-1], 64, TRAIN, clip_norm=1.0)
-    assert work.program[:, GROUPS].max() <= len(Session(architecture, work)._norm)
+    session = Session(Key(TRAIN, batch, sizes[-1], labels=False, threads=64, rule=0, clip_norm=1.0), architecture)
+    assert session._work.program[:, GROUPS].max() <= len(session._norm)
 
 
 @EVERY_CASE
@@ -243,7 +243,7 @@ def test_every_residue_of_every_size_gives_what_the_reference_gives(sizes, rows,
 @pytest.mark.parametrize("clip_norm", [None, 0.5])
 def test_a_batch_in_several_lines_gives_what_the_reference_gives(monkeypatch, threads, clip_norm):
     sizes, batch, optimizer = [4, 32, 16, 4], 16_000, fastbp.SGD(clip_norm=clip_norm)
-    monkeypatch.setattr(plan, "LINE_WORK", 1)
+    monkeypatch.setattr(program, "LINE_WORK", 1)
     fastbp.set_num_threads(threads)
     ours, theirs = made(sizes), made(sizes, engine=reference)
     work = work_for(ours.architecture, batch, sizes[-1], threads, TRAIN)
@@ -265,7 +265,7 @@ def test_no_line_of_a_batch_is_long(sizes):
     rows = 10_000_000
     work = work_for(made(sizes).architecture, rows, sizes[-1], 2, TRAIN)
     lines = work.program[1 : 1 + work.body, LAST_ROW] - work.program[1 : 1 + work.body, FIRST_ROW]
-    assert lines.max() * (work.multiply_adds / rows) <= plan.LINE_WORK
+    assert lines.max() * (work.multiply_adds / rows) <= program.LINE_WORK
 
 
 def test_back_propagation_goes_through_the_weights_that_were_written():

@@ -9,11 +9,11 @@ from fastbp.kernels import activations, layer, network
 from fastbp.kernels.compiler import WholeCompiler
 from fastbp.kernels.jit import inlined, kernel
 from fastbp.kernels.program import TASKS
-from fastbp.layers import program
-from fastbp.networks import plan
+from fastbp.layers import program as of_layers
+from fastbp.networks import program as of_networks
 
 
-@pytest.mark.parametrize(("kernel", "lines"), [(layer, program), (network, plan)], ids=["layer", "network"])
+@pytest.mark.parametrize(("kernel", "lines"), [(layer, of_layers), (network, of_networks)], ids=["layer", "network"])
 def test_a_line_has_its_numbers_in_the_columns_that_the_kernel_reads(kernel, lines):
     columns = {name: getattr(kernel, name.upper()) for name in lines.Line._fields if name != "tasks"}
     assert {"tasks": TASKS} | columns == {name: column for column, name in enumerate(lines.Line._fields)}

@@ -1,4 +1,4 @@
-"""The cases: which training steps are timed, and the data they run on. Times are seconds of one call of a case.
+"""The cases: which training steps are timed, and the data they run on.
 
 A case is one layer of a network, rows x inputs -> outputs, trained for `steps` steps in one call. Its data is random
 but learnable: the targets are 0 or 1, drawn around a hidden layer's output, so gradients stay of ordinary size.

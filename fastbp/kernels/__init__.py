@@ -15,8 +15,10 @@ many_rows    the phases of these: which rows and weights are whose task
 few_rows     likewise, where rows are few and weights stay in place
 layer_arrays  what both work on
 network      epochs of a network, likewise; `workspace` is where all lies that they need
+direct       its operations where rows are few
 tiny         steps on a problem whose rows and inputs fit one vector each
 elementwise  the sigmoid and the cost of whole arrays
+interrupts   Ctrl-C while Numba would drop it
 
 Words that have one meaning in all of them:
 

@@ -1,11 +1,11 @@
 """Machine code of the kernels, kept on disk from one process to the next.
 
 Numba's own cache looks at one source file: after a change in a module that a kernel only imports, the old machine code
-would run on. Here the folder is named by a digest of every source that kernels are made of, of the versions of Numba
-and llvmlite, of their settings and of the processor. A file holds one compiled function behind a checksum; it is
-replaced as a whole, so that a reader finds the old one, the new one or none. A file that does not check out is ignored,
-and replaced by what is compiled anew; a folder that cannot be written means no cache, and no error. Folders of other
-versions that nobody has used for a long time are removed.
+would run on. Here the folder is named by a digest of every source that kernels are made of, of the versions of Python,
+Numba and llvmlite, of their settings, of the width of a vector and of the processor. A file holds one compiled function
+behind a checksum; it is replaced as a whole, so that a reader finds the old one, the new one or none. A file that does
+not check out is ignored, and replaced by what is compiled anew; a folder that cannot be written means no cache, and no
+error. Folders of other versions that nobody has used for a long time are removed.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class KernelCache:
             checksum, data = content[:32], content[32:]
             if hashlib.sha256(data).digest() != checksum:
                 return None  # compiled anew, and replaced
-            with heard_afterwards():  # as in `compiler`
+            with heard_afterwards():  # Numba reads its registries
                 target_context.refresh()
             result = compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
         except OSError as error:

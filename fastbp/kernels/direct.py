@@ -8,8 +8,8 @@ Along the lanes of a vector lie inputs or outputs, and no rows: with these, one 
 empty. The weights go by once for each operation, and there is more to wait for them than to compute: a gradient is
 applied where it arises, in registers.
 
-Groups of outputs are whole vectors, so that no two tasks write to one. What FORWARD finds it has in SUMS first: behind
-the last output in its input's matrix lies the input of the bias.
+Groups of outputs are whole vectors, so that no two tasks write to one. FORWARD writes to SUMS and copies from there:
+whole vectors of the last outputs, written in place, would overwrite the input of the next layer's bias.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ class Division(NamedTuple):
 def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm: float) -> Division:
     """By shards if there are several, each with a gradient of its own, or if there is little to do; else by layer."""
     training = purpose in (TRAIN, GRADIENTS)
-    work = counted_rows(batch) * _work_of_row(architecture.sizes, 3 if training else 1)
+    work = counted_rows(batch) * work_of_row(architecture.sizes, 3 if training else 1)
     few = not training or layout_of(architecture).size * architecture.dtype.itemsize <= FEW_COPIED_BYTES
     most = _most_rows_of_panel(architecture, PANEL_BYTES if few else PANEL_BYTES_OF_COPIES)
     cuts = _cuts(architecture.sizes[0], architecture.sizes[1], batch, architecture.dtype) if training else 1
@@ -152,7 +152,7 @@ def counted_rows(batch: int) -> int:
     return max(batch, LEAST_COUNTED_ROWS)
 
 
-def _work_of_row(sizes: tuple[int, ...], passes: int) -> int:
+def work_of_row(sizes: tuple[int, ...], passes: int) -> int:
     """Multiply-adds of a row; an activation and its slope count as 15, and to gather and transpose an input as 2."""
     return passes * sum(inputs * outputs for inputs, outputs in pairwise(sizes)) + 15 * sum(sizes[1:]) + 2 * sizes[0]
 

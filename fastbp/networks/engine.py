@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from fastbp import contract
 from fastbp.contract import FloatArray
-from fastbp.networks.division import EVALUATE, GRADIENTS, PREDICT, TRAIN
+from fastbp.networks.division import EVALUATE, GRADIENTS, PREDICT, TRAIN, work_of_row
 from fastbp.networks.session import AS_THEY_LIE, Order, Session
 from fastbp.networks.state import Change, State
 
@@ -48,8 +47,7 @@ def _rows_of_call(state: State, rows: int) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _most_rows(sizes: tuple[int, ...], itemsize: int) -> int:
-    work = sum(inputs * outputs + 30 * outputs for inputs, outputs in pairwise(sizes))
-    return min(CALL_WORK // work, CALL_BYTES // (sizes[-1] * itemsize)) + 1
+    return min(CALL_WORK // work_of_row(sizes, 1), CALL_BYTES // (sizes[-1] * itemsize)) + 1
 
 
 def predict(state: State, x: FloatArray) -> FloatArray:

@@ -160,7 +160,7 @@ def _state(path: Path, file: Any) -> State:
         raise ValueError(f"{path} has damaged metadata: {type(error).__name__}: {_short(error)}") from None
     # What the file says it holds is compared with what it holds before memory is taken for it.
     names = set(file.keys())
-    for layer, shape in enumerate(zip(made.sizes, made.sizes[1:], strict=False)):
+    for layer, shape in enumerate(made.shapes):
         for name, wanted in ((f"weights.{layer}", list(shape)), (f"biases.{layer}", [shape[1]])):
             for tensor in (name, *(f"{slot}.{name}" for slot in _SLOTS[: optimizer.slots])):
                 part: Any = file.get_slice(tensor) if tensor in names else None

@@ -33,7 +33,7 @@ class Turns:
         raise NotImplementedError
 
     def turn(self) -> AbstractContextManager[Any]:
-        """For `with`: nobody else changes anything. RuntimeError for a thread that is about to change something itself.
+        """For `with`: nobody else changes anything. RuntimeError for a thread in the middle of a change.
 
         It is the lock as such: Ctrl-C comes neither just before nor just after the moment when `with` takes it. Who had
         it before may have been cut off: a turn begins with `settle`.

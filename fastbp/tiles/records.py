@@ -1,8 +1,8 @@
 """Named tuples that kernels hand on whole.
 
 Numba makes an argument of each number in a tuple, and takes tuples apart and puts them together again in every function
-on the way. The arrays and the plan of a call hold more than a hundred numbers: so it was with a third of a layer's
-intermediate code, and with nearly half of a network's.
+on the way. The arrays and the plan of a call hold more than a hundred numbers: that was a third of a layer's
+intermediate code, and nearly half of a network's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cases: which networks are trained, and on what. Times are seconds of one call: an epoch of a case.
+"""The cases: which networks are trained, and on what.
 
 A case trains on its rows in batches of batch_size, in an order that is given, the last batch as small as it comes; with
 batch_size None an epoch is one step with all rows as they lie. Its data is random but learnable.
@@ -7,7 +7,7 @@ batch_size None an epoch is one step with all rows as they lie. Its data is rand
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,7 +82,7 @@ class Case:
     def flops(self) -> int:
         """Of one epoch: a multiplication and an addition for each weight and row, forward, for the gradient, and
         backward, which the first layer needs not. Activations and updates are not counted."""
-        weights = [inputs * outputs for inputs, outputs in zip(self.sizes, self.sizes[1:], strict=False)]
+        weights = [inputs * outputs for inputs, outputs in pairwise(self.sizes)]
         return 2 * self.rows * (3 * sum(weights) - weights[0])
 
     @property
