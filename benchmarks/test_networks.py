@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from fastbp.bench.comparison import TOLERANCE
+from fastbp.bench.deviation import deviation
 from fastbp.bench.limits import THREADS
-from fastbp.bench.networks.agreement import deviation, trained, truth
+from fastbp.bench.networks.agreement import trained, truth
 from fastbp.bench.networks.cases import CASES, Case
 from fastbp.bench.networks.implementations import IMPLEMENTATIONS
 from fastbp.bench.registry import Configuration

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from fastbp.bench.agreement import Trained, deviation, trained, truth
+from fastbp.bench.agreement import trained, truth
 from fastbp.bench.cases import CASES, Case, Problem
 from fastbp.bench.comparison import TOLERANCE
+from fastbp.bench.deviation import Trained, deviation
 from fastbp.bench.implementations import IMPLEMENTATIONS
 from fastbp.bench.limits import THREADS, Limits, measure_limits
 from fastbp.bench.registry import Configuration

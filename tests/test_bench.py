@@ -10,9 +10,10 @@ from click.testing import CliRunner
 
 import fastbp
 from fastbp.bench import limits
-from fastbp.bench.agreement import LAYERS, deviation, trained, truth
+from fastbp.bench.agreement import LAYERS, trained, truth
 from fastbp.bench.cases import CASES, ODD, SCALING, Case, case_of
 from fastbp.bench.comparison import DEFAULT, TOLERANCE, Comparison, Measured, compare, measure
+from fastbp.bench.deviation import deviation
 from fastbp.bench.implementations import IMPLEMENTATIONS, numpy_step
 from fastbp.bench.registry import Implementation
 from fastbp.bench.report import duration, footer, listing, plain, row
@@ -79,8 +80,9 @@ def test_an_implementation_that_is_slightly_wrong_disagrees(case: Case) -> None:
 def test_weights_that_never_move_disagree() -> None:
     problem = CASES[0].small().problem()
     expected = truth(problem)
-    assert deviation(expected._replace(w=problem.w), expected, problem) == 1
-    assert deviation(expected._replace(b=expected.b * np.nan), expected, problem) == np.inf
+    (w, b) = expected.parameters[0]
+    assert deviation(expected._replace(parameters=[(problem.w, b)]), expected, problem) == 1
+    assert deviation(expected._replace(parameters=[(w, b * np.nan)]), expected, problem) == np.inf
 
 
 def test_setup_leaves_the_problem_as_it_was() -> None:

@@ -13,9 +13,10 @@ import fastbp
 from fastbp.bench import comparison, timing
 from fastbp.bench.cases import SEED
 from fastbp.bench.comparison import TOLERANCE, compare, measure
+from fastbp.bench.deviation import Trained, deviation
 from fastbp.bench.limits import Limits
 from fastbp.bench.networks import batches
-from fastbp.bench.networks.agreement import NETWORKS, Trained, deviation, trained, truth
+from fastbp.bench.networks.agreement import NETWORKS, trained, truth
 from fastbp.bench.networks.batches import gathered
 from fastbp.bench.networks.cases import CASES, Case, Problem, case_of
 from fastbp.bench.networks.implementations import IMPLEMENTATIONS, numpy_epochs

@@ -18,8 +18,10 @@ from table_files import npy, npz
 from transcript import SHOWN
 
 import fastbp
+from fastbp import architecture, optimizers
+from fastbp.command import cli, wording
+from fastbp.command.batch_times import timed_batches
 from fastbp.command.cli import main
-from fastbp.command.comparison import timed_batches
 
 HERE = Path(fastbp.__file__).parents[1]
 CLASSES = "a,b,kind\n" + "".join(f"{i % 7},{i % 2},{'odd' if i % 2 else 'even'}\n" for i in range(40))
@@ -104,6 +106,14 @@ def test_timing_goes_on_after_the_schedule_has_ended_without_a_word_of_it(fastbp
 )
 def test_batches_timed_follow_from_the_shapes_alone(rows, batch_size, parameters, batches):
     assert timed_batches(rows, batch_size, parameters) == batches
+
+
+def test_the_choices_of_train_are_those_of_the_library():
+    """The command says them again, since to ask the library would take its help the import of NumPy."""
+    assert cli.ACTIVATIONS == architecture.HIDDEN_ACTIVATIONS
+    assert tuple(architecture.LOSSES) == cli.LOSSES
+    assert tuple(map(str.lower, optimizers.OPTIMIZERS)) == cli.OPTIMIZERS
+    assert cli.SCHEDULES == ("constant", "cosine", "step") == tuple(wording.SCHEDULES)
 
 
 def test_classes_are_trained_saved_and_predicted(fastbp_command):

@@ -27,6 +27,11 @@ class Problem(NamedTuple):
     learning_rate: float
     steps: int
 
+    @property
+    def parameters(self) -> list[tuple[FloatArray, FloatArray]]:
+        """(w, b) of its one layer."""
+        return [(self.w, self.b)]
+
 
 @dataclass(frozen=True)
 class Case:

@@ -23,13 +23,6 @@ DEFAULT = Configuration("fastbp", THREADS).label
 TOLERANCE = {"float32": 2e-3, "float64": 1e-11}
 
 
-def relative(error: float, size: float) -> float:
-    """An error in parts of a size; none is none, also of nothing."""
-    if error == 0:
-        return 0.0
-    return error / size if size else float("inf")
-
-
 class Case(Work, Protocol):
     """What is timed: one call of it."""
 

@@ -248,7 +248,7 @@ def train(
         say(f"loss curve  {click.format_filename(plot)}")
     say.end()
     if compare and not quiet:
-        from fastbp.command.comparison import compare as time_both
+        from fastbp.command.batch_times import time_both
 
         optimizer = problem.model.network.optimizer
         rows = len(problem.train.x) - how.held_back(len(problem.train.x))

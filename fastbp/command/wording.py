@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fastbp
 from fastbp.bench.report import duration, plain
-from fastbp.command.comparison import Comparison
+from fastbp.command.batch_times import BatchTimes
 from fastbp.command.fitting import Problem
 from fastbp.command.readers.contents import counted
 from fastbp.command.recipe import Recipe
@@ -81,7 +81,7 @@ def results(problem: Problem, recipe: Recipe, history: fastbp.History) -> list[s
     return lines
 
 
-def timing(both: Comparison | None) -> str:
+def timing(both: BatchTimes | None) -> str:
     """The time of a batch, which is a step, and how that of `fastbp.reference` compares."""
     if both is None:
         return "time        not compared with NumPy's, as training from other weights diverged"

@@ -25,7 +25,7 @@ MOST_BATCHES = 100
 WORTH_ALL_THREADS = 1.3
 
 
-class Comparison(NamedTuple):
+class BatchTimes(NamedTuple):
     """Seconds for so many batches with either engine: the fastest of some runs."""
 
     batches: int
@@ -33,9 +33,9 @@ class Comparison(NamedTuple):
     numpy: float
 
 
-def compare(
+def time_both(
     x: npt.NDArray[Any], y: npt.NDArray[Any], trained: fastbp.Network, optimizer: Optimizer, batch_size: int
-) -> Comparison | None:
+) -> BatchTimes | None:
     """Time an epoch of untrained twins of a network, or as many of its batches as `timed_batches` says.
 
     None if one of them diverges.
@@ -78,7 +78,7 @@ def compare(
         run(fused, batches)
         fused_seconds = timed(fused, batches)
         with threadpool_limits(threads, "blas"):
-            return Comparison(batches, fused_seconds, timed(plain, batches))
+            return BatchTimes(batches, fused_seconds, timed(plain, batches))
     except FloatingPointError:
         return None
 
