@@ -30,10 +30,11 @@ class PerLayer(tuple[FloatArray, ...]):
     """An array for each layer. To assign one is to copy into it, so that `network.weights[0] -= change` is allowed."""
 
     def __setitem__(self, layer: int, values: Any) -> None:
-        array, given = self[layer], np.shape(values)
-        if given not in ((), array.shape):
-            raise ValueError(f"the array for layer {layer} has shape {given}; {array.shape} or a number is wanted")
-        array[...] = values
+        array, name = self[layer], f"the array for layer {layer}"
+        given = contract.real_array(name, values)
+        if given.shape not in ((), array.shape):
+            raise ValueError(f"{name} has shape {given.shape}; {array.shape} or a number is wanted")
+        array[...] = given
 
 
 @dataclass(frozen=True)

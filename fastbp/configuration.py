@@ -6,12 +6,14 @@ import os
 import platform
 import sys
 
+from fastbp.imports import imported_whole
+
 
 def show_config() -> str:
     """Versions, processor, vector width, threads and cache folder, a line each, for a report of an error or a speed."""
+    numba = imported_whole("numba")
     import llvmlite
     import llvmlite.binding as llvm
-    import numba
     import numpy as np
 
     from fastbp import __version__, threads

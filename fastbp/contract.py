@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -110,7 +111,10 @@ def finite(name: str, array: FloatArray) -> FloatArray:
 
 
 def _is_masked(value: Any) -> bool:
-    return type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray)  # the first is known sooner
+    """Whether it is a masked array, of which there is none before NumPy's module of them is imported: by `np.ma`."""
+    if type(value) is np.ndarray:
+        return False
+    return isinstance(value, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ()))
 
 
 def _matrix(name: str, value: Any) -> npt.NDArray[Any]:
@@ -175,6 +179,13 @@ def rows_of_y(name: str, y: Any, x: FloatArray, w: FloatArray) -> FloatArray:
     return _in_place(name, array, w.dtype)
 
 
+def as_arrays(**inputs: Any) -> list[Any]:
+    """Inputs that are neither arrays nor lists as arrays, once: the next time they might make others of themselves."""
+    return [
+        value if isinstance(value, (np.ndarray, list, tuple)) else _real(name, value) for name, value in inputs.items()
+    ]
+
+
 def check_apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
     """Refuse inputs that share memory with the arrays that are updated in place."""
     targets_own = w.flags.owndata and b.flags.owndata
@@ -195,6 +206,7 @@ def for_training(x: Any, y: Any, w: Any, b: Any) -> tuple[FloatArray, FloatArray
     """x (rows, inputs) and y (rows, outputs), and the caller's own w and b, which are updated from them."""
     if not _ready_for_training(x, y, w, b):
         w, b = weights(w, b, updated=True)
+        x, y = as_arrays(x=x, y=y)
         check_apart(w, b, x=x, y=y)
         x = rows_of_x(x, w)
         y = rows_of_y("y", y, x, w)

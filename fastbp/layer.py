@@ -12,21 +12,15 @@ Measured beside NumPy, PyTorch and JAX by `fastbp bench`; equations as in `fastb
 from __future__ import annotations
 
 import functools
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from fastbp import contract
 from fastbp.contract import BiasReduction, FloatArray
+from fastbp.imports import imported_whole
 
-
-@functools.cache
-def _engine() -> ModuleType:
-    """The kernels, and with them Numba, which takes longer to import than all else together."""
-    from fastbp.layers import engine
-
-    return engine
+_engine = functools.partial(imported_whole, "fastbp.layers.engine")
 
 
 def sigmoid(x: Any) -> FloatArray:
@@ -110,6 +104,7 @@ def backward(
     """
     mean = contract.mean_of_bias(bias_reduction)
     w, b = contract.weights(w, b, updated=True)
+    x, y_pred, y = contract.as_arrays(x=x, y_pred=y_pred, y=y)
     contract.check_apart(w, b, x=x, y_pred=y_pred, y=y)
     x = contract.rows_of_x(x, w)
     y_pred = contract.finite("y_pred", contract.rows_of_y("y_pred", y_pred, x, w))

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from fastbp import contract, optimizers
 from fastbp.architecture import Architecture, PerLayer
 from fastbp.contract import FloatArray
 from fastbp.history import EarlyStopping, History
+from fastbp.imports import imported_whole
 from fastbp.optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -26,12 +26,9 @@ if TYPE_CHECKING:
     from fastbp.networks.storage import Extra
 
 
-@functools.cache
-def _engine() -> ModuleType:
-    """The kernels, and with them Numba, which takes longer to import than all else together."""
-    from fastbp.networks import engine
-
-    return engine
+_engine, _fitting, _storage = (
+    functools.partial(imported_whole, f"fastbp.networks.{module}") for module in ("engine", "fitting", "storage")
+)
 
 
 class Network:
@@ -76,9 +73,7 @@ class Network:
     ) -> None:
         architecture = Architecture.of(sizes, activation, output_activation, loss, dtype)
         seed = contract.seed(seed)
-        from fastbp.networks.state import State  # the kernels, and with them Numba
-
-        self._state: State = State(architecture, seed)
+        self._state: State = _engine().State(architecture, seed)
 
     @property
     def architecture(self) -> Architecture:
@@ -194,8 +189,6 @@ class Network:
         learned, and what `early_stopping` or the history would have held is gone; `callback` sees each epoch in time to
         keep it.
         """
-        from fastbp.networks import fitting
-
         rows = self._rows(x, y, sample_weight)
         self._apart(rows)
         epochs = contract.count("epochs", epochs, 0)
@@ -217,7 +210,7 @@ class Network:
             raise TypeError(f"callback is {contract.shown(callback)}; a function (epoch, metrics) or None is wanted")
         if optimizer is not None and optimizer is not self.optimizer:
             optimizers.checked(optimizer, self.architecture.dtype)
-        return fitting.fit(
+        history: History = _fitting().fit(
             self._state,
             rows,
             optimizer=optimizer,
@@ -230,12 +223,11 @@ class Network:
             callback=callback,
             progress=progress,
         )
+        return history
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all that goes on with training needs to a safetensors file, whole or not at all."""
-        from fastbp.networks import storage
-
-        storage.save(self._state, contract.path("path", path))
+        _storage().save(self._state, contract.path("path", path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
@@ -246,9 +238,7 @@ class Network:
         Of a model that `fastbp train --save` wrote it is the network alone, which wants inputs that are standardised as
         those of its training were; `fastbp predict` knows how.
         """
-        from fastbp.networks import storage
-
-        return cls._of(storage.load(contract.path("path", path)))
+        return cls._of(_storage().load(contract.path("path", path)))
 
     @classmethod
     def _of(cls, state: State) -> Network:
@@ -272,8 +262,6 @@ class Network:
         self, rows: Rows, data: Any, fraction: Any
     ) -> tuple[npt.NDArray[np.int64] | None, Validation | None]:
         """The rows to train on, None for all, and those to judge by."""
-        from fastbp.networks import fitting
-
         if data is not None and fraction is not None:
             raise ValueError("validation_data and validation_fraction are both given; one of them is wanted")
         if data is not None:
@@ -284,7 +272,7 @@ class Network:
                 _finite(checked)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"validation_data: {error}") from None
-            return None, fitting.Validation(checked, _engine().AS_THEY_LIE)
+            return None, _fitting().Validation(checked, _engine().AS_THEY_LIE)
         if fraction is None:
             return None, None
         fraction = contract.not_negative("validation_fraction", fraction, below=1)
@@ -292,22 +280,18 @@ class Network:
             return None, None
         if len(rows.x) < 2:
             raise ValueError(f"validation_fraction is {fraction}, but x has one row; two or more are wanted")
-        trained, held_out = fitting.split(self._state.seed, len(rows.x), fraction)
-        return trained, fitting.Validation(_finite(rows), held_out)
+        trained, held_out = _fitting().split(self._state.seed, len(rows.x), fraction)
+        return trained, _fitting().Validation(_finite(rows), held_out)
 
 
 def save_with_extra(network: Network, path: Path, extra: Extra) -> None:
     """As `Network.save`, for an owner of the file who has more to say than a network does."""
-    from fastbp.networks import storage
-
-    storage.save(network._state, path, extra)
+    _storage().save(network._state, path, extra)
 
 
 def load_with_extra(path: Path) -> tuple[Network, Extra | None]:
     """As `Network.load`, with what `save_with_extra` was given."""
-    from fastbp.networks import storage
-
-    state, extra = storage.load_with_extra(path)
+    state, extra = _storage().load_with_extra(path)
     return Network._of(state), extra
 
 

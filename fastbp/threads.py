@@ -6,6 +6,7 @@ import functools
 import os
 
 from fastbp import contract, quota
+from fastbp.imports import imported_whole
 
 # Threads that a call is planned for, at most, where there are fewer processors: each has memory of its own.
 MOST_THREADS = 64
@@ -17,9 +18,7 @@ _of_call: int | None = None
 @functools.cache
 def available() -> int:
     """NUMBA_NUM_THREADS, or the processors that this process may run on, as far as its control group lets it."""
-    from numba import config
-
-    most = int(config.NUMBA_NUM_THREADS)
+    most = int(imported_whole("numba").config.NUMBA_NUM_THREADS)
     return most if "NUMBA_NUM_THREADS" in os.environ else max(1, int(min(most, quota.processors())))
 
 

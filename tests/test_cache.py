@@ -247,7 +247,8 @@ def test_a_damaged_file_is_as_good_as_none(kept_sigmoid, damage):
 @pytest.mark.jit_only
 def test_what_lies_in_the_place_of_a_file_and_is_none_is_as_good_as_none(kept_sigmoid):
     file, load = kept_sigmoid
-    for put, take_away in ((file.mkdir, file.rmdir), (lambda: file.symlink_to(file), file.unlink)):
+    pipe = (lambda: os.mkfifo(file)), file.unlink  # whose writer would be waited for
+    for put, take_away in ((file.mkdir, file.rmdir), (lambda: file.symlink_to(file), file.unlink), pipe):
         file.unlink(missing_ok=True)
         put()
         assert load() is None
@@ -463,3 +464,17 @@ def test_folders_of_other_versions_are_removed_when_nobody_has_used_them_for_lon
     os.utime(mine, (long_ago, long_ago))
     assert cached(tmp_path) == (results, 0)
     assert time.time() - mine.stat().st_mtime < 3600, "it was used just now"
+
+
+def test_a_relative_folder_below_one_that_is_gone_is_no_place_and_no_error(tmp_path):
+    (tmp_path / "gone").mkdir()
+    lines = f"""
+import os, warnings
+import fastbp
+os.chdir({str(tmp_path / "gone")!r})
+os.rmdir(os.getcwd())
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    print(fastbp.sigmoid(0.0), len(told), "FASTBP_CACHE_DIR" in str(told[0].message))
+"""
+    assert in_a_process("-c", lines, FASTBP_CACHE_DIR="cache") == "0.5 1 True\n"

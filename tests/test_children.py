@@ -163,3 +163,18 @@ compiling.join()
 
 def test_a_fork_while_another_thread_compiles_does_not_hang(tmp_path):
     in_a_process("-c", FORKING + BESIDE_THE_COMPILER, FASTBP_CACHE_DIR=str(tmp_path))
+
+
+BESIDE_THE_IMPORT = """
+importing = threading.Thread(target=fastbp.sigmoid, args=(0.0,))
+importing.start()
+time.sleep({wait})
+forked(lambda: print(fastbp.sigmoid(0.0)))
+importing.join()
+"""
+
+
+@pytest.mark.parametrize("wait", [0.05, 0.2, 0.4])
+def test_a_fork_while_another_thread_imports_the_kernels_does_not_hang(wait):
+    """The lock of a module that is half imported would never be given back in the child."""
+    in_a_process("-c", FORKING + BESIDE_THE_IMPORT.format(wait=wait))

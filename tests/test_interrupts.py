@@ -18,6 +18,7 @@ from processes import in_a_process, started
 from test_training import assert_same_bits
 
 import fastbp
+from fastbp.interrupts import heard_afterwards
 from fastbp.kernels import compiler, layer, sigmoid_layer
 from fastbp.kernels.layer import FIRST_ROW, LAST_ROW
 from fastbp.layers.many_rows import LEAST_OF_STRETCH, LONG_LINE_WORK
@@ -621,3 +622,55 @@ def test_what_a_signal_handler_raises_while_a_file_is_saved_or_loaded_is_not_los
         assert path.read_bytes() == before
         line += 1
     assert line > 30, "the lines of the package are not traced: the test says nothing"
+
+
+CUT_OFF = """
+import signal, sys
+import fastbp
+
+def stop(*_):
+    signal.raise_signal(signal.SIGINT)
+
+signal.signal(signal.SIGALRM, stop)
+signal.setitimer(signal.ITIMER_REAL, float(sys.argv[1]))
+try:
+    fastbp.Network([4, 5, 3]).predict([[1, 2, 3, 4]])
+except KeyboardInterrupt:
+    print("heard")
+print(fastbp.Network([4, 5, 3]).predict([[1, 2, 3, 4]]).shape, fastbp.sigmoid(0.0))
+"""
+
+
+def test_ctrl_c_during_the_first_call_spoils_nothing(rounds):
+    """It comes while that imports Numba, loads kernels, or predicts."""
+    fastbp.Network([4, 5, 3]).predict([[1, 2, 3, 4]])  # to the cache
+    fastbp.sigmoid(0.0)
+    told = [in_a_process("-c", CUT_OFF, str(after)) for after in np.linspace(0.01, 0.6, rounds(8, 60))]
+    assert {lines.splitlines()[-1] for lines in told} == {"(1, 3) 0.5"}
+    print(f"{sum('heard' in lines for lines in told)} of {len(told)} were heard")
+    assert any("heard" in lines for lines in told)
+
+
+def test_handlers_are_called_afterwards_all_of_them_and_as_they_were():
+    called = []
+
+    def handler(number, frame):
+        called.append(number)
+        raise TimeoutError(number)
+
+    @heard_afterwards()
+    def three_come():
+        signal.raise_signal(signal.SIGALRM)
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        assert not called
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGALRM, signal.SIGUSR1)}
+    try:
+        with pytest.raises(TimeoutError):
+            three_come()
+        assert called == [signal.SIGALRM, signal.SIGUSR1]
+        assert signal.getsignal(signal.SIGALRM) is signal.getsignal(signal.SIGUSR1) is handler
+    finally:
+        for number, known in before.items():
+            signal.signal(number, known)

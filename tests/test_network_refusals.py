@@ -345,3 +345,24 @@ def test_a_setting_that_a_network_does_not_have_is_refused():
     for name in ("learning_rate", "activation", "weights"):
         with pytest.raises(AttributeError, match=name):
             setattr(network, name, 5)
+
+
+def test_what_is_assigned_to_a_layers_array_is_taken_whole_or_refused_by_name():
+    network = made(Network)
+    before = network.weights[0].copy()
+    shape = before.shape
+    for values, message in [
+        (None, "layer 0 has dtype object"),
+        (np.datetime64("2020-01-01"), "layer 0 has dtype datetime64"),
+        (np.full(shape, 1j), "layer 0 has dtype complex"),
+        (np.ma.masked_array(np.ones(shape), mask=np.ones(shape)), "layer 0 is a masked array"),
+        ([[*range(shape[1] - 1), "x"]] * shape[0], "layer 0 has dtype <U"),
+        ([[1.0], [1.0, 2.0]], "layer 0 is ragged"),
+        (np.ones(3), r"layer 0 has shape \(3,\); .* or a number is wanted"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            network.weights[0] = values
+        np.testing.assert_array_equal(network.weights[0], before)
+    network.weights[0] = before.astype(float).tolist()
+    network.weights[0] += 1
+    np.testing.assert_array_equal(network.weights[0], before + 1)

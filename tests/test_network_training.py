@@ -812,3 +812,17 @@ def test_epochs_are_drawn_from_1_on_and_the_best_one_where_it_is():
 
 def test_early_stopping_is_patient_for_ten_epochs_of_the_validation_loss_unless_told_otherwise():
     assert fastbp.EarlyStopping() == fastbp.EarlyStopping(monitor="val_loss", patience=10, minimum_change=0.0)
+
+
+def test_an_epoch_has_the_optimizer_of_its_own_call_whatever_comes_in_between():
+    network, used = made([4, 3]), []
+    x, y = problem([4, 3], 8, None)
+
+    def between(epoch, _metrics):
+        used.append(type(network.optimizer))
+        if epoch == 0:
+            network.step(x, y, optimizer=fastbp.SGD())
+
+    network.fit(x, y, epochs=3, optimizer=fastbp.Adam(), callback=between)
+    network.fit(x, y, epochs=2, callback=between)  # that of the call before
+    assert used == [fastbp.Adam] * 5

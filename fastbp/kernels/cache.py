@@ -28,7 +28,7 @@ from numba import config
 from numba.core import compiler, serialize
 
 from fastbp.atomic import IfPossible, replacing
-from fastbp.kernels.interrupts import heard_afterwards
+from fastbp.interrupts import heard_afterwards
 from fastbp.tiles.registers import REGISTER_BITS, cpu_features
 
 _PACKAGE = Path(__file__).parent.parent
@@ -70,12 +70,13 @@ def _sources_are_those_imported():
 def cache_folder():
     """Where the compiled kernels of this version and processor are kept; FASTBP_CACHE_DIR says in which folder.
 
-    None if there is no place for it: no home folder, as in a container whose user has none.
+    None if there is no place for it: no home folder, as in a container whose user has none, or one that is told from a
+    working folder that is gone.
     """
     root = os.environ.get("FASTBP_CACHE_DIR")
     try:
         parent = Path(root).absolute() if root else platformdirs.user_cache_path("fastbp")
-    except RuntimeError:
+    except (RuntimeError, FileNotFoundError):
         return None
     settings = [getattr(config, name) for name in _SETTINGS]
     versions = (sys.version, numba.__version__, llvmlite.__version__, REGISTER_BITS)
@@ -111,13 +112,14 @@ class KernelCache:
         """The compiled function for a signature, or None."""
         path = self._path(sig)
         try:
-            content = path.read_bytes() if path and _sources_are_those_imported() else b""
+            known = path is not None and path.is_file() and _sources_are_those_imported()
+            content = path.read_bytes() if known else b""
             checksum, data = content[:32], content[32:]
             if hashlib.sha256(data).digest() != checksum:
                 return None  # compiled anew, and replaced
-            with heard_afterwards():  # Numba reads its registries
+            with heard_afterwards():  # Numba reads its registries, and LLVM calls back
                 target_context.refresh()
-            result = compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
+                result = compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
         except OSError as error:
             if error.errno is None:  # not the system's, but what a signal handler raises, such as TimeoutError("late")
                 raise
@@ -131,7 +133,7 @@ class KernelCache:
         """Keep a compiled function."""
         path = self._path(sig)
         if path is None:
-            _warn_once("there is no home folder to keep them in")
+            _warn_once("there is no home folder, or no working folder, to keep them in")
             return
         try:
             data = serialize.dumps(compiled._reduce())

@@ -29,7 +29,7 @@ from numba.core.typed_passes import (
 from numba.core.typeinfer import TypeInferer
 from numba.core.untyped_passes import FixupArgs, InlineInlinables, ReconstructSSA, TranslateByteCode
 
-from fastbp.kernels.interrupts import heard_afterwards
+from fastbp.interrupts import heard_afterwards
 from fastbp.kernels.linking import Part, Whole
 from fastbp.kernels.loops import count_ranges
 from fastbp.tiles.lowering import INT32

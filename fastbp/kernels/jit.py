@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import os
 
 import numpy as np
 from numba import config, njit, typeof
@@ -128,12 +127,3 @@ def _collector_at_rest():
             gc.unfreeze()
         if was_enabled:
             gc.enable()
-
-
-if hasattr(os, "register_at_fork"):  # where processes fork
-    # A fork waits for what another thread compiles: in the child nobody would give the compiler's lock back.
-    os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=global_compiler_lock.release,
-    )

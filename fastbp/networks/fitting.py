@@ -62,7 +62,8 @@ def fit(
     # A bar that is not shown would cost 13 us, more than a batch of a small network.
     with tqdm(total=epochs, desc="fit", unit="epoch") if progress else nullcontext() as bar:
         for epoch in range(epochs):
-            with state.turn(), state.using(optimizer if epoch == 0 else None):
+            with state.turn(), state.using(optimizer):
+                optimizer = state.optimizer  # of this call, whatever others use between its epochs
                 rate = state.optimizer.rate(state.updates)
                 if rate == 0:
                     warnings.warn(_ENDED.format(state.optimizer.learning_rate, state.updates), stacklevel=3)
