@@ -87,7 +87,7 @@ READ = "print(sum_of_squares(short, long))"
 WRITE = "apply_sigmoid(long, result, False)"
 # Of 500 rows, 3 inputs and 2 outputs: what lies in the workspace behind or before the weights.
 WORKSPACE = """
-    mine = call.take(call.Kind(sigmoid_layer.GRADIENTS, False, False, 500, 3, 2, np.dtype("float64"), 1))
+    mine = call.take(sigmoid_layer.GRADIENTS, False, False, 500, 3, 2, np.dtype("float64"), 1)
     {beside}
 """
 BEHIND = WORKSPACE.format(beside="mine.memory[mine.plan.many_rows.w_t + 2 * 2 * mine.plan.many_rows.width] = 1")

@@ -11,7 +11,7 @@ from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.kernels import elementwise, sigmoid_layer
 from fastbp.layers import call
-from fastbp.layers.call import Call, Kind, Progress, TinyCall
+from fastbp.layers.call import Call, Progress, TinyCall
 from fastbp.threads import threads_of_call
 
 # Numbers whose sigmoid, or square, one kernel call takes: 17 to 49 ms here, by the dtype.
@@ -20,7 +20,7 @@ ELEMENTS_OF_CALL = 1 << 24
 
 def _take(purpose: int, x: FloatArray, w: FloatArray, *, update: bool, last_cost: bool = False) -> Call | TinyCall:
     rows, inputs = x.shape
-    return call.take(Kind(purpose, update, last_cost, rows, inputs, w.shape[1], w.dtype, threads_of_call()))
+    return call.take(purpose, update, last_cost, rows, inputs, w.shape[1], w.dtype, threads_of_call())
 
 
 def _call(purpose: int, x: FloatArray, w: FloatArray, *, update: bool) -> Call:
