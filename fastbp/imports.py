@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging as logging  # which has hooks of its own for a fork: not in the middle of one
+import logging as logging  # Numba would import it: with hooks of its own for a fork, which may be waiting
 import os
 import sys
 import threading

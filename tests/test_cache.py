@@ -471,6 +471,7 @@ def test_a_relative_folder_below_one_that_is_gone_is_no_place_and_no_error(tmp_p
     lines = f"""
 import os, warnings
 import fastbp
+import fastbp.layers.engine  # and Numba, which imports what wants a working folder where coverage is installed
 os.chdir({str(tmp_path / "gone")!r})
 os.rmdir(os.getcwd())
 with warnings.catch_warnings(record=True) as told:
