@@ -31,6 +31,8 @@ class PerLayer(tuple[FloatArray, ...]):
 
     def __setitem__(self, layer: int, values: Any) -> None:
         array, name = self[layer], f"the array for layer {layer}"
+        if not isinstance(array, np.ndarray):  # those of several layers, of a slice
+            raise TypeError(f"layer is {layer}; the number of one is wanted")
         given = contract.real_array(name, values)
         if given.shape not in ((), array.shape):
             raise ValueError(f"{name} has shape {given.shape}; {array.shape} or a number is wanted")

@@ -179,20 +179,19 @@ def rows_of_y(name: str, y: Any, x: FloatArray, w: FloatArray) -> FloatArray:
     return _in_place(name, array, w.dtype)
 
 
-def as_arrays(**inputs: Any) -> list[Any]:
-    """Inputs that are neither arrays nor lists as arrays, once: the next time they might make others of themselves."""
-    return [
-        value if isinstance(value, (np.ndarray, list, tuple)) else _real(name, value) for name, value in inputs.items()
-    ]
+def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> list[Any]:
+    """The inputs, if they share no memory with the arrays that are updated in place.
 
-
-def check_apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
-    """Refuse inputs that share memory with the arrays that are updated in place."""
+    What makes an array of itself does so here, once: the next time it might make another one.
+    """
     targets_own = w.flags.owndata and b.flags.owndata
+    result: list[Any] = []
     for name, value in inputs.items():
         if isinstance(value, (list, tuple)):  # its numbers are copied
+            result.append(value)
             continue
-        array = np.asarray(value)
+        result.append(value if isinstance(value, np.ndarray) else _real(name, value))
+        array = np.asarray(result[-1])
         if targets_own and _is_in_other_memory(array, w, b):  # known in a tenth of the time
             continue
         for target_name, target in (("w", w), ("b", b)):
@@ -200,14 +199,14 @@ def check_apart(w: FloatArray, b: FloatArray, **inputs: Any) -> None:
                 raise ValueError(
                     f"{name} and {target_name} overlap in memory; {target_name} is updated in place and must be apart"
                 )
+    return result
 
 
 def for_training(x: Any, y: Any, w: Any, b: Any) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """x (rows, inputs) and y (rows, outputs), and the caller's own w and b, which are updated from them."""
     if not _ready_for_training(x, y, w, b):
         w, b = weights(w, b, updated=True)
-        x, y = as_arrays(x=x, y=y)
-        check_apart(w, b, x=x, y=y)
+        x, y = apart(w, b, x=x, y=y)
         x = rows_of_x(x, w)
         y = rows_of_y("y", y, x, w)
     return x, y, w, b

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-import logging as logging  # Numba would import it: with hooks of its own for a fork, which may be waiting
+import logging as logging  # Numba imports it anyway, but with hooks for a fork, which may be waiting by then
 import os
 import sys
 import threading

@@ -104,8 +104,7 @@ def backward(
     """
     mean = contract.mean_of_bias(bias_reduction)
     w, b = contract.weights(w, b, updated=True)
-    x, y_pred, y = contract.as_arrays(x=x, y_pred=y_pred, y=y)
-    contract.check_apart(w, b, x=x, y_pred=y_pred, y=y)
+    x, y_pred, y = contract.apart(w, b, x=x, y_pred=y_pred, y=y)
     x = contract.rows_of_x(x, w)
     y_pred = contract.finite("y_pred", contract.rows_of_y("y_pred", y_pred, x, w))
     y = contract.rows_of_y("y", y, x, w)

@@ -173,7 +173,7 @@ class Network:
 
         epochs: how many.
         batch_size: rows of an update, None for all; the last of an epoch may have fewer.
-        optimizer: as in `step`.
+        optimizer: as in `step`, and kept for all these epochs, whatever other calls use in between.
         shuffle: take the rows of each epoch in a new order, which follows from the seed, if they are more than a batch.
         validation_data: (x, y) or (x, y, sample_weight) to judge each epoch by.
         validation_fraction: hold out so much of the rows instead, 0 to below 1; which ones follows from the seed and

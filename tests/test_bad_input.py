@@ -4,6 +4,7 @@
 the bit, and the message names the argument, what it was and what was wanted.
 """
 
+import collections
 import re
 
 import numpy as np
@@ -95,6 +96,30 @@ def test_inputs_that_overlap_what_is_updated_are_refused(engine, function, updat
         error = refusal(engine, function, spoiled, ValueError)
         assert_explains(str(error), argument)
         assert_explains(str(error), updated)
+
+
+class _ArrayLike:
+    """Makes an array of itself, as others' tensors do: each of these, one after the other; without any it fails."""
+
+    def __init__(self, answers):
+        self._answers = answers
+
+    def __array__(self, dtype=None, copy=None):
+        if not self._answers:
+            raise RuntimeError("it cannot")
+        return self._answers.pop(0)
+
+
+@pytest.mark.parametrize("function", UPDATING)
+def test_what_makes_an_array_of_itself_does_so_once_or_is_refused_by_name(engine, function):
+    arguments = arguments_of(function)
+    for argument in set(FUNCTIONS[function]) - {"w", "b"}:
+        for bad in (_ArrayLike([]), collections.deque([[1, 2], [3]])):
+            error = refusal(engine, function, arguments | {argument: bad}, ValueError)
+            assert_explains(str(error), argument)
+        answers = [arguments[argument], np.zeros(9)]  # a second one would be looked at by nobody
+        getattr(engine, function)(**(arguments | {argument: _ArrayLike(answers)}))
+        assert len(answers) == 1
 
 
 OF_OWN_MEMORY = {

@@ -19,7 +19,8 @@ from transcript import SHOWN
 
 import fastbp
 from fastbp import architecture, optimizers
-from fastbp.command import cli, wording
+from fastbp.bench.networks import numpy_epochs
+from fastbp.command import cli, own_case, wording
 from fastbp.command.batch_times import timed_batches
 from fastbp.command.cli import main
 
@@ -114,6 +115,8 @@ def test_the_choices_of_train_are_those_of_the_library():
     assert tuple(architecture.LOSSES) == cli.LOSSES
     assert tuple(map(str.lower, optimizers.OPTIMIZERS)) == cli.OPTIMIZERS
     assert cli.SCHEDULES == ("constant", "cosine", "step") == tuple(wording.SCHEDULES)
+    assert tuple(numpy_epochs.ACTIVATIONS) == cli.TIMED_ACTIVATIONS
+    assert tuple(own_case.OPTIMIZERS) == cli.TIMED_OPTIMIZERS
 
 
 def test_classes_are_trained_saved_and_predicted(fastbp_command):

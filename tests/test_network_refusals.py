@@ -363,6 +363,8 @@ def test_what_is_assigned_to_a_layers_array_is_taken_whole_or_refused_by_name():
         with pytest.raises((TypeError, ValueError), match=message):
             network.weights[0] = values
         np.testing.assert_array_equal(network.weights[0], before)
+    with pytest.raises(TypeError, match=r"layer is slice\(0, 1, None\); the number of one is wanted"):
+        network.weights[0:1] = [before]
     network.weights[0] = before.astype(float).tolist()
     network.weights[0] += 1
     np.testing.assert_array_equal(network.weights[0], before + 1)

@@ -98,7 +98,7 @@ def backward(
     """Update w and b in place by one step of gradient descent from the outputs y_pred of `forward`."""
     mean = contract.mean_of_bias(bias_reduction)
     w, b = contract.weights(w, b, updated=True)
-    contract.check_apart(w, b, x=x, y_pred=y_pred, y=y)
+    x, y_pred, y = contract.apart(w, b, x=x, y_pred=y_pred, y=y)
     x = contract.rows_of_x(x, w)
     y_pred = contract.finite("y_pred", contract.rows_of_y("y_pred", y_pred, x, w))
     y = contract.rows_of_y("y", y, x, w)

@@ -26,8 +26,7 @@ def read(stream: BinaryIO) -> Contents:
 
     file = parquet.ParquetFile(stream, pre_buffer=False)
     schema = file.schema_arrow
-    names = [name for name in schema.names if not PANDAS_INDEX.fullmatch(name)]
-    schema = pa.schema([schema.field(position) for position, name in enumerate(schema.names) if name in names])
+    schema = pa.schema([field for field in schema if not PANDAS_INDEX.fullmatch(field.name)])
     text: dict[int, list[str]] = {}
     for column, field in enumerate(schema):
         if _is_text(pa, field.type):
@@ -43,7 +42,7 @@ def read(stream: BinaryIO) -> Contents:
     # A few bytes may say a long text a million times: it is kept once.
     file = parquet.ParquetFile(stream, pre_buffer=False, read_dictionary=[schema.names[column] for column in text])
     blocks = []
-    columns = names if len(names) < len(file.schema_arrow) else None  # by name only where it must be
+    columns = schema.names if width < len(file.schema_arrow) else None  # by name only where it must be
     for batch in file.iter_batches(batch_size=max(1, CELLS_A_BATCH // width), columns=columns, use_threads=False):
         block = np.full((batch.num_rows, width), np.nan)
         for column, array in enumerate(batch.columns):
