@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import click
 
 from fastbp.bench import cases as layers
 from fastbp.bench.networks import cases as networks
+from fastbp.command.readers.contents import check_size, counted
 
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 LAYER = ("inputs", "outputs")
@@ -32,12 +34,14 @@ def own_case(options: Mapping[str, Any]) -> layers.Case | networks.Case | None:
         raise click.UsageError(
             f"{which}--rows, --inputs and --outputs are wanted for a layer, --rows and --sizes for a network."
         )
-    return layers.Case("own", given["rows"], given["inputs"], given["outputs"], given.get("dtype", "float32"))
+    rows, shape, dtype = given["rows"], (given["inputs"], given["outputs"]), given.get("dtype", "float32")
+    _check_sizes(rows, shape, dtype, f"--inputs is {shape[0]} and --outputs {shape[1]}")
+    return layers.Case("own", rows, *shape, dtype)
 
 
 def _network(
     rows: int | None = None,
-    sizes: tuple[int, ...] = (),
+    sizes: tuple[int, ...] | None = None,
     batch_size: int = 32,
     activation: str = "sigmoid",
     loss: str | None = None,
@@ -45,15 +49,26 @@ def _network(
     dtype: str = "float32",
 ) -> networks.Case:
     """A network with the defaults of `Network` and `fit`, but for the loss: the cross-entropy, from two outputs on."""
-    if rows is None or len(sizes) < 2:
-        raise click.UsageError(
-            "--rows and --sizes, of the inputs and the outputs at least, are wanted for a network of your own."
-        )
+    if rows is None or sizes is None:
+        raise click.UsageError("--rows and --sizes are wanted for a network of your own; one of them is missing.")
+    shown = ",".join(map(str, sizes))
+    if len(sizes) < 2:
+        raise click.UsageError(f"--sizes is {shown or 0}; inputs and outputs at least are wanted, such as 784,10.")
     if loss is None:
         loss = "cross_entropy" if sizes[-1] > 1 else "squared_error"
     if loss == "cross_entropy" and sizes[-1] == 1:
         raise click.UsageError("--loss is cross_entropy, but there is one output; two or more are wanted.")
+    _check_sizes(rows, sizes, dtype, f"--sizes is {shown}")
     return networks.Case("own", rows, sizes, batch_size, OPTIMIZERS[optimizer], dtype, activation, loss)
+
+
+def _check_sizes(rows: int, sizes: tuple[int, ...], dtype: str, shown: str) -> None:
+    """Refuse what this machine has no memory for, before any library is imported."""
+    itemsize = 8 if dtype == "float64" else 4
+    numbers = sizes[0] + sizes[-1]
+    check_size(rows * numbers * itemsize, f"--rows is {rows}: a table of {counted(numbers, 'column')}")
+    weights = sum(inputs * outputs for inputs, outputs in pairwise(sizes))
+    check_size(weights * itemsize, f"{shown}: an array of {counted(weights, 'weight')}")
 
 
 def _listed(names: Any, given: Mapping[str, Any]) -> str:
