@@ -667,6 +667,17 @@ def test_record_with_little_in_it_is_shown_all_the_same(browser, site, records, 
     assert browser.driver.get_log("browser") == []
 
 
+def test_records_of_a_peak_measured_too_low_say_so_and_later_ones_do_not(browser, site, records, tmp_path):
+    for name in publish.COMPARE:
+        shutil.copy(site / name, tmp_path)
+    record = records["m2-air"][-1]
+    for date, notices in [("2026-11-26T02:43:06+00:00", 1), ("2026-11-26T06:26:38+00:00", 0)]:  # of 4207ff64
+        (tmp_path / "compare-data.js").write_text(pages.assignment("FASTBP_RECORDS", [record | {"date": date}]))
+        browser.get(f"{tmp_path.as_uri()}/compare.html")
+        browser.wait("document.querySelectorAll('.case').length > 0")
+        assert browser.count("#cases .notice") == notices
+
+
 # ---- for every reader ----
 
 
