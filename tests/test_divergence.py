@@ -17,6 +17,7 @@ from test_network import HIDDEN, TARGETS, assert_close, assert_same_bits, made, 
 
 import fastbp
 from fastbp import SGD, Adam, AdamW, CosineDecay, EarlyStopping, StepDecay, reference
+from fastbp.reference.network import shuffled
 
 LARGEST = {name: float(np.finfo(name).max) for name in ("float32", "float64")}
 ROOT = {name: largest**0.5 for name, largest in LARGEST.items()}  # what has no square
@@ -42,7 +43,7 @@ def trained_up_to(network, x, y, *, steps, batch, sample_weight=None, optimizer=
     if epochs:
         network.fit(x, y, epochs=epochs, batch_size=batch, sample_weight=sample_weight, optimizer=optimizer)
     if rest:
-        order = generator_of(network).permutation(len(x))
+        order = shuffled(generator_of(network), len(x))
         for some in order[: rest * batch].reshape(rest, batch):
             weight = None if sample_weight is None else sample_weight[some]
             network.step(x[some], y[some], sample_weight=weight, optimizer=optimizer)
@@ -120,7 +121,7 @@ def network_of(network_class, dtype):
 
 def spoiled(y, network):
     """y with a number in the second batch of the next epoch whose gradient is twice the largest float."""
-    order = copy.deepcopy(generator_of(network)).permutation(ROWS)
+    order = shuffled(copy.deepcopy(generator_of(network)), ROWS)
     y = y.copy()
     y[order[BATCH + 3], 1] = np.finfo(y.dtype).max
     return y

@@ -24,6 +24,7 @@ from test_bad_input import assert_explains
 
 import fastbp
 from fastbp import SGD, Adam, EarlyStopping
+from fastbp.reference.network import shuffled
 
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 
@@ -543,7 +544,7 @@ def test_no_epochs_still_refuse_what_is_not_finite(network_class, argument):
 @pytest.mark.parametrize("argument", ["x", "y"])
 def test_rows_that_are_held_out_must_be_finite_too(argument):
     network, known = fastbp.Network([4, 3]), {"x": np.ones((6, 4)), "y": np.ones((6, 3))}
-    held_out = np.random.default_rng((0, 6)).permutation(6)[-1]  # of the seed and the number of rows
+    held_out = shuffled(np.random.default_rng((0, 6)), 6)[-1]  # of the seed and the number of rows
     known[argument][held_out, 2] = np.nan
     before = everything(network)
     with pytest.raises(ValueError, match=rf"^{argument} must be finite .* {argument}\[{held_out}, 2\] is nan"):

@@ -25,6 +25,7 @@ from fastbp.layers.many_rows import LEAST_OF_STRETCH, LONG_LINE_WORK
 from fastbp.layers.plan import is_tiny, plan_for
 from fastbp.layers.program import program_for
 from fastbp.layers.work import work_of
+from fastbp.reference.network import shuffled
 
 PACKAGE = str(Path(fastbp.__file__).parent)
 
@@ -178,6 +179,7 @@ def test_ctrl_c_keeps_the_steps_of_the_kernel_call_that_it_waited_for(layer, mon
 NETWORK = """
 import time
 import fastbp, workload
+from fastbp.reference.network import shuffled
 
 sizes, rows, batch = {case}
 optimizer = fastbp.Adam(learning_rate=1e-5)
@@ -200,7 +202,7 @@ for _ in range({times}):
     epochs, batches = divmod(network._state.updates, -(-rows // batch))
     again.fit(x, y, epochs=epochs, **options)
     if batches:
-        order = again._state.generator.permutation(rows)
+        order = shuffled(again._state.generator, rows)
         for first in range(0, batches * batch, batch):
             some = order[first : first + batch]
             again.step(x[some], y[some], optimizer=optimizer)
@@ -248,7 +250,7 @@ def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, c
     monkeypatch.undo()
     updates = network._state.updates
     assert updates in (0, 1, 2)
-    order = again._state.generator.permutation(rows)
+    order = shuffled(again._state.generator, rows)
     for some in order[: updates * batch].reshape(updates, batch):
         again.step(x[some], y[some], optimizer=optimizer)
     assert workload.bits_of(network) == workload.bits_of(again), f"not as after {updates} batches"

@@ -13,6 +13,7 @@ from test_signatures import bare
 
 from fastbp import reference
 from fastbp.optimizers import SGD, Adam, AdamW
+from fastbp.reference.network import shuffled
 from fastbp.schedules import CosineDecay, StepDecay
 
 HIDDEN = ["sigmoid", "tanh", "relu", "leaky_relu", "identity"]
@@ -622,7 +623,7 @@ def test_fit_is_a_loop_of_steps_over_batches_in_the_order_of_the_seed(network_cl
     generator.random(4 * 7 + 7 * 5 + 5 * 3)  # for the initial weights
     assert losses.shape == (3,)
     for epoch in range(3):
-        order, total = generator.permutation(23), 0
+        order, total = shuffled(generator, 23), 0
         for first in range(0, 23, batch_size or 23):
             batch = order[first : first + (batch_size or 23)]
             total += len(batch) * stepped.step(x[batch], y[batch], optimizer=optimizer, sample_weight=weight[batch])

@@ -18,6 +18,7 @@ network      epochs of a network, likewise; `workspace` is where all lies that t
 direct       its operations where rows are few
 tiny         steps on a problem whose rows and inputs fit one vector each
 elementwise  the sigmoid and the cost of whole arrays
+shuffle      a random order of rows
 
 Words that have one meaning in all of them:
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from fastbp import contract
 from fastbp.contract import FloatArray
 from fastbp.networks.division import EVALUATE, GRADIENTS, PREDICT, TRAIN, work_of_row
-from fastbp.networks.session import AS_THEY_LIE, Order, Session
+from fastbp.networks.order import AS_THEY_LIE, Order
+from fastbp.networks.session import Session
 from fastbp.networks.state import Change, State
 
 # Multiply-adds of the rows that go forward in one call, and the bytes of their outputs, where these are not kept. With

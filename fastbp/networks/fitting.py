@@ -14,7 +14,7 @@ from tqdm import tqdm
 from fastbp.history import EarlyStopping, History
 from fastbp.networks import engine
 from fastbp.networks.engine import Rows
-from fastbp.networks.session import AS_THEY_LIE, Order
+from fastbp.networks.order import AS_THEY_LIE, Order, shuffle as shuffle_rows
 from fastbp.networks.state import Snapshot, State
 from fastbp.optimizers import Optimizer
 
@@ -32,7 +32,8 @@ class Validation(NamedTuple):
 
 def split(seed: int, count: int, fraction: float) -> tuple[Order, Order]:
     """The rows to train on and those to validate with; the same ones for every call with this seed and count."""
-    order = np.random.default_rng((seed, count)).permutation(count)
+    order = np.arange(count)
+    shuffle_rows(np.random.default_rng((seed, count)), order)
     held_out = max(1, int(count * fraction))
     return order[: count - held_out], order[count - held_out :]
 
@@ -94,6 +95,7 @@ def fit(
 def _order(state: State, trained: Order | None, count: int, batch: int, shuffle: bool) -> Order:
     """The rows of the next epoch."""
     if shuffle and batch < count:
-        order = state.generator.permutation(count)
-        return order if trained is None else trained[order]
+        order = np.arange(count) if trained is None else trained.copy()
+        shuffle_rows(state.generator, order)
+        return order
     return AS_THEY_LIE if trained is None else trained

@@ -10,7 +10,6 @@ import time
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastbp.architecture import Architecture
 from fastbp.contract import FloatArray
@@ -18,14 +17,12 @@ from fastbp.cutting import MOST_TASKS
 from fastbp.kernels import network, team, updates
 from fastbp.kernels.workspace import BATCH, FINITE, FINITE_X, INPUT, INPUT_T, INPUTS, ROWS, STATES, WIDTH, Arrays
 from fastbp.memory import aligned
+from fastbp.networks.order import AS_THEY_LIE, Order
 from fastbp.networks.plan import work_for
 from fastbp.pace import Pace
 from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import CACHE_LINE, lanes_of
-
-Order = npt.NDArray[np.int64]
-AS_THEY_LIE: Order = np.empty(0, np.int64)
 
 
 class Key(NamedTuple):

@@ -154,7 +154,7 @@ class Network:
         for epoch in range(epochs):
             with self._using(optimizer if epoch == 0 else None):
                 metrics = {"loss": 0.0, "learning_rate": self.optimizer.rate(self.updates)}
-                order = self._generator.permutation(rows) if shuffle and batch_size < rows else np.arange(rows)
+                order = shuffled(self._generator, rows) if shuffle and batch_size < rows else np.arange(rows)
                 for first in range(0, rows, batch_size):
                     batch = order[first : first + batch_size]
                     loss = self._update(x[batch], y[batch], weight[batch])
@@ -264,6 +264,18 @@ class Network:
         self._slots = slots
         self.updates += 1
         return loss
+
+
+def shuffled(generator: np.random.Generator, rows: int) -> npt.NDArray[np.int64]:
+    """The rows in a random order: row i changes places with one of the rows 0 ... i.
+
+    Source: R. Durstenfeld, "Algorithm 235: Random permutation" (1964).
+    """
+    order = list(range(rows))
+    for i, number in enumerate(generator.random(rows).tolist()):
+        j = int(number * (i + 1))
+        order[i], order[j] = order[j], order[i]
+    return np.array(order, np.int64)
 
 
 def _classes(y: FloatArray, loss: str) -> npt.NDArray[np.int64]:

@@ -106,12 +106,13 @@ class Case:
         Weights and order are those of a Network with the seed SEED: it draws its weights, then the order of each epoch.
         """
         from fastbp.architecture import Architecture
+        from fastbp.reference.network import shuffled
 
         dtype = np.dtype(self.dtype)
         generator = np.random.default_rng(SEED)
         made = Architecture.of(self.sizes, self.activation, self.output_activation, self.loss, dtype)
         parameters = made.initial(generator)
-        order = generator.permutation(self.rows) if self.batch_size else None
+        order = shuffled(generator, self.rows) if self.batch_size else None
 
         random = np.random.default_rng(SEED + 1)
         x = random.random((self.rows, self.sizes[0]), dtype=dtype) - dtype.type(0.5)
