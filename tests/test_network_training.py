@@ -19,7 +19,7 @@ from fastbp import contract, reference
 from fastbp.history import History
 from fastbp.kernels.network import FIRST_ROW, GROUPS, LAST_ROW
 from fastbp.kernels.program import TASKS
-from fastbp.networks import engine, program
+from fastbp.networks import division, engine, program
 from fastbp.networks.division import PREDICT, TRAIN
 from fastbp.networks.plan import work_for
 from fastbp.networks.session import Key, Session
@@ -31,6 +31,7 @@ matplotlib.use("Agg")
 # name: sizes, rows, batch_size, options of the network, optimizer
 CASES = {
     "one panel": ([8, 16, 16, 1], 100, 32, {}, fastbp.SGD(learning_rate=0.1)),
+    "one panel of many layers": ([90, 60, 50, 61, 70, 60, 50, 9], 100, 30, {"activation": "relu"}, fastbp.Adam()),
     "shards": ([4, 32, 16, 4], 10_000, None, {"activation": "tanh"}, fastbp.Adam()),
     "ragged shards": ([7, 33, 5], 3001, 1000, {"activation": "leaky_relu"}, fastbp.SGD(momentum=0.9, clip_norm=0.1)),
     "shards, followed by two": ([60, 33, 5], 300, 100, {"activation": "relu"}, fastbp.Adam()),
@@ -138,6 +139,7 @@ def test_the_cases_take_every_way_through_the_kernels():
         ways[name] = *way, bool(work.program[-1, TASKS] > 1)
     assert ways == {
         "one panel": (False, False, False, True, False, False, False),
+        "one panel of many layers": (False, False, False, True, False, False, False),
         "shards": (False, False, False, False, True, False, False),
         "ragged shards": (False, False, False, False, True, False, False),
         "shards, followed by two": (False, False, False, False, True, False, True),
@@ -163,6 +165,24 @@ def test_the_cases_take_every_way_through_the_kernels():
         "few clipped rows by layer": (True, True, False, False, False, False, True),
         "single rows by layer": (True, True, False, True, False, False, False),
     }
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch", "shared"),
+    [
+        ([64, 64, 64, 64, 10], 32, False),
+        ([100, 50, 50, 50, 5], 32, False),
+        ([64, 64, 128, 64, 10], 32, True),
+        ([128, 64, 10], 32, True),
+        ([1001, 17, 10], 32, True),  # in cuts
+    ],
+)
+def test_a_batch_goes_layer_by_layer_only_where_a_layer_is_several_tasks(sizes, batch, shared):
+    """Else all that threads share is gradients, whose weights then change hands."""
+    work = work_for(made(sizes, "float32").architecture, batch, sizes[-1], 2, TRAIN)
+    assert work.multiply_adds >= division.WORK_OF_LAYERS
+    assert (work.plan.shared == 1) == shared
+    assert work.plan.threads == (2 if shared else 1)
 
 
 @pytest.mark.parametrize("name", ["groups within cuts", "groups within clipped cuts"])
