@@ -553,6 +553,70 @@ def test_a_first_line_with_the_names_of_the_model_is_a_header(fastbp_command):
     assert "40 rows to train on, 40 held out" in shown
 
 
+SURVEY = "id,a,b,kind,name\n" + "".join(f"{i},{i % 7},{i % 2},{'odd' if i % 2 else 'even'},n{i}\n" for i in range(40))
+
+
+def test_columns_that_are_ignored_need_be_no_numbers_and_change_nothing(fastbp_command):
+    Path("survey.csv").write_text(SURVEY)
+    ignore = ["--ignore", "id", "--ignore", "-1"]
+    shown = passed(fastbp_command("train", "survey.csv", *ignore, "--save", "model", *BRIEF))
+    assert shown.splitlines()[:2] == [
+        "data        survey.csv: 40 rows, 2 inputs, 2 columns ignored",
+        "target      'kind' (the last column): 2 classes",
+    ]
+    passed(fastbp_command("train", "classes.csv", "--save", "wanted", *BRIEF))
+    assert Path("model").read_bytes() == Path("wanted").read_bytes()
+    wanted = passed(fastbp_command("predict", "model", "classes.csv"))
+    assert passed(fastbp_command("predict", "model", "survey.csv", *ignore)) == wanted
+
+
+@pytest.mark.parametrize("test", ["survey.csv", "classes.csv"], ids=["with them", "without"])
+def test_a_test_set_may_have_the_columns_that_are_ignored(fastbp_command, test):
+    Path("survey.csv").write_text(SURVEY)
+    words = ["train", "survey.csv", "--ignore", "id", "--ignore", "name", "--test", test, *BRIEF]
+    assert "40 rows to train on, 40 held out" in passed(fastbp_command(*words))
+
+
+def test_columns_without_names_are_ignored_by_number(fastbp_command):
+    Path("bare.csv").write_text(SURVEY.split("\n", 1)[1])
+    ignore = ["--ignore", "0", "--ignore", "4"]
+    passed(fastbp_command("train", "bare.csv", *ignore, "--target", "3", "--save", "model", *BRIEF))
+    Path("new.csv").write_text("x,1,1,y\nx,2,0,y\n")
+    words = passed(fastbp_command("predict", "model", "new.csv", "--ignore", "0", "--ignore", "3")).split()
+    assert words == ["odd", "even"]
+
+
+IGNORED_BADLY = [
+    (["--ignore", "nobody"], "there is no column 'nobody' in survey.csv"),
+    (["--ignore", "kind", "--target", "3"], "--target is 3, which --ignore leaves out; another column is wanted"),
+    (
+        ["--ignore", "0", "--ignore", "1", "--ignore", "2", "--ignore", "3"],
+        "survey.csv has 1 column that --ignore leaves",
+    ),
+    (["--ignore", "id"], "column 'kind', row 1 holds the text 'even'; a number is wanted, or --ignore to leave the"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), IGNORED_BADLY)
+def test_columns_that_cannot_be_ignored_are_one_line_and_exit_code_2(fastbp_command, words, message):
+    Path("survey.csv").write_text(SURVEY)
+    assert_one_line(fastbp_command("train", "survey.csv", "--target", "a", *words), message)
+
+
+def test_no_input_is_left_where_all_columns_are_ignored(fastbp_command):
+    np.save("x.npy", np.ones((6, 2)))
+    np.save("y.npy", np.arange(6) % 2)
+    words = ["train", "x.npy", "--target", "y.npy", "--ignore", "0", "--ignore", "1"]
+    assert_one_line(fastbp_command(*words), "x.npy has no column that --ignore leaves; at least one input is wanted")
+
+
+def test_images_have_no_columns_to_ignore(fastbp_command):
+    np.save("x.npy", np.ones((6, 2, 2)))
+    np.save("y.npy", np.arange(6) % 2)
+    words = ["train", "x.npy", "--target", "y.npy", "--ignore", "0"]
+    assert_one_line(fastbp_command(*words), "--ignore is given, but x.npy holds images; a table with columns is wanted")
+
+
 # how the file for predict differs from the one trained on, what the line says
 BAD_ROWS = [
     ("a,b,c\n1,2,3\n", "has 1 column that the model does not know: 'c'"),

@@ -126,6 +126,25 @@ def test_parquet_holds_text_of_every_kind(write):
     assert table.text == dict.fromkeys(range(6), read) | {6: [""] * 5}
 
 
+def test_dates_and_times_of_parquet_are_text(write):
+    import pyarrow as pa
+
+    times = {
+        "moment": pa.array([0, None], pa.timestamp("ms")),
+        "zoned": pa.array([0, None], pa.timestamp("us", "UTC")),
+        "day": pa.array([1, None], pa.date32()),
+        "time": pa.array([62000, None], pa.time32("ms")),
+    }
+    table = read_table(write("a.parquet", parquet_of(**times, a=[1, 2])))
+    assert table.text == {
+        0: ["1970-01-01 00:00:00.000", ""],
+        1: ["1970-01-01 00:00:00.000000Z", ""],
+        2: ["1970-01-02", ""],
+        3: ["00:01:02.000", ""],
+    }
+    np.testing.assert_array_equal(table.numbers(table.ignoring(times).inputs(None)), [[1], [2]])
+
+
 def test_parquet_says_a_long_text_many_times_in_the_memory_of_one(write):
     pa = pytest.importorskip("pyarrow")
     column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, "i4")), pa.array(["x" * 10_000]))
@@ -334,10 +353,10 @@ def test_unreadable_file_is_refused_with_the_reason(write, name, content, messag
         read_table(path)
 
 
-def test_parquet_of_dates_is_refused_by_its_column(write):
+def test_parquet_of_durations_is_refused_by_its_column(write):
     pa = pytest.importorskip("pyarrow")
-    with pytest.raises(ValueError, match="column 'when' has type timestamp"):
-        read_table(write("a.parquet", parquet_of(when=pa.array([0], pa.timestamp("s")))))
+    with pytest.raises(ValueError, match="column 'when' has type duration"):
+        read_table(write("a.parquet", parquet_of(when=pa.array([0], pa.duration("s")))))
 
 
 IDX_OF_GIGABYTES = bytes([0, 0, 8, 2]) + (10**5).to_bytes(4, "big") * 2

@@ -80,6 +80,14 @@ header_option = click.option(
     "exactly 0,1,2,...]",
 )
 
+ignore_option = click.option(
+    "--ignore",
+    "ignored",
+    metavar="COLUMN",
+    multiple=True,
+    help="A column that is no input, by name or number; may be given again.",
+)
+
 
 @main.command(short_help="Train a network on a table or images, and test it.")
 @click.argument("data", type=FILE, required=False)
@@ -90,6 +98,7 @@ header_option = click.option(
     help="What to learn: a column by name or number (0 is the first, -1 the last), or a file of labels.  "
     "[default: the last column]",
 )
+@ignore_option
 @click.option(
     "--task",
     type=click.Choice(["auto", "classes", "values"]),
@@ -175,6 +184,7 @@ def train(
     data: Path | None,
     header: bool | None,
     target: str | None,
+    ignored: tuple[str, ...],
     task: Any,
     test: Path | None,
     test_target: str | None,
@@ -190,7 +200,8 @@ def train(
     """Train a network on DATA: a CSV, NPY, NPZ, Parquet or IDX file (MNIST's).
 
     CSV files have columns separated by commas, semicolons or tabs, and may have a header; they and IDX files may be
-    gzipped; images are flattened; an NPZ file holds x and y, or one array. All inputs are numbers, or true and false.
+    gzipped; images are flattened; an NPZ file holds x and y, or one array. All inputs are numbers, or true and false;
+    columns of text that are not to be learned are left out by --ignore.
     Without DATA, fastbp learns the UCI handwritten digits, which come with it.
 
     The inputs are standardised, and so are values to learn. Then come the loss and how good the network is on the rows
@@ -223,11 +234,12 @@ def train(
     say = Narrator(quiet=quiet, saves=bool(save or plot))
     progress = (on_terminal() if progress is None else progress) and not quiet
     how = Recipe(**recipe)
-    table = read_table(data, header) if data else digits()
+    table = (read_table(data, header) if data else digits()).ignoring(ignored)
     learned = read_target(table, target, task)
     held_out = test_table = None
     if test:
         test_table = read_table(test, header, table.names if table.named else ())
+        test_table = test_table.ignoring(filter(test_table.has, ignored))
         held_out = test_table, read_test_target(test_table, test_target, learned, named=table.named)
     fraction = TEST_FRACTION if test_fraction is None else test_fraction
     problem = prepare(table, learned, how, test_fraction=fraction, test=held_out)
@@ -265,8 +277,9 @@ def train(
 @click.argument("model", type=FILE)
 @click.argument("data", type=FILE)
 @header_option
+@ignore_option
 @click.option("-o", "--output", type=FILE, metavar="PREDICTIONS.csv", help="Write to a file and not to the terminal.")
-def predict(model: Path, data: Path, header: bool | None, output: Path | None) -> None:
+def predict(model: Path, data: Path, header: bool | None, ignored: tuple[str, ...], output: Path | None) -> None:
     """Print what MODEL, which train --save wrote, says of each row of DATA: a class or a value a line.
 
     DATA has the columns that the model was trained on, in raw units. Where both have names, columns are found by name;
@@ -279,7 +292,8 @@ def predict(model: Path, data: Path, header: bool | None, output: Path | None) -
     from fastbp.command.tables import read_table
 
     trained = Model.load(model)
-    words = trained.predict(read_table(data, header, trained.names if trained.named else ()))
+    table = read_table(data, header, trained.names if trained.named else ()).ignoring(ignored)
+    words = trained.predict(table)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([word] for word in words)
     if output:

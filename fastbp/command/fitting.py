@@ -45,9 +45,11 @@ def prepare(
     table: Table, target: Target, recipe: Recipe, *, test_fraction: float, test: tuple[Table, Target] | None = None
 ) -> Problem:
     """Hold out the rows of `test`, or some of the table by the seed; standardise all by those to train on."""
-    columns = [column for column in range(len(table.names)) if column != target.column]
+    columns = table.inputs(target.column)
+    if not columns:
+        raise ValueError(f"{table.source} has no column that --ignore leaves; at least one input is wanted")
     names = tuple(table.names[column] for column in columns)
-    values = table.numbers(columns)
+    values = table.numbers(columns, of_inputs=True)
     order = np.random.default_rng(recipe.seed).permutation(table.rows)
     held_out = 0 if test else round(test_fraction * table.rows)
     if test_fraction > 0 and not test and not 0 < held_out < table.rows:
@@ -77,7 +79,8 @@ def prepare(
 
     if test:
         test_table, test_target = test
-        other = test_table.numbers(columns_like(test_table, names, table.named, target.name, test_target.column))
+        like = columns_like(test_table, names, table.named, target.name, test_target.column)
+        other = test_table.numbers(like, of_inputs=True)
         return Problem(
             rows(table.source, values, target.actual), rows(test_table.source, other, test_target.actual), model
         )

@@ -94,14 +94,16 @@ def columns_like(
         if missing:
             raise ValueError(f"{table.source} lacks {len(missing)} of the model's columns: {listed(missing)}")
         known = {*names, target}
-        extra = [name for column, name in enumerate(table.names) if name not in known and column != position]
+        extra = [table.names[column] for column in table.inputs(position) if table.names[column] not in known]
         if extra:
             found = counted(len(extra), "column")
-            raise ValueError(f"{table.source} has {found} that the model does not know: {listed(extra)}")
+            raise ValueError(
+                f"{table.source} has {found} that the model does not know: {listed(extra)} (--ignore leaves one out)"
+            )
         return [table.names.index(name) for name in names]
     if position is None and target in table.own_names:
         position = table.names.index(target)
-    columns = [column for column in range(len(table.names)) if column != position]
+    columns = table.inputs(position)
     if len(columns) != len(names):
         found, wanted = counted(len(columns), "column"), counted(len(names), "input")
         raise ValueError(

@@ -14,8 +14,8 @@ import re
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Table:
     """`values` (rows, columns), its column names, and the cells of its text columns.
 
     `own_names`: those of its names that the file holds. `image`: the shape of a row that has more than one dimension.
-    `headless`: a CSV file whose first line is a row.
+    `headless`: a CSV file whose first line is a row. `ignored`: columns that are neither inputs nor the target.
     """
 
     source: str
@@ -51,6 +51,7 @@ class Table:
     text: dict[int, list[str]]
     image: tuple[int, ...] = ()
     headless: bool = False
+    ignored: frozenset[int] = frozenset()
 
     @property
     def rows(self) -> int:
@@ -83,9 +84,29 @@ class Table:
             )
         return number % width
 
-    def numbers(self, columns: Sequence[int]) -> npt.NDArray[Any]:
+    def has(self, column: str) -> bool:
+        """Whether `find` finds it."""
+        try:
+            self.find(column)
+        except ValueError:
+            return False
+        return True
+
+    def ignoring(self, columns: Iterable[str]) -> Table:
+        """The table whose columns of these names or numbers are ignored."""
+        ignored = frozenset(map(self.find, columns))
+        if ignored and self.image:
+            raise ValueError(f"--ignore is given, but {self.source} holds images; a table with columns is wanted")
+        return replace(self, ignored=ignored)
+
+    def inputs(self, target: int | None) -> list[int]:
+        """The columns that are neither the target nor ignored."""
+        return [column for column in range(len(self.names)) if column != target and column not in self.ignored]
+
+    def numbers(self, columns: Sequence[int], *, of_inputs: bool = False) -> npt.NDArray[Any]:
         """The finite numbers (rows, columns) of these columns, in their order; true and false are 1 and 0."""
-        read = {position: self._read(column) for position, column in enumerate(columns) if column in self.text}
+        advice = ", or --ignore to leave the column out" if of_inputs else ""
+        read = {position: self._read(column, advice) for position, column in enumerate(columns) if column in self.text}
         together = not read and list(columns) == list(range(columns[0], columns[0] + len(columns)))
         chosen = self.values[:, columns[0] : columns[0] + len(columns)] if together else self.values[:, columns]
         for position, numbers in read.items():
@@ -106,7 +127,7 @@ class Table:
             raise ValueError(self._at(cells.index("") + 1, column, "is missing; a class is wanted"))
         return cells
 
-    def _read(self, column: int) -> list[float]:
+    def _read(self, column: int, advice: str) -> list[float]:
         """The numbers that the cells of a text column stand for."""
         numbers = []
         for row, cell in enumerate(self.text[column], 1):
@@ -115,7 +136,7 @@ class Table:
                 wanted = f"a number{' with a decimal point' if has_decimal_comma(cell) else ''} is wanted"
                 if self.headless and row == 1:
                     wanted += ", or --header if this line names the columns"
-                raise ValueError(self._at(row, column, f"holds the text {quoted(cell)}; {wanted}"))
+                raise ValueError(self._at(row, column, f"holds the text {quoted(cell)}; {wanted}{advice}"))
             numbers.append(number)
         return numbers
 

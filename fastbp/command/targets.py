@@ -172,10 +172,10 @@ def _find(table: Table, word: str | None, option: str) -> tuple[Table, int, str]
     """The table that holds the target, the target's column there, and its name."""
     if table.labelled:
         last, name = len(table.names) - 1, table.names[-1]
-        if word is not None and not (_is_column(table, word) and table.find(word) == last):
+        if word is not None and not (table.has(word) and table.find(word) == last):
             raise ValueError(f"{option} is {word}, but {table.source} holds {name}, which is wanted")
         return table, last, name
-    if word is not None and os.path.isfile(word) and (table.image or not _is_column(table, word)):
+    if word is not None and os.path.isfile(word) and (table.image or not table.has(word)):
         labels = read_table(Path(word))
         rows, columns = labels.values.shape
         if (rows, columns) != (table.rows, 1):
@@ -187,21 +187,17 @@ def _find(table: Table, word: str | None, option: str) -> tuple[Table, int, str]
     if table.image:
         found = f"is {word}, which is not a file" if word else "is missing"
         raise ValueError(f"{option} {found}; an IDX or NPY file of the labels of {table.source} is wanted")
-    if len(table.names) == 1:
-        raise ValueError(f"{table.source} has one column; at least one input and the target are wanted")
+    left = table.inputs(None)
+    if len(left) < 2:
+        found = "one column" if len(table.names) == 1 else f"{counted(len(left), 'column')} that --ignore leaves"
+        raise ValueError(f"{table.source} has {found}; at least one input and the target are wanted")
     try:
-        column = len(table.names) - 1 if word is None else table.find(word)
+        column = left[-1] if word is None else table.find(word)
     except ValueError as error:
         raise ValueError(f"{error}, or a file of labels") from None
+    if column in table.ignored:
+        raise ValueError(f"{option} is {word}, which --ignore leaves out; another column is wanted")
     return table, column, table.names[column]
-
-
-def _is_column(table: Table, word: str) -> bool:
-    try:
-        table.find(word)
-    except ValueError:
-        return False
-    return True
 
 
 def _classes(table: Table, column: int) -> tuple[tuple[str, ...], npt.NDArray[Any]]:

@@ -23,6 +23,8 @@ def data(table: Table, target: Target, problem: Problem, *, chosen: bool) -> str
     inputs = counted(len(problem.model.names), "input")
     if table.image:
         inputs += f" ({' x '.join(map(str, table.image))}, standardised together)"
+    if table.ignored:
+        inputs += f", {counted(len(table.ignored), 'column')} ignored"
     if table.headless:
         inputs += ", no header"
     if target.labels is None:

@@ -1,4 +1,4 @@
-"""Parquet, through pyarrow: numbers, booleans and text, a batch of rows at a time.
+"""Parquet, through pyarrow: numbers, booleans, text and, as text, dates and times, a batch of rows at a time.
 
 The index of a pandas table that has no name of its own is no column.
 """
@@ -29,7 +29,7 @@ def read(stream: BinaryIO) -> Contents:
     schema = pa.schema([field for field in schema if not PANDAS_INDEX.fullmatch(field.name)])
     text: dict[int, list[str]] = {}
     for column, field in enumerate(schema):
-        if _is_text(pa, field.type):
+        if _is_text(pa, field.type) or _is_time(pa, field.type):
             text[column] = []
         elif not _is_number(pa, field.type):
             raise ValueError(f"column {field.name!r} has type {field.type}; numbers are wanted, or text for a class")
@@ -40,7 +40,8 @@ def read(stream: BinaryIO) -> Contents:
     declared = sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
     check_size(max(8 * width * about.num_rows, declared))
     # A few bytes may say a long text a million times: it is kept once.
-    file = parquet.ParquetFile(stream, pre_buffer=False, read_dictionary=[schema.names[column] for column in text])
+    texts = [schema.names[column] for column in text if _is_text(pa, schema.types[column])]
+    file = parquet.ParquetFile(stream, pre_buffer=False, read_dictionary=texts)
     blocks = []
     columns = schema.names if width < len(file.schema_arrow) else None  # by name only where it must be
     for batch in file.iter_batches(batch_size=max(1, CELLS_A_BATCH // width), columns=columns, use_threads=False):
@@ -61,6 +62,10 @@ def _is_text(pa: Any, kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
+def _is_time(pa: Any, kind: Any) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind))
+
+
 def _is_number(pa: Any, kind: Any) -> bool:
     test = pa.types
     return any(known(kind) for known in (test.is_integer, test.is_floating, test.is_boolean, test.is_decimal))
@@ -68,6 +73,8 @@ def _is_number(pa: Any, kind: Any) -> bool:
 
 def _extend(pa: Any, cells: list[str], array: Any) -> int:
     """Add the cells of an Arrow array of text; the bytes that they take."""
+    if _is_time(pa, array.type):
+        array = array.cast(pa.string())
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     words = ["" if word is None else str(word).strip() for word in array.dictionary.to_pylist()]
