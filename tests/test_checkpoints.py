@@ -423,3 +423,10 @@ def test_a_pipe_is_no_file_to_be_replaced(tmp_path):
     with pytest.raises(ValueError, match=r"path is .*pipe, which is not a file; a file to write is wanted"):
         fastbp.Network([2, 1]).save(tmp_path / "pipe")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes")
+@pytest.mark.parametrize("use", [lambda path: fastbp.Network([2, 1]).save(path), fastbp.Network.load])
+def test_half_a_character_is_no_path(use):
+    with pytest.raises(ValueError, match=r"^path is '\\ud800'; a path that the system can encode is wanted$"):
+        use("\ud800")

@@ -95,6 +95,7 @@ BAD_X = [
     ([[1, 2], [3]], ValueError, "x is ragged"),
     (NoArray(), ValueError, "x is no array (it still computes); a rectangular array of numbers is wanted"),
     (np.ma.masked_less(X, 0), TypeError, "x is a masked array"),
+    ([np.ma.masked_less(row, 0) for row in X], TypeError, "x holds a masked array"),
     (with_one(X, np.nan), ValueError, "x must be finite in dtype float64, but x[8, 3] is nan"),
     (with_one(X, -np.inf), ValueError, "x must be finite in dtype float64, but x[8, 3] is -inf"),
 ]
@@ -107,6 +108,7 @@ BAD_Y = [
     (None, TypeError, "y has dtype object"),
     (0.5, ValueError, "y has shape () and dtype float64; (9, 3) is wanted"),
     (np.ma.masked_less(Y, 0), TypeError, "y is a masked array"),
+    (tuple(np.ma.masked_less(Y, 0)), TypeError, "y holds a masked array"),
     (with_one(Y, np.nan), ValueError, "y must be finite in dtype float64, but y[8, 2] is nan"),
     (with_one(Y, np.inf), ValueError, "y must be finite in dtype float64, but y[8, 2] is inf"),
 ]

@@ -847,3 +847,9 @@ def test_an_epoch_has_the_optimizer_of_its_own_call_whatever_comes_in_between():
     network.fit(x, y, epochs=3, optimizer=fastbp.Adam(), callback=between)
     network.fit(x, y, epochs=2, callback=between)  # that of the call before
     assert used == [fastbp.Adam] * 5
+
+
+def test_a_bar_shows_more_epochs_than_it_can_count(capsys):
+    x, y = problem([4, 3], 8, None)
+    made([4, 3]).fit(x, y, epochs=10**400, progress=True, callback=lambda epoch, _: epoch == 1)
+    assert "2epoch" in capsys.readouterr().err.replace(" ", "")

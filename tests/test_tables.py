@@ -213,6 +213,12 @@ def test_text_that_starts_after_many_numbers_keeps_every_label(write, monkeypatc
     np.testing.assert_array_equal(table.numbers([0])[:, 0], np.arange(10))
 
 
+def test_underscores_make_text_and_no_number(write):
+    table = read_table(write("a.csv", "code,b\n12_3,1\n1_23,2\n4,3\n"))
+    assert table.text == {0: ["12_3", "1_23", "4"]}
+    assert table.names == ("code", "b")
+
+
 TRUTHS = ["True", "False", "true", "FALSE", "TRUE", "false"]
 
 
@@ -260,6 +266,7 @@ NOT_NUMBERS = [
     ("a;b\n1;1,000\n", r"column 'b', row 1 holds the text '1,000'; a number is wanted"),
     ("a;b\n1;1,000,000.5\n", r"column 'b', row 1 holds the text '1,000,000.5'; a number is wanted"),
     ("a;b\n1;1,2,3\n", r"column 'b', row 1 holds the text '1,2,3'; a number is wanted"),
+    ("a,b\n1,2\n3,1_000\n", r"column 'b', row 2 holds the text '1_000'; a number is wanted"),
     ("1,2\n3,nan\n", r"column 'column 1', row 2 is missing"),
 ]
 

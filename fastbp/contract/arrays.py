@@ -63,6 +63,8 @@ def real(name: str, value: Any) -> npt.NDArray[Any]:
     """`value` as an array of real numbers of whatever dtype."""
     if is_masked(value):
         raise TypeError(f"{name} is a masked array, whose mask would be lost; fill it first: {name}.filled(...)")
+    if _holds_masked(value):
+        raise TypeError(f"{name} holds a masked array, whose mask would be lost; fill it first")
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:  # the last two from what makes an array of itself
@@ -74,10 +76,20 @@ def real(name: str, value: Any) -> npt.NDArray[Any]:
 
 
 def is_masked(value: Any) -> bool:
-    """Whether it is a masked array, of which there is none before NumPy's module of them is imported: by `np.ma`."""
-    if type(value) is np.ndarray:
+    """Whether it is a masked array."""
+    return type(value) is not np.ndarray and isinstance(value, _masked_array())
+
+
+def _holds_masked(value: Any) -> bool:
+    """Whether it is a list or tuple of which a part is a masked array."""
+    if not isinstance(value, (list, tuple)):
         return False
-    return isinstance(value, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ()))
+    return any(issubclass(kind, _masked_array()) for kind in set(map(type, value)))
+
+
+def _masked_array() -> Any:
+    """The class of masked arrays, of which there is none before NumPy's module of them is imported: by `np.ma`."""
+    return getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())
 
 
 def matrix(name: str, value: Any) -> npt.NDArray[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,4 +128,8 @@ def path(name: str, value: Any) -> Path:
         raise TypeError(f"{name} is {shown(value)}; the path of a file is wanted, a string or a Path") from None
     if "\0" in str(known):
         raise ValueError(f"{name} is {shown(value)}; a path without a character 0 is wanted")
+    try:
+        os.fsencode(known)
+    except UnicodeEncodeError:  # half of a character
+        raise ValueError(f"{name} is {shown(value)}; a path that the system can encode is wanted") from None
     return known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -61,7 +62,8 @@ def fit(
     best: Snapshot | None = None
     lowest, waited = math.inf, 0
     # A bar that is not shown would cost 13 us, more than a batch of a small network.
-    with tqdm(total=epochs, desc="fit", unit="epoch") if progress else nullcontext() as bar:
+    most = epochs if epochs <= sys.maxsize else None  # of which tqdm makes floats
+    with tqdm(total=most, desc="fit", unit="epoch") if progress else nullcontext() as bar:
         for epoch in range(epochs):
             with state.turn(), state.using(optimizer):
                 optimizer = state.optimizer  # of this call, whatever others use between its epochs

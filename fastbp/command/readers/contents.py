@@ -68,9 +68,12 @@ def check_size(size: int, what: str = "its table") -> None:
 
 
 def number_of(cell: str) -> float | None:
-    """The number that a cell of text stands for, nan where it is missing, None where it is not a number."""
+    """The number that a cell of text stands for, nan where it is missing, None where it is not a number.
+
+    1_000 is a number to Python alone: 12_3 and 1_23 are two texts, not one number.
+    """
     try:
-        return float(cell)
+        return float(cell) if "_" not in cell else None
     except ValueError:
         return np.nan if cell.strip().lower() in MISSING else None
 

@@ -112,13 +112,22 @@ def _is_header(cells: list[str]) -> bool:
     )
 
 
+def _if_all_are_numbers(block: list[list[str]]) -> npt.NDArray[np.float64] | None:
+    """The numbers of a block of rows, in a tenth of the time that `number_of` takes; None if it must tell."""
+    if "_" in "".join(itertools.chain.from_iterable(block)):
+        return None
+    try:
+        return np.array(block, dtype=np.float64)
+    except ValueError:
+        return None
+
+
 def _numbers(
     block: list[list[str]], before: Iterable[npt.NDArray[np.float64]], text: dict[int, list[str]]
 ) -> npt.NDArray[np.float64]:
     """The numbers of a block of rows; `text` grows by the cells of its columns, which may be more from here on."""
-    try:
-        values = np.array(block, dtype=np.float64)
-    except ValueError:
+    values = _if_all_are_numbers(block)
+    if values is None:
         values = np.empty((len(block), len(block[0])))
         for column, cells in enumerate(zip(*block, strict=True)):
             numbers = [number_of(cell) for cell in cells]
