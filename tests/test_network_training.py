@@ -11,12 +11,14 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from network_state import everything, generator_of
 from processes import in_a_process
 from test_training import assert_same_bits
 
 import fastbp
-from fastbp import contract, reference
+from fastbp import contract, pace, reference
 from fastbp.history import History
+from fastbp.kernels import network as kernels
 from fastbp.kernels.network import FIRST_ROW, GROUPS, LAST_ROW
 from fastbp.kernels.program import TASKS
 from fastbp.networks import division, engine, program
@@ -853,3 +855,110 @@ def test_a_bar_shows_more_epochs_than_it_can_count(capsys):
     x, y = problem([4, 3], 8, None)
     made([4, 3]).fit(x, y, epochs=10**400, progress=True, callback=lambda epoch, _: epoch == 1)
     assert "2epoch" in capsys.readouterr().err.replace(" ", "")
+
+
+# ------------------------------------------------------------------------------------------- several epochs in a call
+
+# rows, batch_size, options of fit
+TOGETHER = {
+    "whole batches": (12, 4, {}),
+    "a smaller last batch": (13, 5, {}),
+    "all rows": (9, None, {}),
+    "as they lie": (13, 5, {"shuffle": False}),
+    "weighted": (13, 5, {"sample_weight": np.linspace(0, 2, 13)}),
+    "scheduled": (13, 5, {"optimizer": fastbp.Adam(learning_rate=fastbp.CosineDecay(0.01, steps=1000))}),
+    "clipped": (9, 3, {"optimizer": fastbp.SGD(momentum=0.9, clip_norm=0.1)}),
+}
+
+
+def one_by_one(_epoch, _metrics):
+    """A callback, for which every epoch is trained by itself."""
+
+
+@pytest.mark.parametrize("case", TOGETHER.values(), ids=TOGETHER)
+def test_epochs_that_are_trained_together_give_what_each_gives_by_itself(case):
+    rows, batch, options = case
+    x, y = problem([4, 3], rows, None)
+    together, alone = made([4, 3]), made([4, 3])
+    for _ in "12":
+        histories = [
+            network.fit(x, y, epochs=30, batch_size=batch, callback=callback, **options)
+            for network, callback in ((together, None), (alone, one_by_one))
+        ]
+        assert histories[0] == histories[1]
+        assert everything(together) == everything(alone)
+
+
+@pytest.mark.jit_only
+def test_short_epochs_take_few_kernel_calls(monkeypatch):
+    network, (x, y) = made([4, 3]), problem([4, 3], 9, None)
+    network.fit(x, y)
+    run, calls = kernels.run.for_dtype(network.architecture.dtype), []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return run(*arguments)
+
+    monkeypatch.setattr(kernels.run, "for_dtype", lambda _: counted)
+    network.fit(x, y, epochs=1000, batch_size=2)
+    assert len(calls) < 5
+    network.fit(x, y, epochs=10, batch_size=2, callback=one_by_one)
+    assert len(calls) in range(10, 15)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2], ids=["first batch", "second batch", "last batch"])
+def test_divergence_in_the_middle_of_many_epochs_leaves_what_it_leaves_in_each(batch):
+    """A momentum of nearly 1 and a rate that is far too high: the first number that is not finite comes late."""
+    x, y = problem([4, 3], 13, None)
+    options = {"epochs": 400, "batch_size": 5, "optimizer": fastbp.SGD(learning_rate=2.0 + batch, weight_decay=0.9)}
+    networks = [made([4, 3], "float32", output_activation="identity") for _ in "12"]
+    said = []
+    for network, callback in zip(networks, (None, one_by_one), strict=True):
+        with pytest.raises(FloatingPointError, match=r"diverged in step \d\d+, in epoch \d+:") as error:
+            network.fit(x, y, callback=callback, **options)
+        said.append(str(error.value))
+    assert said[0] == said[1]
+    assert everything(networks[0]) == everything(networks[1])
+
+
+@pytest.mark.jit_only
+@pytest.mark.parametrize("calls", range(1, 12))
+def test_ctrl_c_between_epochs_that_are_trained_together_leaves_the_random_numbers_of_those_begun(monkeypatch, calls):
+    x, y = problem([4, 3], 13, None)
+    network, again = made([4, 3]), made([4, 3])
+    run, called = kernels.run.for_dtype(network.architecture.dtype), []
+
+    def interrupted(*arguments):
+        line = run(*arguments)
+        called.append(line)
+        if len(called) == calls:
+            raise KeyboardInterrupt
+        return line
+
+    monkeypatch.setattr(pace, "CALL_SECONDS", 0)
+    monkeypatch.setattr(kernels.run, "for_dtype", lambda _: interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        network.fit(x, y, epochs=20, batch_size=5)
+    monkeypatch.undo()
+    epochs, batches = divmod(network.updates, 3)
+    again.fit(x, y, epochs=epochs, batch_size=5, callback=one_by_one)
+    if batches:
+        order = shuffled(generator_of(again), 13)
+        for first in range(0, 5 * batches, 5):
+            again.step(x[order[first : first + 5]], y[order[first : first + 5]])
+    assert everything(network) == everything(again)
+
+
+def test_a_rate_that_ends_at_0_in_the_middle_of_many_epochs_is_told_for_each_that_begins_with_it():
+    x, y = problem([4, 3], 12, None)
+    optimizer = fastbp.SGD(learning_rate=fastbp.CosineDecay(0.1, steps=9))
+    networks = [made([4, 3]) for _ in "12"]
+    told = []
+    for network, callback in zip(networks, (None, one_by_one), strict=True):
+        with pytest.warns(UserWarning, match="has ended, at update 9|has ended, at update 12") as warned:
+            network.fit(x, y, epochs=5, batch_size=4, optimizer=optimizer, callback=callback)
+        told.append([(str(each.message), each.filename) for each in warned])
+    assert told[0] == told[1]
+    assert len(told[0]) == 2
+    assert {name for _, name in told[0]} == {__file__}
+    assert everything(networks[0]) == everything(networks[1])

@@ -68,7 +68,9 @@ from fastbp.kernels.workspace import (
     LAST_ACTIVATION,
     LAYER,
     OUTPUTS,
+    ROW,
     ROWS,
+    ROWS_LEFT,
     WIDTH,
     Arrays,
     Panel,
@@ -387,8 +389,7 @@ def _operate(arrays, plan, kind, layer, task, panel):
 @inlined
 def _rows_of_batch(arrays, plan):
     """Where the batch begins in the rows of the call, and how many rows it has."""
-    at = arrays.state[BATCH] * plan.batch
-    return at, min(plan.batch, arrays.state[ROWS] - at)
+    return arrays.state[ROW], min(plan.batch, arrays.state[ROWS_LEFT])
 
 
 @inlined
@@ -436,6 +437,10 @@ def _close(program, index, arrays, plan):
         arrays.coefficients[batch, SCALE] = scale if np.isfinite(total) else np.nan
     if closing & NEXT_BATCH:
         arrays.state[BATCH] += 1
+        arrays.state[ROW] += of_batch
+        arrays.state[ROWS_LEFT] -= of_batch
+        if arrays.state[ROWS_LEFT] == 0:  # the next epoch
+            arrays.state[ROWS_LEFT] = arrays.state[ROWS]
     return arrays.state[FINITE] == 1
 
 

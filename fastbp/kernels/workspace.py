@@ -26,10 +26,11 @@ INPUTS, OUTPUTS, WIDTH, ACTIVATION, LAST_ACTIVATION, PARAMETERS = range(6)
 INPUT, INPUT_T, OUTPUT_T, DELTA, DELTA_T, DELTA_STRIPS, CUTS_T = range(6, 13)
 FIELDS = 13
 
-# The elements of `state`: the batches done, the rows of all, 1 as long as all that training makes is finite, and 1 as
-# long as it is sure that all of x is finite, where that does not train.
-STATES = 4
-BATCH, ROWS, FINITE, FINITE_X = range(STATES)
+# The elements of `state`: the batches done, the first row of the next one, the rows left of its epoch and those of an
+# epoch, 1 as long as all that training makes is finite, and 1 as long as it is sure that all of x is finite, where that
+# does not train.
+STATES = 6
+BATCH, ROW, ROWS_LEFT, ROWS, FINITE, FINITE_X = range(STATES)
 
 
 @record
@@ -39,7 +40,7 @@ class Arrays(NamedTuple):
     x: Any  # (all rows, inputs)
     y: Any  # (all rows, targets)
     sample_weight: Any  # (all rows,), or (0,): each counts 1
-    order: Any  # (rows,) int64: the rows of x in the order of the batches, or (0,): as they lie
+    order: Any  # (rows of all epochs,) int64: those of x in the order of the batches, or (0,): one epoch, as they lie
     y_pred: Any  # (rows, outputs): written by OUTPUT
     parameters: Any  # (size,)
     slot_1: Any  # (size,): what the optimizer remembers, m of Adam or v of momentum; else the parameters once more
@@ -52,7 +53,7 @@ class Arrays(NamedTuple):
     norm: Any  # (groups, lanes) float64
     layers: Any  # (layers, FIELDS) int64
     operations: Any  # (operations, 2) int64
-    state: Any  # (4,) int64
+    state: Any  # (STATES,) int64
     gathered: Any  # (threads, 1 + cuts and more) int64: the first row, + 1, of what a worker has of y and each cut of x
     desk: Any  # (team.FIRST + threads, 8) int64
 
@@ -62,7 +63,7 @@ class Plan(NamedTuple):
     """How the work is cut. Whatever decides a bit of a result follows from the shapes, and not from `threads`."""
 
     threads: int
-    batch: int  # rows of a batch; the last one of a call may have less
+    batch: int  # rows of a batch; the last one of an epoch may have less
     panel: int  # rows that go through the operations together
     stride: int  # columns of what is held transposed: a panel, and what keeps its rows out of the same cache sets
     strip: int  # columns of a strip

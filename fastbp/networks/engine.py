@@ -113,39 +113,47 @@ def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, F
     return float(losses[0]), result
 
 
-def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None = None) -> FloatArray:
+def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None = None, epochs: int = 1) -> FloatArray:
     """One update for each batch, and the loss before it. If one is not finite, all is as it was before that update.
 
-    If Ctrl-C ends it, all is as after a whole batch.
+    If Ctrl-C ends it, all is as after a whole batch. `epoch` is the number of the first of the `epochs`, whose orders
+    follow each other in `order`.
     """
     state.settle()
-    count = order.size or len(rows.x)
+    count = (order.size or len(rows.x)) // epochs
     session = state.session(TRAIN, batch, rows.y.shape[1], labels=rows.labels)
-    coefficients = state.coefficients(-(-count // batch))
+    coefficients = state.coefficients(epochs * -(-count // batch))
     try:
-        losses = _update(state, session, rows, order, coefficients)
+        losses = _update(state, session, rows, order, coefficients, epochs)
         if not session.finite:
             contract.finite("x", rows.x)  # a nan or inf there is no divergence, and no batch before it counts
             contract.finite("y", rows.y)
             # What was not finite came about somewhere in these batches: go through them again, one by one. The same
             # bits come again, so that nothing but time is lost.
-            for i, first in enumerate(range(0, count, batch)):
-                some, some_order = rows.some(order, first, first + batch)
+            starts = [(number, first) for number in range(epochs) for first in range(0, count, batch)]
+            for i, (number, first) in enumerate(starts):
+                before = number * count
+                some, some_order = rows.some(order, before + first, before + min(first + batch, count))
                 _update(state, session, some, some_order, coefficients[i : i + 1])
                 if not session.finite:
-                    contract.raise_network_diverged(rows.x, rows.y, state.updates, epoch)
+                    known = None if epoch is None else epoch + number
+                    contract.raise_network_diverged(rows.x, rows.y, state.updates, known)
     finally:
         state.settle()
     state.give_back(session)
     return losses
 
 
-def _update(state: State, session: Session, rows: Rows, order: Order, coefficients: FloatArray) -> FloatArray:
+def _update(
+    state: State, session: Session, rows: Rows, order: Order, coefficients: FloatArray, epochs: int = 1
+) -> FloatArray:
     """The loss of each batch. If anything is not finite, nothing has changed."""
     session.rewind()
     before = state.snapshot()
     state.begin(Change(before, session))
-    losses = session.carry_out(state.parameters, *rows.arrays, order, slots=state.slots, coefficients=coefficients)
+    losses = session.carry_out(
+        state.parameters, *rows.arrays, order, slots=state.slots, coefficients=coefficients, epochs=epochs
+    )
     if session.finite:
         state.updated(session.batches)
         state.end()

@@ -14,12 +14,17 @@ from tqdm import tqdm
 
 from fastbp.history import EarlyStopping, History
 from fastbp.networks import engine
+from fastbp.networks.division import work_of_row
 from fastbp.networks.engine import Rows
 from fastbp.networks.order import AS_THEY_LIE, Order, shuffle as shuffle_rows
 from fastbp.networks.state import Snapshot, State
 from fastbp.optimizers import Optimizer
 
 _ENDED = "an epoch begins with a learning rate of 0, by which nothing is learned: {} has ended, at update {}"
+
+# Multiply-adds and rows of the epochs that are trained in one call: each takes 50 us by itself, whatever it does.
+WORK_TOGETHER = 100_000_000
+ROWS_TOGETHER = 16384
 
 Callback = Callable[[int, dict[str, float]], Any]
 
@@ -37,6 +42,20 @@ def split(seed: int, count: int, fraction: float) -> tuple[Order, Order]:
     shuffle_rows(np.random.default_rng((seed, count)), order)
     held_out = max(1, int(count * fraction))
     return order[: count - held_out], order[count - held_out :]
+
+
+class _Course(NamedTuple):
+    """What every epoch goes through: `size` of the rows, those of `trained` or all, in batches."""
+
+    rows: Rows
+    trained: Order | None
+    size: int
+    batch: int
+    shuffle: bool
+
+    @property
+    def batches(self) -> int:
+        return -(-self.size // self.batch)
 
 
 def fit(
@@ -57,21 +76,22 @@ def fit(
     history = History()
     count = len(rows.x) if trained is None else trained.size
     batch = count if batch is None else min(batch, count)
-    shares = np.full(-(-count // batch), batch / count)  # of each batch in the rows
-    shares[-1] = (count - batch * (shares.size - 1)) / count  # it may have fewer rows
+    course = _Course(rows, trained, count, batch, shuffle and batch < count)
+    watched = validation is not None or stopping is not None or callback is not None
+    together = 1 if watched else _epochs_together(state, count)
     best: Snapshot | None = None
     lowest, waited = math.inf, 0
-    # A bar that is not shown would cost 13 us, more than a batch of a small network.
     most = epochs if epochs <= sys.maxsize else None  # of which tqdm makes floats
+    # A bar that is not shown would cost 13 us, more than a batch of a small network.
     with tqdm(total=most, desc="fit", unit="epoch") if progress else nullcontext() as bar:
-        for epoch in range(epochs):
+        epoch = 0
+        while epoch < epochs:
             with state.turn(), state.using(optimizer):
                 optimizer = state.optimizer  # of this call, whatever others use between its epochs
-                rate = state.optimizer.rate(state.updates)
-                if rate == 0:
-                    warnings.warn(_ENDED.format(state.optimizer.learning_rate, state.updates), stacklevel=3)
-                losses = engine.train(state, rows, _order(state, trained, count, batch, shuffle), batch, epoch)
-                metrics = {"loss": float(np.add.reduce(losses * shares)), "learning_rate": rate}
+                trained_by = _train(state, course, epoch, min(together, epochs - epoch))
+                for metrics in trained_by[:-1]:
+                    history.append(metrics)
+                metrics = trained_by[-1]
                 if validation is not None:
                     scores = engine.evaluate(state, *validation)
                     metrics |= {f"val_{name}": value for name, value in scores.items()}
@@ -84,20 +104,54 @@ def fit(
             if bar is not None:
                 told = {name: f"{value:.4g}" for name, value in metrics.items() if name != "learning_rate"}
                 bar.set_postfix(told, refresh=False)
-                bar.update()
+                bar.update(len(trained_by))
             wish = None if callback is None else callback(epoch, dict(metrics))
             if (isinstance(wish, (bool, np.bool_)) and wish) or (stopping is not None and waited >= stopping.patience):
                 break
+            epoch += len(trained_by)
     if best is not None:
         with state.turn():
             state.restore(best)
     return history
 
 
-def _order(state: State, trained: Order | None, count: int, batch: int, shuffle: bool) -> Order:
-    """The rows of the next epoch."""
-    if shuffle and batch < count:
-        order = np.arange(count) if trained is None else trained.copy()
-        shuffle_rows(state.generator, order)
-        return order
-    return AS_THEY_LIE if trained is None else trained
+def _epochs_together(state: State, count: int) -> int:
+    """How many epochs of so many rows are trained in one call where nobody looks at the network in between."""
+    work = count * work_of_row(state.architecture.sizes, 3)
+    return max(1, min(WORK_TOGETHER // work, ROWS_TOGETHER // count))
+
+
+def _train(state: State, course: _Course, epoch: int, epochs: int) -> list[dict[str, float]]:
+    """The metrics of so many epochs, of which the first has the number `epoch`; of fewer where the rate ends at 0."""
+    batches, first = course.batches, state.updates
+    rates = [state.optimizer.rate(first + done * batches) for done in range(epochs)]
+    if rates[0] == 0:
+        warnings.warn(_ENDED.format(state.optimizer.learning_rate, first), stacklevel=4)
+        epochs = 1
+    elif 0 in rates:
+        epochs = rates.index(0)
+    random = state.generator.bit_generator.state
+    order = _orders(state, course, epochs)
+    try:
+        losses = engine.train(state, course.rows, order, course.batch, epoch, epochs)
+    except BaseException:
+        if course.shuffle:  # as if the epochs that have not begun had not been drawn
+            state.generator.bit_generator.state = random
+            state.generator.random(-(-(state.updates - first) // batches) * course.size)
+        raise
+    shares = np.full(batches, course.batch / course.size)  # of each batch in the rows
+    shares[-1] = (course.size - course.batch * (batches - 1)) / course.size  # it may have fewer rows
+    means = np.add.reduce(losses.reshape(epochs, batches) * shares, axis=1)
+    return [{"loss": loss, "learning_rate": rate} for loss, rate in zip(means.tolist(), rates, strict=False)]
+
+
+def _orders(state: State, course: _Course, epochs: int) -> Order:
+    """The rows of the next epochs, one after the other."""
+    if epochs == 1 and not course.shuffle:
+        return AS_THEY_LIE if course.trained is None else course.trained
+    lie = np.arange(course.size) if course.trained is None else course.trained
+    orders = np.tile(lie, epochs) if epochs > 1 or course.trained is not None else lie
+    if course.shuffle:
+        for order in orders.reshape(epochs, course.size):
+            shuffle_rows(state.generator, order)
+    return orders

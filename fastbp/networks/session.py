@@ -15,7 +15,20 @@ from fastbp.architecture import Architecture
 from fastbp.contract import FloatArray
 from fastbp.cutting import MOST_TASKS
 from fastbp.kernels import network, team, updates
-from fastbp.kernels.workspace import BATCH, FINITE, FINITE_X, INPUT, INPUT_T, INPUTS, ROWS, STATES, WIDTH, Arrays
+from fastbp.kernels.workspace import (
+    BATCH,
+    FINITE,
+    FINITE_X,
+    INPUT,
+    INPUT_T,
+    INPUTS,
+    ROW,
+    ROWS,
+    ROWS_LEFT,
+    STATES,
+    WIDTH,
+    Arrays,
+)
 from fastbp.memory import aligned
 from fastbp.networks.order import AS_THEY_LIE, Order
 from fastbp.networks.plan import work_for
@@ -94,7 +107,7 @@ class Session:
     def rewind(self) -> None:
         """Forget the batches of the last call."""
         state = self._state
-        state[BATCH], state[FINITE], state[FINITE_X] = 0, 1, 1
+        state[BATCH], state[ROW], state[FINITE], state[FINITE_X] = 0, 0, 1, 1
 
     def carry_out(
         self,
@@ -106,14 +119,18 @@ class Session:
         y_pred: FloatArray | None = None,
         slots: tuple[FloatArray, ...] = (),
         coefficients: FloatArray | None = None,
+        epochs: int = 1,
     ) -> FloatArray:
-        """The loss of each batch; those of training end where something is not `finite`."""
+        """The loss of each batch; those of training end where something is not `finite`.
+
+        Of several epochs, `order` holds one after the other.
+        """
         plan, state = self._work.plan, self._state
-        rows = order.size or x.shape[0]
-        batches = math.ceil(rows / plan.batch)
+        rows = (order.size or x.shape[0]) // epochs
+        batches = epochs * math.ceil(rows / plan.batch)
         self.rewind()
         losses = np.zeros(batches)
-        state[ROWS] = rows
+        state[ROWS] = state[ROWS_LEFT] = rows
         self._gathered.fill(0)
         first, second = (*slots, parameters, parameters)[:2]
         arrays = Arrays(  # in their order: by name they would cost a microsecond
