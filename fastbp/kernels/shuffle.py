@@ -11,18 +11,19 @@ from fastbp.kernels.jit import entry
 
 
 def _examples(dtype):
-    return np.empty(1, np.int64), 0, np.empty(1)
+    rows = np.empty(1, np.int64)
+    return rows, 0, np.empty(1), rows
 
 
 @entry(_examples)
-def shuffle(order, first, numbers):
-    """Go on with a shuffle that has come to `first`: a number in [0, 1) for each of the next rows of the order.
+def shuffle(rows, first, numbers, order):
+    """Go on with an order that has come to `first`: a number in [0, 1) for each of the next `rows`.
 
-    Row i changes places with one of the rows 0 ... i. All come out equally often, but for one part in 2^53 / i.
+    Row i takes the place of one of the rows 0 ... i, which goes to the end. All come out equally often, but for one
+    part in 2^53 / i. Without rows, (0,), they are 0, 1, 2 ...
     """
     for step in range(numbers.shape[0]):
         i = first + step
         j = int(numbers[step] * (i + 1))
-        row = order[i]
         order[i] = order[j]
-        order[j] = row
+        order[j] = rows[i] if rows.shape[0] > 0 else i

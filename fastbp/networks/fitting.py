@@ -38,8 +38,8 @@ class Validation(NamedTuple):
 
 def split(seed: int, count: int, fraction: float) -> tuple[Order, Order]:
     """The rows to train on and those to validate with; the same ones for every call with this seed and count."""
-    order = np.arange(count)
-    shuffle_rows(np.random.default_rng((seed, count)), order)
+    order = np.empty(count, np.int64)
+    shuffle_rows(np.random.default_rng((seed, count)), AS_THEY_LIE, order)
     held_out = max(1, int(count * fraction))
     return order[: count - held_out], order[count - held_out :]
 
@@ -147,11 +147,10 @@ def _train(state: State, course: _Course, epoch: int, epochs: int) -> list[dict[
 
 def _orders(state: State, course: _Course, epochs: int) -> Order:
     """The rows of the next epochs, one after the other."""
-    if epochs == 1 and not course.shuffle:
-        return AS_THEY_LIE if course.trained is None else course.trained
-    lie = np.arange(course.size) if course.trained is None else course.trained
-    orders = np.tile(lie, epochs) if epochs > 1 or course.trained is not None else lie
+    rows = AS_THEY_LIE if course.trained is None else course.trained
     if course.shuffle:
-        for order in orders.reshape(epochs, course.size):
-            shuffle_rows(state.generator, order)
-    return orders
+        orders = np.empty((epochs, course.size), np.int64)
+        for order in orders:
+            shuffle_rows(state.generator, rows, order)
+        return orders.ravel()
+    return rows if epochs == 1 else np.tile(rows if rows.size else np.arange(course.size), epochs)

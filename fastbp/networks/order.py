@@ -14,12 +14,11 @@ AS_THEY_LIE: Order = np.empty(0, np.int64)
 ROWS_OF_CALL = 16384
 
 
-def shuffle(generator: np.random.Generator, order: Order) -> None:
-    """Bring the rows of an order into a random one, in place.
+def shuffle(generator: np.random.Generator, rows: Order, order: Order) -> None:
+    """Fill `order` with the `rows`, or if they are AS_THEY_LIE with 0, 1, 2 ..., in a random one.
 
-    On a Zen 3 a row takes 6 to 10 ns where there are 100000, and 12 to 27 where there are a million; NumPy's own
-    permutation, beside it, 18 and 46 to 83.
+    A row takes a Zen 3 5 ns where there are 100000, and 9 where there are a million; NumPy's own permutation 13 and 36.
     """
     run = kernels.shuffle.for_dtype()
     for first in range(0, order.size, ROWS_OF_CALL):
-        run(order, first, generator.random(min(ROWS_OF_CALL, order.size - first)))
+        run(rows, first, generator.random(min(ROWS_OF_CALL, order.size - first)), order)
