@@ -562,7 +562,7 @@ def test_columns_that_are_ignored_need_be_no_numbers_and_change_nothing(fastbp_c
     shown = passed(fastbp_command("train", "survey.csv", *ignore, "--save", "model", *BRIEF))
     assert shown.splitlines()[:2] == [
         "data        survey.csv: 40 rows, 2 inputs, 2 columns ignored",
-        "target      'kind' (the last column): 2 classes",
+        "target      'kind' (the last column left): 2 classes",
     ]
     passed(fastbp_command("train", "classes.csv", "--save", "wanted", *BRIEF))
     assert Path("model").read_bytes() == Path("wanted").read_bytes()
@@ -570,11 +570,47 @@ def test_columns_that_are_ignored_need_be_no_numbers_and_change_nothing(fastbp_c
     assert passed(fastbp_command("predict", "model", "survey.csv", *ignore)) == wanted
 
 
-@pytest.mark.parametrize("test", ["survey.csv", "classes.csv"], ids=["with them", "without"])
-def test_a_test_set_may_have_the_columns_that_are_ignored(fastbp_command, test):
+def columns_of(content, *numbers):
+    """Some columns of a CSV file, in this order."""
+    rows = [line.split(",") for line in content.splitlines()]
+    return "".join(",".join(row[number] for number in numbers) + "\n" for row in rows)
+
+
+# the columns of a test set, whether its first line names them
+TEST_SETS = {
+    "with them": ((0, 1, 2, 3, 4), True),
+    "with them, unnamed": ((0, 1, 2, 3, 4), False),
+    "without them": ((1, 2, 3), True),
+    "without them, unnamed": ((1, 2, 3), False),
+    "with one of them, in another order": ((3, 2, 4, 1), True),
+}
+
+
+@pytest.mark.parametrize("ignore", [["id", "name"], ["0", "-1"]], ids=["by name", "by number"])
+@pytest.mark.parametrize(("columns", "named"), TEST_SETS.values(), ids=TEST_SETS)
+def test_a_test_set_may_have_the_columns_that_are_ignored_and_need_not(fastbp_command, ignore, columns, named):
     Path("survey.csv").write_text(SURVEY)
-    words = ["train", "survey.csv", "--ignore", "id", "--ignore", "name", "--test", test, *BRIEF]
-    assert "40 rows to train on, 40 held out" in passed(fastbp_command(*words))
+    Path("test.csv").write_text(columns_of(SURVEY if named else SURVEY.split("\n", 1)[1], *columns))
+    ignored = [word for column in ignore for word in ("--ignore", column)]
+    shown = passed(fastbp_command("train", "survey.csv", *ignored, "--target", "kind", "--test", "test.csv", *BRIEF))
+    assert "40 rows to train on, 40 held out" in shown
+    (loss,) = re.findall("loss +([^ ]+) on the rows held out, ([^ ]+) on those trained on", shown)
+    assert loss[0] == loss[1]  # they are the same rows
+
+
+def test_a_test_set_that_is_too_narrow_for_the_target_is_one_line_and_exit_code_2(fastbp_command):
+    Path("survey.csv").write_text(SURVEY)
+    Path("test.csv").write_text("1,2\n3,4\n")
+    words = ["train", "survey.csv", "--ignore", "id", "--ignore", "name", "--test", "test.csv"]
+    assert_one_line(
+        fastbp_command(*words), "--test-target is missing; test.csv has 2 columns, but the target is number 2"
+    )
+
+
+def test_an_input_of_the_model_is_not_ignored_silently(fastbp_command):
+    passed(fastbp_command("train", "classes.csv", "--save", "model", *BRIEF))
+    words = ["predict", "model", "classes.csv", "--ignore", "a"]
+    assert_one_line(fastbp_command(*words), "classes.csv lacks 1 of the model's columns: 'a'")
 
 
 def test_columns_without_names_are_ignored_by_number(fastbp_command):
@@ -588,7 +624,9 @@ def test_columns_without_names_are_ignored_by_number(fastbp_command):
 
 IGNORED_BADLY = [
     (["--ignore", "nobody"], "there is no column 'nobody' in survey.csv"),
-    (["--ignore", "kind", "--target", "3"], "--target is 3, which --ignore leaves out; another column is wanted"),
+    (["--ignore", "kind", "--target", "3"], "--ignore leaves out column '3' of survey.csv; another one is wanted"),
+    (["--ignore", "kind", "--target", "kind"], "--ignore leaves out column 'kind' of survey.csv; another one is"),
+    (["--ignore", "1_0"], "there is no column '1_0' in survey.csv"),
     (
         ["--ignore", "0", "--ignore", "1", "--ignore", "2", "--ignore", "3"],
         "survey.csv has 1 column that --ignore leaves",
@@ -600,7 +638,9 @@ IGNORED_BADLY = [
 @pytest.mark.parametrize(("words", "message"), IGNORED_BADLY)
 def test_columns_that_cannot_be_ignored_are_one_line_and_exit_code_2(fastbp_command, words, message):
     Path("survey.csv").write_text(SURVEY)
-    assert_one_line(fastbp_command("train", "survey.csv", "--target", "a", *words), message)
+    assert_one_line(
+        fastbp_command("train", "survey.csv", *(words if "--target" in words else [*words, "--target", "a"])), message
+    )
 
 
 def test_no_input_is_left_where_all_columns_are_ignored(fastbp_command):

@@ -239,7 +239,7 @@ def train(
     held_out = test_table = None
     if test:
         test_table = read_table(test, header, table.names if table.named else ())
-        test_table = test_table.ignoring(filter(test_table.has, ignored))
+        test_table = test_table.ignoring_as(table)
         held_out = test_table, read_test_target(test_table, test_target, learned, named=table.named)
     fraction = TEST_FRACTION if test_fraction is None else test_fraction
     problem = prepare(table, learned, how, test_fraction=fraction, test=held_out)

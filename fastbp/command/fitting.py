@@ -45,7 +45,7 @@ def prepare(
     table: Table, target: Target, recipe: Recipe, *, test_fraction: float, test: tuple[Table, Target] | None = None
 ) -> Problem:
     """Hold out the rows of `test`, or some of the table by the seed; standardise all by those to train on."""
-    columns = table.inputs(target.column)
+    columns = [column for column in range(len(table.names)) if column != target.column]
     if not columns:
         raise ValueError(f"{table.source} has no column that --ignore leaves; at least one input is wanted")
     names = tuple(table.names[column] for column in columns)

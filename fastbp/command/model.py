@@ -94,7 +94,7 @@ def columns_like(
         if missing:
             raise ValueError(f"{table.source} lacks {len(missing)} of the model's columns: {listed(missing)}")
         known = {*names, target}
-        extra = [table.names[column] for column in table.inputs(position) if table.names[column] not in known]
+        extra = [name for column, name in enumerate(table.names) if name not in known and column != position]
         if extra:
             found = counted(len(extra), "column")
             raise ValueError(
@@ -103,7 +103,7 @@ def columns_like(
         return [table.names.index(name) for name in names]
     if position is None and target in table.own_names:
         position = table.names.index(target)
-    columns = table.inputs(position)
+    columns = [column for column in range(len(table.names)) if column != position]
     if len(columns) != len(names):
         found, wanted = counted(len(columns), "column"), counted(len(names), "input")
         raise ValueError(

@@ -14,8 +14,8 @@ import re
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from fastbp.contract import shortened
 
 ENDINGS = {".npy": "NPY", ".npz": "NPZ", ".parquet": "Parquet", ".pq": "Parquet"}
 MAGIC = {b"\x93NUMPY": "NPY", b"PK\x03\x04": "NPZ", b"PAR1": "Parquet"}
+NUMBER = re.compile("-?[0-9]{1,9}")
 IDX_NAME = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")  # as in train-images-idx3-ubyte
 GZIP = b"\x1f\x8b"
 ROWS_A_BLOCK = 1 << 12
@@ -41,7 +42,8 @@ class Table:
     """`values` (rows, columns), its column names, and the cells of its text columns.
 
     `own_names`: those of its names that the file holds. `image`: the shape of a row that has more than one dimension.
-    `headless`: a CSV file whose first line is a row. `ignored`: columns that are neither inputs nor the target.
+    `headless`: a CSV file whose first line is a row. `ignored`: the columns of the file that are left out, names by
+    number.
     """
 
     source: str
@@ -51,7 +53,7 @@ class Table:
     text: dict[int, list[str]]
     image: tuple[int, ...] = ()
     headless: bool = False
-    ignored: frozenset[int] = frozenset()
+    ignored: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -68,21 +70,25 @@ class Table:
         """Whether the last column holds what images show, as y of an NPZ file does."""
         return bool(self.image) and len(self.names) > math.prod(self.image)
 
+    @property
+    def _numbers(self) -> list[int]:
+        """The number of each column in the file."""
+        return [number for number in range(len(self.names) + len(self.ignored)) if number not in self.ignored]
+
     def find(self, column: str) -> int:
-        """The position of a column given by its name or its number: 0 is the first, -1 the last."""
+        """The position of a column given by its name or its number in the file: 0 is the first, -1 the last."""
         if column in self.names:
             return self.names.index(column)
-        width = len(self.names)
-        try:
-            number = int(column)
-        except ValueError:
-            number = width
+        width = len(self.names) + len(self.ignored)
+        number = int(column) if NUMBER.fullmatch(column) else width
+        if column in self.ignored.values() or (number % width in self.ignored and -width <= number < width):
+            raise ValueError(f"--ignore leaves out column {quoted(column)} of {self.source}; another one is wanted")
         if not -width <= number < width:
             raise ValueError(
                 f"there is no column {quoted(column)} in {self.source}; a name is wanted ({listed(self.names)}), "
                 f"or a number from {-width} to {width - 1}"
             )
-        return number % width
+        return self._numbers.index(number % width)
 
     def has(self, column: str) -> bool:
         """Whether `find` finds it."""
@@ -93,15 +99,33 @@ class Table:
         return True
 
     def ignoring(self, columns: Iterable[str]) -> Table:
-        """The table whose columns of these names or numbers are ignored."""
-        ignored = frozenset(map(self.find, columns))
-        if ignored and self.image:
+        """The table, of a whole file, without the columns of these names or numbers."""
+        positions = set(map(self.find, columns))
+        if positions and self.image:
             raise ValueError(f"--ignore is given, but {self.source} holds images; a table with columns is wanted")
-        return replace(self, ignored=ignored)
+        return self._without(positions)
 
-    def inputs(self, target: int | None) -> list[int]:
-        """The columns that are neither the target nor ignored."""
-        return [column for column in range(len(self.names)) if column != target and column not in self.ignored]
+    def ignoring_as(self, other: Table) -> Table:
+        """The table, of a whole file, without the columns that another one ignores, if it has them.
+
+        They are found by name where both have names, else by number where the files have as many columns.
+        """
+        if self.named and other.named:
+            return self._without({self.names.index(name) for name in other.ignored.values() if name in self.names})
+        alike = len(self.names) == len(other.names) + len(other.ignored)
+        return self._without(set(other.ignored) if alike else set())
+
+    def _without(self, positions: Set[int]) -> Table:
+        if not positions:
+            return self
+        kept = [position for position in range(len(self.names)) if position not in positions]
+        return replace(
+            self,
+            names=tuple(self.names[position] for position in kept),
+            values=self.values[:, kept],
+            text={new: self.text[old] for new, old in enumerate(kept) if old in self.text},
+            ignored={position: self.names[position] for position in sorted(positions)},
+        )
 
     def numbers(self, columns: Sequence[int], *, of_inputs: bool = False) -> npt.NDArray[Any]:
         """The finite numbers (rows, columns) of these columns, in their order; true and false are 1 and 0."""
@@ -117,7 +141,8 @@ class Table:
                 row, position = (int(i) for i in np.argwhere(~good)[0])
                 value = chosen[start + row, position]
                 problem = "is missing" if np.isnan(value) else f"is {value}"
-                raise ValueError(self._at(start + row + 1, columns[position], f"{problem}; a finite number is wanted"))
+                wanted = f"a finite number is wanted{advice}"
+                raise ValueError(self._at(start + row + 1, columns[position], f"{problem}; {wanted}"))
         return chosen
 
     def words(self, column: int) -> list[str]:

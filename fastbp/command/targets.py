@@ -153,23 +153,24 @@ def read_test_target(table: Table, word: str | None, known: Target, *, named: bo
     """The target of a separate test set, as the one to train on is; `named`: whether its table has names."""
     if word is None and known.column is None and not table.labelled:
         raise ValueError("--test-target is missing; a file of labels is wanted, as --target is one")
-    if word is None and not table.image:
-        word = known.name if named and table.named else str(known.column)
-    source, column, name = _find(table, word, "--test-target")
-    position = column if source is table else None
+    position = -1 if known.column is None else known.column
+    if word is None and not table.image and named and table.named:
+        word = known.name
+    source, column, name = _find(table, word, "--test-target", position)
+    place = column if source is table else None
     if known.labels is None:
-        return Target(source.source, name, position, None, source.numbers([column])[:, 0].astype(np.float64))
+        return Target(source.source, name, place, None, source.numbers([column])[:, 0].astype(np.float64))
     labels, actual = _classes(source, column)
     unknown = [label for label in labels if label not in known.labels]
     if unknown:
         found = counted(len(unknown), "class", "es")
         raise ValueError(f"{source.source} has {found} that no row to train on has: {listed(unknown)}")
     positions = np.array([known.labels.index(label) for label in labels])
-    return Target(source.source, name, position, known.labels, positions[actual])
+    return Target(source.source, name, place, known.labels, positions[actual])
 
 
-def _find(table: Table, word: str | None, option: str) -> tuple[Table, int, str]:
-    """The table that holds the target, the target's column there, and its name."""
+def _find(table: Table, word: str | None, option: str, position: int = -1) -> tuple[Table, int, str]:
+    """The table that holds the target, the target's column there, and its name; without a word it is at `position`."""
     if table.labelled:
         last, name = len(table.names) - 1, table.names[-1]
         if word is not None and not (table.has(word) and table.find(word) == last):
@@ -187,17 +188,17 @@ def _find(table: Table, word: str | None, option: str) -> tuple[Table, int, str]
     if table.image:
         found = f"is {word}, which is not a file" if word else "is missing"
         raise ValueError(f"{option} {found}; an IDX or NPY file of the labels of {table.source} is wanted")
-    left = table.inputs(None)
-    if len(left) < 2:
-        found = "one column" if len(table.names) == 1 else f"{counted(len(left), 'column')} that --ignore leaves"
+    if len(table.names) < 2:
+        found = f"{counted(len(table.names), 'column')} that --ignore leaves" if table.ignored else "one column"
         raise ValueError(f"{table.source} has {found}; at least one input and the target are wanted")
     try:
-        column = left[-1] if word is None else table.find(word)
+        column = position if word is None else table.find(word)
     except ValueError as error:
         raise ValueError(f"{error}, or a file of labels") from None
-    if column in table.ignored:
-        raise ValueError(f"{option} is {word}, which --ignore leaves out; another column is wanted")
-    return table, column, table.names[column]
+    if column >= len(table.names):
+        found = counted(len(table.names), "column")
+        raise ValueError(f"{option} is missing; {table.source} has {found}, but the target is number {column} so far")
+    return table, column % len(table.names), table.names[column]
 
 
 def _classes(table: Table, column: int) -> tuple[tuple[str, ...], npt.NDArray[Any]]:

@@ -31,7 +31,7 @@ def data(table: Table, target: Target, problem: Problem, *, chosen: bool) -> str
         kind = f"values, here {plain(target.actual.min(), 6)} to {plain(target.actual.max(), 6)}"
     else:
         kind = f"{len(target.labels)} classes"
-    which = "" if chosen else " (the last column)"
+    which = "" if chosen else " (the last column left)" if table.ignored else " (the last column)"
     rows = counted(table.rows, "row")
     return f"data        {table.source}: {rows}, {inputs}\ntarget      {quoted(target.name)}{which}: {kind}"
 

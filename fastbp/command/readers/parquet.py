@@ -31,7 +31,7 @@ def read(stream: BinaryIO) -> Contents:
     for column, field in enumerate(schema):
         if _is_text(pa, field.type) or _is_time(pa, field.type):
             text[column] = []
-        elif not _is_number(pa, field.type):
+        elif not (_is_number(pa, field.type) or pa.types.is_null(field.type)):
             raise ValueError(f"column {field.name!r} has type {field.type}; numbers are wanted, or text for a class")
 
     width, size, about = len(schema), 0, file.metadata
@@ -73,6 +73,8 @@ def _is_number(pa: Any, kind: Any) -> bool:
 
 def _extend(pa: Any, cells: list[str], array: Any) -> int:
     """Add the cells of an Arrow array of text; the bytes that they take."""
+    if pa.types.is_timestamp(array.type):  # in UTC: not every time zone is known everywhere
+        array = array.cast(pa.timestamp(array.type.unit))
     if _is_time(pa, array.type):
         array = array.cast(pa.string())
     if not pa.types.is_dictionary(array.type):
