@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fastbp.bench.quantities import duration, plain
 from fastbp.bench.registry import Configuration
-from fastbp.bench.report import duration, left_out, plain
+from fastbp.bench.report import left_out
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"

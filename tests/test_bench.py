@@ -15,8 +15,9 @@ from fastbp.bench.cases import CASES, ODD, SCALING, Case, case_of
 from fastbp.bench.comparison import DEFAULT, TOLERANCE, Comparison, Measured, compare, measure
 from fastbp.bench.deviation import deviation
 from fastbp.bench.implementations import IMPLEMENTATIONS, numpy_step
+from fastbp.bench.quantities import duration, plain
 from fastbp.bench.registry import Implementation
-from fastbp.bench.report import duration, footer, listing, plain, row
+from fastbp.bench.report import footer, listing, row
 from fastbp.bench.timing import Candidate, contenders
 from fastbp.command.cli import main
 

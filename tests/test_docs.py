@@ -1,9 +1,10 @@
-"""The page on reliability names tests that exist, and marks those that are longer with --full."""
+"""What README and docs name exists; the page on reliability marks tests that are longer with --full."""
 
 import re
 from pathlib import Path
 
 TESTS = Path(__file__).parent
+README = (TESTS.parent / "README.md").read_text()
 PAGE = (TESTS.parent / "docs" / "reliability.md").read_text()
 
 
@@ -17,3 +18,13 @@ def test_every_hazard_has_tests_that_exist_and_slices_are_marked_as_such():
             for name, mark in re.findall(r"`(\w+)`( †)?", tests):
                 assert name in arguments, f"{file} has no {name}"
                 assert ("rounds" in arguments[name]) == bool(mark), name
+
+
+def test_every_file_that_the_readme_explains_exists_and_every_module_is_explained():
+    table = README.split("## How it works")[1].split("Imports run downwards")[0]
+    explained = set(re.findall(r"`(fastbp/[^`]*)`", table))
+    package = TESTS.parent / "fastbp"
+    modules = {
+        f"fastbp/{path.name}{'/' if path.is_dir() else ''}" for path in package.iterdir() if path.name[0] not in "_."
+    }
+    assert explained == modules - {"fastbp/py.typed"}

@@ -16,7 +16,10 @@ from typing import Any
 
 import click
 
+import fastbp
+from fastbp.architecture import HIDDEN_ACTIVATIONS, LOSSES
 from fastbp.command.endings import UNSAVED, Narrator, PlainEndings, on_terminal
+from fastbp.optimizers import OPTIMIZERS
 
 FILE = click.Path(path_type=Path)
 COUNT = click.IntRange(min=1)
@@ -25,13 +28,9 @@ LINES_A_WRITE = 1024
 TEST_FRACTION = 0.2
 ANNOUNCED_AFTER = 2.0  # seconds
 
-# The choices of `fastbp train`; what they are made of imports NumPy.
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "leaky_relu", "identity")
-LOSSES = ("squared_error", "binary_cross_entropy", "cross_entropy")
-OPTIMIZERS = ("sgd", "adam", "adamw")
+# Said again, since what they are made of takes long to import: the schedules of `wording`, and of `fastbp bench` what
+# all libraries beside fastbp are asked for.
 SCHEDULES = ("constant", "cosine", "step")
-
-# Those of `fastbp bench`: what all libraries beside fastbp are asked for.
 TIMED_ACTIVATIONS = ("sigmoid", "tanh", "relu")
 TIMED_OPTIMIZERS = ("sgd", "adam")
 
@@ -122,14 +121,16 @@ ignore_option = click.option(
     help="Sizes of the hidden layers, or 0 for none.  [default: 64]",
 )
 @click.option(
-    "--activation", type=click.Choice(ACTIVATIONS), default="relu", show_default=True, help="Of hidden layers."
+    "--activation", type=click.Choice(HIDDEN_ACTIVATIONS), default="relu", show_default=True, help="Of hidden layers."
 )
 @click.option(
     "--loss",
-    type=click.Choice(LOSSES),
+    type=click.Choice(list(LOSSES)),
     help="What to minimise.  [default: cross_entropy for classes, squared_error for values]",
 )
-@click.option("--optimizer", type=click.Choice(OPTIMIZERS), default="adam", show_default=True)
+@click.option(
+    "--optimizer", type=click.Choice([name.lower() for name in OPTIMIZERS]), default="adam", show_default=True
+)
 @click.option(
     "--learning-rate",
     metavar="X",
@@ -221,7 +222,6 @@ def train(
     unsaved = click.get_current_context().meta
     unsaved[UNSAVED] = save
 
-    import fastbp
     from fastbp.command import wording
     from fastbp.command.datasets import digits
     from fastbp.command.fitting import fit, prepare
@@ -413,8 +413,6 @@ def bench(names: tuple[str, ...], odd: bool, networks: bool, seconds: float, as_
 @main.command(short_help="Print versions, processor, threads, cache folder.")
 def info() -> None:
     """Print versions, the processor, the vector width, threads and the cache folder."""
-    import fastbp
-
     click.echo(fastbp.show_config())
 
 

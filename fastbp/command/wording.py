@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fastbp
-from fastbp.bench.report import duration, plain
+from fastbp.bench.quantities import duration, plain
 from fastbp.command.batch_times import BatchTimes
 from fastbp.command.fitting import Problem
 from fastbp.command.readers.contents import counted

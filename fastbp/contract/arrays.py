@@ -81,10 +81,14 @@ def is_masked(value: Any) -> bool:
 
 
 def _holds_masked(value: Any) -> bool:
-    """Whether it is a list or tuple of which a part is a masked array."""
-    if not isinstance(value, (list, tuple)):
+    """Whether it is a list or tuple of which a part, at any depth, is a masked array."""
+    masked = _masked_array()
+    if masked == () or not isinstance(value, (list, tuple)):
         return False
-    return any(issubclass(kind, _masked_array()) for kind in set(map(type, value)))
+    kinds = set(map(type, value))
+    if any(issubclass(kind, masked) for kind in kinds):
+        return True
+    return any(issubclass(kind, (list, tuple)) for kind in kinds) and any(map(_holds_masked, value))
 
 
 def _masked_array() -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.contract.arrays import FLOATS, check_fits_memory
+from fastbp.contract.arrays import FLOATS, check_fits_memory, is_masked
 from fastbp.contract.words import shown
 
 _LIMITS = {dtype: (float(np.finfo(dtype).smallest_subnormal), float(np.finfo(dtype).max)) for dtype in FLOATS}
@@ -89,7 +89,7 @@ def count(name: str, value: Any, least: int, most: int | None = None) -> int:
         number = operator.index(value)
     except TypeError:
         number = None
-    if number is None or isinstance(value, (bool, np.ma.MaskedArray)):
+    if number is None or isinstance(value, bool) or is_masked(value):
         raise TypeError(f"{name} is {shown(value)}; a whole number is wanted")
     if number < least:
         raise ValueError(f"{name} is {shown(number)}; {least} or more is wanted")
