@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastbp.configuration import show_config
 from fastbp.contract import Gradients
-from fastbp.history import EarlyStopping, History
+from fastbp.history import History
 from fastbp.layer import (
     backward,
     cost,
@@ -33,6 +33,7 @@ from fastbp.layer import (
 from fastbp.network import Network
 from fastbp.optimizers import SGD, Adam, AdamW
 from fastbp.schedules import CosineDecay, StepDecay
+from fastbp.stopping import EarlyStopping
 from fastbp.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from fastbp import contract, optimizers
 from fastbp.architecture import Architecture, PerLayer
 from fastbp.contract import FloatArray
-from fastbp.history import EarlyStopping, History
+from fastbp.history import History
 from fastbp.imports import imported_whole
 from fastbp.optimizers import Optimizer
+from fastbp.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from fastbp.networks.engine import Rows
@@ -151,7 +152,7 @@ class Network:
         self._apart(rows)
         using = self._state.using(optimizer) if optimizer is not None else nullcontext()  # 6 us less
         with self._state.turn(), using:
-            return float(engine.train(self._state, rows, engine.AS_THEY_LIE, len(rows.x))[0])
+            return float(engine.train(self._state, rows, len(rows.x))[0])
 
     def fit(
         self,
@@ -272,7 +273,7 @@ class Network:
                 _finite(checked)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"validation_data: {error}") from None
-            return None, _fitting().Validation(checked, _engine().AS_THEY_LIE)
+            return None, _fitting().Validation(checked)
         if fraction is None:
             return None, None
         fraction = contract.not_negative("validation_fraction", fraction, below=1)

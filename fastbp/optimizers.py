@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import contract, schedules
+from fastbp import contract, records, schedules
 from fastbp.schedules import Schedule
 
 
@@ -46,7 +46,7 @@ class _Optimizer:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values, which `from_dict` takes back."""
-        return schedules.to_dict(self)
+        return records.to_dict(self)
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,6 @@ def checked(optimizer: Any, dtype: np.dtype[Any]) -> Optimizer:
 def from_dict(values: Any) -> Optimizer:
     """The optimizer that `to_dict` made these values of; ValueError if none could be."""
     if isinstance(values, dict) and isinstance(values.get("learning_rate"), dict):
-        schedule = schedules.from_dict("learning_rate", values["learning_rate"], schedules.SCHEDULES)
+        schedule = records.from_dict("learning_rate", values["learning_rate"], schedules.SCHEDULES)
         values = values | {"learning_rate": schedule}
-    return schedules.from_dict("optimizer", values, OPTIMIZERS)
+    return records.from_dict("optimizer", values, OPTIMIZERS)

@@ -8,19 +8,39 @@ one before has come to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass
 
 from fastbp import contract
 
 MOST_UPDATES = 2**53  # that float64 counts
 
-Record = TypeVar("Record")
+
+class _Schedule:
+    """What all schedules have: a rate that first rises and then falls."""
+
+    initial: float
+    warmup: int
+
+    def __call__(self, step: int) -> float:
+        """The rate of the update that comes after `step` others."""
+        return self.rates(contract.count("step", step, 0, MOST_UPDATES), 1)[0]
+
+    def rates(self, first: int, count: int) -> list[float]:
+        """The rates of `count` updates in a row, the first of which comes after `first` others."""
+        return [self._after(step) for step in range(first, first + count)]
+
+    def _after(self, step: int) -> float:
+        if step < self.warmup:
+            return self.initial * ((step + 1) / self.warmup)  # their quotient first: no product overflows
+        return self._fallen(step - self.warmup)
+
+    def _fallen(self, step: int) -> float:
+        """The rate of the update that comes after `step` others, the warm-up apart."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class StepDecay:
+class StepDecay(_Schedule):
     """initial * factor^floor(step / every): the rate is multiplied by `factor` after each `every` updates.
 
     initial: positive; every: at least 1; factor: above 0, at most 1.
@@ -41,14 +61,8 @@ class StepDecay:
             warmup=contract.count("warmup", self.warmup, 0, MOST_UPDATES),
         )
 
-    def __call__(self, step: int) -> float:
-        """The rate of the update that comes after `step` others."""
-        return self._after(contract.count("step", step, 0, MOST_UPDATES))
-
-    def _after(self, step: int) -> float:
-        if step < self.warmup:
-            return _rising(self.initial, step, self.warmup)
-        return self.initial * self.factor ** ((step - self.warmup) // self.every)
+    def _fallen(self, step: int) -> float:
+        return self.initial * self.factor ** (step // self.every)
 
     @property
     def largest(self) -> float:
@@ -57,7 +71,7 @@ class StepDecay:
 
 
 @dataclass(frozen=True)
-class CosineDecay:
+class CosineDecay(_Schedule):
     """initial (1 + c) / 2 + final (1 - c) / 2, where c = cos(pi step / steps): from initial to final, which it keeps.
 
     initial: positive; steps: at least 1; final: not negative (Loshchilov and Hutter 2017, eq. 5, without restarts).
@@ -78,14 +92,8 @@ class CosineDecay:
             warmup=contract.count("warmup", self.warmup, 0, MOST_UPDATES),
         )
 
-    def __call__(self, step: int) -> float:
-        """The rate of the update that comes after `step` others."""
-        return self._after(contract.count("step", step, 0, MOST_UPDATES))
-
-    def _after(self, step: int) -> float:
-        if step < self.warmup:
-            return _rising(self.initial, step, self.warmup)
-        c = math.cos(math.pi * (min(step - self.warmup, self.steps) / self.steps))
+    def _fallen(self, step: int) -> float:
+        c = math.cos(math.pi * (min(step, self.steps) / self.steps))
         return self.initial * ((1 + c) / 2) + self.final * ((1 - c) / 2)
 
     @property
@@ -98,34 +106,3 @@ Schedule = StepDecay | CosineDecay
 
 
 SCHEDULES = {kind.__name__: kind for kind in (StepDecay, CosineDecay)}
-
-
-def _rising(initial: float, step: int, warmup: int) -> float:
-    return initial * ((step + 1) / warmup)  # their quotient first: no product overflows
-
-
-def rates(schedule: Schedule, first: int, count: int) -> list[float]:
-    """The rates of `count` updates in a row, the first of which comes after `first` others."""
-    return [schedule._after(step) for step in range(first, first + count)]
-
-
-def to_dict(record: Any) -> dict[str, Any]:
-    """A dataclass as plain JSON values: its name, and its fields by their names."""
-    values = {name: to_dict(value) if is_dataclass(value) else value for name, value in vars(record).items()}
-    return {"name": type(record).__name__} | values
-
-
-def from_dict(argument: str, values: Any, kinds: Mapping[str, type[Record]]) -> Record:
-    """The dataclass, one of `kinds`, that `to_dict` made these values of; ValueError if none could be."""
-    if not isinstance(values, dict):
-        raise ValueError(f"{argument} is {values!r}; a dictionary is wanted")
-    name = values.get("name")
-    if not isinstance(name, str) or name not in kinds:
-        raise ValueError(f"{argument} has the name {name!r}; {' or '.join(map(repr, kinds))} is wanted")
-    wanted = ["name", *(field.name for field in fields(kinds[name]))]  # type: ignore[arg-type]
-    if set(values) != set(wanted):
-        raise ValueError(f"{argument} has {', '.join(map(repr, values))}; {', '.join(map(repr, wanted))} are wanted")
-    try:
-        return kinds[name](**{key: value for key, value in values.items() if key != "name"})
-    except TypeError as error:  # the type of a value
-        raise ValueError(str(error)) from None

@@ -19,6 +19,7 @@ from fastbp.command.readers.contents import counted
 from fastbp.command.standardisation import Standardisation, blocks
 from fastbp.command.tables import Table, listed, reason
 from fastbp.command.targets import Classes, Values
+from fastbp.network import load_with_extra, save_with_extra
 
 FORMAT = 1
 
@@ -53,7 +54,6 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the model file, whole or not at all."""
-        from fastbp.network import save_with_extra
         from fastbp.networks.storage import Extra
 
         about: dict[str, Any] = {"format": FORMAT, "names": self.names, "named": self.named, "target": self.target}
@@ -68,8 +68,6 @@ class Model:
     def load(path: Path) -> Model:
         """Read a model file, trusting nothing in it."""
         try:
-            from fastbp.network import load_with_extra
-
             network, extra = load_with_extra(path)
             if extra is None:
                 raise ValueError("it has no names and no meaning; a file written by fastbp train --save is wanted")

@@ -84,7 +84,7 @@ def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> list[Any]:
 
     What makes an array of itself does so here, once: the next time it might make another one.
     """
-    targets_own = w.flags.owndata and b.flags.owndata
+    own = w.flags.owndata and b.flags.owndata
     result: list[Any] = []
     for name, value in inputs.items():
         if isinstance(value, (list, tuple)):  # its numbers are copied
@@ -92,7 +92,7 @@ def apart(w: FloatArray, b: FloatArray, **inputs: Any) -> list[Any]:
             continue
         result.append(value if isinstance(value, np.ndarray) else real(name, value))
         array = np.asarray(result[-1])
-        if targets_own and _is_in_other_memory(array, w, b):  # known in a tenth of the time
+        if own and _is_in_other_memory(array, w, b):  # known in a tenth of the time
             continue
         for target_name, target in (("w", w), ("b", b)):
             if np.may_share_memory(array, target) and np.shares_memory(array, target):
@@ -151,7 +151,7 @@ def pair(y_pred: Any, y: Any) -> tuple[FloatArray, FloatArray]:
     return finite("y_pred", in_place("y_pred", first, dtype)), finite("y", in_place("y", second, dtype))
 
 
-def raise_diverged(step: int | None, x: FloatArray, y: FloatArray) -> NoReturn:
+def raise_diverged(x: FloatArray, y: FloatArray, step: int | None) -> NoReturn:
     """Say why the cost or the update of `step` is not finite: a nan or inf in x or y, or else divergence.
 
     None is no step: gradients alone were asked for.

@@ -32,13 +32,13 @@ def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], loss: str) ->
     numbers must be 0 or more; for "binary_cross_entropy" they must be in 0 ... 1: beyond, a loss has no lower bound.
     For one output, numbers may also be (rows,).
     """
-    array, labels = real("y", y), loss == "cross_entropy"
-    is_labels = labels and array.ndim == 1 and array.dtype.kind in "iub" and array.size > 0
+    array, may_be_labels = real("y", y), loss == "cross_entropy"
+    is_labels = may_be_labels and array.ndim == 1 and array.dtype.kind in "iub" and array.size > 0
     if not is_labels and outputs == 1 and array.ndim == 1:
         array = array[:, np.newaxis]
     if array.shape != ((rows,) if is_labels else (rows, outputs)):
         wanted = f"{(rows, outputs)}"
-        if labels:
+        if may_be_labels:
             wanted += f", or {(rows,)} of integer dtype for labels,"
         elif outputs == 1:
             wanted += f" or {(rows,)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,10 @@ CALL_BYTES = 1024 * 1024
 
 
 class Rows(NamedTuple):
-    """Checked rows: x (rows, inputs), y (rows, targets) in the network's dtype, labels (rows, 1); sample_weight."""
+    """Checked rows in the network's dtype.
+
+    x (rows, inputs); y (rows, targets), or (rows, 1) where they are `labels`; weight (rows,): sample_weight, or None.
+    """
 
     x: FloatArray
     y: FloatArray
@@ -43,7 +47,7 @@ class Rows(NamedTuple):
 
 def _rows_of_call(state: State, rows: int) -> int:
     """Of so many rows, how many go forward in one call."""
-    return max(1, min(rows, _most_rows(state.architecture.sizes, state.parameters.itemsize)))
+    return min(rows, _most_rows(state.architecture.sizes, state.parameters.itemsize))
 
 
 @functools.lru_cache(maxsize=256)
@@ -113,7 +117,15 @@ def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, F
     return float(losses[0]), result
 
 
-def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None = None, epochs: int = 1) -> FloatArray:
+def train(
+    state: State,
+    rows: Rows,
+    batch: int,
+    order: Order = AS_THEY_LIE,
+    *,
+    epoch: int | None = None,
+    epochs: int = 1,
+) -> FloatArray:
     """One update for each batch, and the loss before it. If one is not finite, all is as it was before that update.
 
     If Ctrl-C ends it, all is as after a whole batch. `epoch` is the number of the first of the `epochs`, whose orders
@@ -130,7 +142,7 @@ def train(state: State, rows: Rows, order: Order, batch: int, epoch: int | None 
             contract.finite("y", rows.y)
             # What was not finite came about somewhere in these batches: go through them again, one by one. The same
             # bits come again, so that nothing but time is lost.
-            starts = [(number, first) for number in range(epochs) for first in range(0, count, batch)]
+            starts = itertools.product(range(epochs), range(0, count, batch))
             for i, (number, first) in enumerate(starts):
                 before = number * count
                 some, some_order = rows.some(order, before + first, before + min(first + batch, count))

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from fastbp.history import EarlyStopping, History
+from fastbp.history import History
 from fastbp.networks import engine
 from fastbp.networks.division import work_of_row
 from fastbp.networks.engine import Rows
 from fastbp.networks.order import AS_THEY_LIE, Order, shuffle as shuffle_rows
 from fastbp.networks.state import Snapshot, State
 from fastbp.optimizers import Optimizer
+from fastbp.stopping import EarlyStopping
 
 _ENDED = "an epoch begins with a learning rate of 0, by which nothing is learned: {} has ended, at update {}"
 
@@ -33,7 +34,7 @@ class Validation(NamedTuple):
     """The rows that an epoch is judged by: `order` of them, or all as they lie."""
 
     rows: Rows
-    order: Order
+    order: Order = AS_THEY_LIE
 
 
 def split(seed: int, count: int, fraction: float) -> tuple[Order, Order]:
@@ -133,7 +134,7 @@ def _train(state: State, course: _Course, epoch: int, epochs: int) -> list[dict[
     random = state.generator.bit_generator.state
     order = _orders(state, course, epochs)
     try:
-        losses = engine.train(state, course.rows, order, course.batch, epoch, epochs)
+        losses = engine.train(state, course.rows, course.batch, order, epoch=epoch, epochs=epochs)
     except BaseException:
         if course.shuffle:  # as if the epochs that have not begun had not been drawn
             state.generator.bit_generator.state = random

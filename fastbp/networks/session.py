@@ -74,7 +74,6 @@ class Session:
         self._cost = aligned(plan.shards * lanes, np.dtype(np.float64)).reshape(plan.shards, lanes)
         self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
         self._state = np.zeros(STATES, np.int64)
-        self.rewind()
         line = CACHE_LINE // 8
         self._gathered = np.zeros((plan.threads, -(-(1 + plan.cuts) // line) * line), np.int64)
         self._desk = atomics.board(team.FIRST + plan.threads)
