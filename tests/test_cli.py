@@ -561,7 +561,9 @@ def test_columns_that_are_ignored_need_be_no_numbers_and_change_nothing(fastbp_c
         "target      'kind' (the last column left): 2 classes",
     ]
     passed(fastbp_command("train", "classes.csv", "--save", "wanted", *BRIEF))
-    assert Path("model").read_bytes() == Path("wanted").read_bytes()
+    found, known = (fastbp.Network.load(path).weights for path in ("model", "wanted"))
+    for one, other in zip(found, known, strict=True):
+        np.testing.assert_array_equal(one, other)
     wanted = passed(fastbp_command("predict", "model", "classes.csv"))
     assert passed(fastbp_command("predict", "model", "survey.csv", *ignore)) == wanted
 

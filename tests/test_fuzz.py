@@ -23,9 +23,9 @@ from processes import in_a_process
 from table_files import csv_of, idx, npy, npz, parquet_of
 
 import fastbp
+from fastbp.command import sizes
 from fastbp.command.cli import main
 from fastbp.command.model import Model
-from fastbp.command.readers import contents
 from fastbp.command.tables import read_table
 
 pytest.importorskip("pyarrow")
@@ -217,7 +217,7 @@ def hold(battery, folder, count, *readers):
     prepare(folder)
     for read, good in map(READERS.get, readers):
         read(Path(good))
-    contents.largest_table = lambda: LARGEST_TABLE
+    sizes.largest_table = lambda: LARGEST_TABLE
     limit_memory()
     for case, name, content in globals()[battery](int(count)):
         path = Path(name)

@@ -13,13 +13,14 @@ from safetensors.numpy import load_file, save_file
 
 import fastbp
 from fastbp.atomic import check_writable, replacing
+from fastbp.command import sizes
 from fastbp.command.datasets import digits
 from fastbp.command.fitting import fit, prepare
+from fastbp.command.meaning import Classes, Values
 from fastbp.command.model import Model, columns_like
-from fastbp.command.readers import contents
 from fastbp.command.recipe import Recipe
 from fastbp.command.tables import Table
-from fastbp.command.targets import Classes, Values, read_target, read_test_target
+from fastbp.command.targets import read_target, read_test_target
 from fastbp.networks import storage
 from fastbp.optimizers import SGD, Adam, AdamW
 from fastbp.schedules import CosineDecay, StepDecay
@@ -264,7 +265,7 @@ def test_row_held_out_that_is_beyond_the_dtype_is_refused_by_its_number(column):
 
 @pytest.mark.parametrize(("dtype", "size"), [("float32", 960), ("float64", 1920)])
 def test_rows_that_do_not_fit_into_memory_once_standardised_are_refused(monkeypatch, dtype, size):
-    monkeypatch.setattr(contents, "largest_table", lambda: size - 1)
+    monkeypatch.setattr(sizes, "largest_table", lambda: size - 1)
     with pytest.raises(ValueError, match=f"table, standardised in {dtype}, takes {size:,} bytes or more; at most"):
         prepared(sample(), dtype=dtype)
 
@@ -568,9 +569,9 @@ def test_a_network_begins_with_the_weights_of_its_seed_and_in_its_dtype():
 def test_a_network_whose_copies_do_not_fit_into_memory_is_refused_before_it_is_made(monkeypatch):
     """Of 1000-64-2 with biases: 4 copies of 64194 numbers of 4 bytes."""
     classes = Classes(("a", "b"))
-    monkeypatch.setattr(contents, "largest_table", lambda: 4 * 4 * 64194)
+    monkeypatch.setattr(sizes, "largest_table", lambda: 4 * 4 * 64194)
     assert Recipe().network(1000, classes, "cross_entropy").architecture.sizes == (1000, 64, 2)
-    monkeypatch.setattr(contents, "largest_table", lambda: 4 * 4 * 64194 - 1)
+    monkeypatch.setattr(sizes, "largest_table", lambda: 4 * 4 * 64194 - 1)
     with pytest.raises(ValueError, match=r"^the network of sizes 1000, 64, 2 takes 1,027,104 bytes or more"):
         Recipe().network(1000, classes, "cross_entropy")
 

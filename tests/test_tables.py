@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from table_files import csv_of, idx, npy, npy_header, npy_of, npz, parquet_of, zipped
 
-from fastbp.command import tables
-from fastbp.command.readers import contents, text
+from fastbp.command import sizes, tables, words
+from fastbp.command.readers import text
 from fastbp.command.tables import ROWS_A_BLOCK, Table, read_table
 
 RNG_SEED = 20240607
@@ -419,7 +419,7 @@ BIG = np.zeros((64, 64))  # more than the 10,000 bytes that the test allows
     ids=["gzipped csv", "npy", "npy of text", "npz", "idx", "gzipped idx"],
 )
 def test_table_larger_than_memory_is_refused(write, monkeypatch, name, content):
-    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    monkeypatch.setattr(sizes, "largest_table", lambda: 10_000)
     with pytest.raises(ValueError, match="at most 10,000 fit"):
         read_table(write(name, content))
 
@@ -427,14 +427,14 @@ def test_table_larger_than_memory_is_refused(write, monkeypatch, name, content):
 @pytest.mark.parametrize("column", [BIG.ravel(), ["x" * 20_000]], ids=["numbers", "text"])
 def test_parquet_that_declares_more_than_memory_is_refused_before_it_is_read(write, monkeypatch, column):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    monkeypatch.setattr(sizes, "largest_table", lambda: 10_000)
     monkeypatch.setattr(parquet.ParquetFile, "iter_batches", lambda *_, **__: pytest.fail("it is read"))
     with pytest.raises(ValueError, match="at most 10,000 fit"):
         read_table(write("a.parquet", parquet_of(a=column)))
 
 
 def test_parquet_text_counts_as_what_python_makes_of_it(write, monkeypatch):
-    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    monkeypatch.setattr(sizes, "largest_table", lambda: 10_000)
     with pytest.raises(ValueError, match="at most 10,000 fit"):
         read_table(write("a.parquet", parquet_of(a=[f"{i}" for i in range(150)])))
 
@@ -531,7 +531,7 @@ def test_messages_repeat_the_beginning_of_what_a_file_says_alone(write):
     with pytest.raises(ValueError, match=r"'x{40}\.\.\.'") as caught:
         read_table(write("a.csv", f"{long},b\ny,2\n")).numbers([0, 1])
     assert len(str(caught.value)) < 1000
-    assert tables.reason(ValueError(long)) == "x" * 400 + "..."
+    assert words.reason(ValueError(long)) == "x" * 400 + "..."
 
 
 @pytest.mark.parametrize("kind", ["idx", "npz"])
@@ -561,7 +561,7 @@ def test_an_archive_whose_checksum_is_not_that_of_its_numbers_is_refused(write, 
 
 def test_arrays_that_fit_into_memory_one_by_one_but_not_together_are_refused(write, monkeypatch):
     path = write("a.npz", npz(x=np.zeros((800, 1)), y=np.zeros(800)))
-    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    monkeypatch.setattr(sizes, "largest_table", lambda: 10_000)
     monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_, **__: pytest.fail("it is read"))
     with pytest.raises(ValueError, match="at most 10,000 fit"):
         read_table(path)
@@ -661,7 +661,7 @@ def test_text_of_many_blocks_is_whole_and_no_number(write, monkeypatch):
 
 
 def test_text_of_a_csv_file_counts_as_what_python_makes_of_it(write, monkeypatch):
-    monkeypatch.setattr(contents, "largest_table", lambda: 10_000)
+    monkeypatch.setattr(sizes, "largest_table", lambda: 10_000)
     with pytest.raises(ValueError, match="at most 10,000 fit"):
         read_table(write("a.csv", "a\n" + "x\n" * 150))
 

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 import fastbp
+from fastbp.command.meaning import Classes, Meaning, Values
 from fastbp.command.model import Model, columns_like
-from fastbp.command.readers.contents import check_size
 from fastbp.command.recipe import VALIDATION, Recipe, in_options
+from fastbp.command.sizes import check_size
 from fastbp.command.standardisation import blocks, measure
-from fastbp.command.tables import Table, quoted
-from fastbp.command.targets import Classes, Target, Values
+from fastbp.command.tables import Table
+from fastbp.command.targets import Target
+from fastbp.command.words import quoted
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> fastbp.History:
         raise type(error)(in_options(str(error))) from error
 
 
-def _meaning(target: Target, trained: npt.NDArray[np.intp]) -> Classes | Values:
+def _meaning(target: Target, trained: npt.NDArray[np.intp]) -> Meaning:
     if target.labels is not None:
         return Classes(target.labels)
     name = f"{target.source}: target {quoted(target.name)}"

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 import fastbp
-from fastbp.command.readers.contents import counted
+from fastbp.command.meaning import Classes, Meaning, Values
 from fastbp.command.standardisation import Standardisation, blocks
-from fastbp.command.tables import Table, listed, reason
-from fastbp.command.targets import Classes, Values
+from fastbp.command.tables import Table
+from fastbp.command.words import counted, listed, reason
 from fastbp.network import load_with_extra, save_with_extra
 
 FORMAT = 1
@@ -33,7 +33,7 @@ class Model:
     names: tuple[str, ...]
     named: bool
     target: str
-    meaning: Classes | Values
+    meaning: Meaning
 
     def predict(self, table: Table) -> list[str]:
         """The class or value of every row, in words."""
@@ -115,7 +115,7 @@ def _parse(network: fastbp.Network, about: dict[str, Any], tensors: dict[str, np
     if about.get("format") != FORMAT:
         raise ValueError(f"its names are in format {about.get('format')!r}; {FORMAT} is wanted")
     made = network.architecture
-    meaning: Classes | Values
+    meaning: Meaning
     if "labels" in about:
         meaning = Classes(_texts("labels", about["labels"], 2))
     else:

@@ -10,7 +10,8 @@ import click
 
 from fastbp.bench import cases as layers
 from fastbp.bench.networks import cases as networks
-from fastbp.command.readers.contents import check_size, counted
+from fastbp.command.sizes import check_size
+from fastbp.command.words import counted
 
 OPTIMIZERS = {"sgd": "SGD", "adam": "Adam"}
 LAYER = ("inputs", "outputs")

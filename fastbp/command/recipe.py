@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import fastbp
-from fastbp.command.readers.contents import check_size
-from fastbp.command.targets import Classes, Values
+from fastbp.command.meaning import Classes, Meaning, Values
+from fastbp.command.sizes import check_size
 from fastbp.contract import LAST_STATE, MAY_HELP
 from fastbp.optimizers import Optimizer
 from fastbp.schedules import MOST_UPDATES, Schedule
@@ -65,7 +65,7 @@ class Recipe:
         """Bytes of a number."""
         return 8 if self.dtype == "float64" else 4
 
-    def loss_for(self, meaning: Classes | Values, target: str) -> str:
+    def loss_for(self, meaning: Meaning, target: str) -> str:
         """The loss, if it is one for this meaning of the target."""
         loss, known = self.loss or meaning.losses[0], meaning.losses
         if loss not in known:
@@ -73,7 +73,7 @@ class Recipe:
             raise ValueError(f"--loss is {loss}; {' or '.join(known)} is wanted, as target {target} holds {what}")
         return loss
 
-    def network(self, inputs: int, meaning: Classes | Values, loss: str) -> fastbp.Network:
+    def network(self, inputs: int, meaning: Meaning, loss: str) -> fastbp.Network:
         """The untrained network, if it is one that fits into memory."""
         sizes = [inputs, *(HIDDEN if self.hidden is None else self.hidden), meaning.outputs(loss)]
         parameters = sum((before + 1) * after for before, after in pairwise(sizes))

@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastbp.command.readers import arrays, idx, parquet, text
-from fastbp.command.readers.contents import Contents, check_shape, has_decimal_comma, measure_of
-from fastbp.contract import shortened
+from fastbp.command.readers.cells import has_decimal_comma, measure_of
+from fastbp.command.readers.contents import Contents, check_shape
+from fastbp.command.words import listed, quoted, reason
 
 ENDINGS = {".npy": "NPY", ".npz": "NPZ", ".parquet": "Parquet", ".pq": "Parquet"}
 MAGIC = {b"\x93NUMPY": "NPY", b"PK\x03\x04": "NPZ", b"PAR1": "Parquet"}
@@ -32,9 +33,6 @@ NUMBER = re.compile("-?[0-9]{1,9}")
 IDX_NAME = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")  # as in train-images-idx3-ubyte
 GZIP = b"\x1f\x8b"
 ROWS_A_BLOCK = 1 << 12
-LONGEST_QUOTE = 40  # characters of a file's text that a message repeats
-LONGEST_REASON = 400  # characters of what a parser says, which may repeat all of a file
-MOST_NAMES = 8  # names that a message lists
 
 
 @dataclass(frozen=True)
@@ -242,19 +240,3 @@ def _checked(source: str, contents: Contents, *, headless: bool) -> Table:
         raise ValueError(f"{source} has {times} columns named {quoted(name)}; different names are wanted")
     own_names = frozenset(filter(None, contents.names or ()))
     return Table(source, names, own_names, contents.values, contents.text, contents.image, headless)
-
-
-def reason(error: Exception) -> str:
-    """What an exception says, or at least what it is."""
-    return shortened(str(error), LONGEST_REASON) or type(error).__name__
-
-
-def quoted(words: str) -> str:
-    """A file's own words for a message: on one line and not too long."""
-    return repr(shortened(words, LONGEST_QUOTE))
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names for a message."""
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(quoted(name) for name in names[:MOST_NAMES]) + more

@@ -6,10 +6,10 @@ import fastbp
 from fastbp.bench.quantities import duration, plain
 from fastbp.command.batch_times import BatchTimes
 from fastbp.command.fitting import Problem
-from fastbp.command.readers.contents import counted
 from fastbp.command.recipe import Recipe
-from fastbp.command.tables import Table, quoted
+from fastbp.command.tables import Table
 from fastbp.command.targets import Target
+from fastbp.command.words import counted, quoted
 
 SCHEDULES = {
     "constant": "",

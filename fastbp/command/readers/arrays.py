@@ -12,13 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from fastbp.command.readers.contents import (
-    BYTES_A_STRING,
-    LARGEST_DEFLATE_RATIO,
-    Contents,
-    check_size,
-    flattened,
-)
+from fastbp.command.readers.contents import Contents, flattened
+from fastbp.command.sizes import BYTES_A_STRING, LARGEST_DEFLATE_RATIO, check_size
 
 
 def read_npy(stream: BinaryIO) -> Contents:

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fastbp.command.readers.contents import LARGEST_DEFLATE_RATIO, Contents, check_size, flattened
+from fastbp.command.readers.contents import Contents, flattened
+from fastbp.command.sizes import LARGEST_DEFLATE_RATIO, check_size
 
 DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 BYTES_A_READ = 1 << 24

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fastbp.command.readers.contents import BYTES_A_STRING, Contents, check_size
+from fastbp.command.readers.contents import Contents
+from fastbp.command.sizes import BYTES_A_STRING, check_size
 
 CELLS_A_BATCH = 1 << 20
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")

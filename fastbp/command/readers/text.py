@@ -15,15 +15,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.command.readers.contents import (
-    BYTES_A_STRING,
-    Contents,
-    as_text,
-    cell_as_text,
-    check_size,
-    counted,
-    number_of,
-)
+from fastbp.command.readers.cells import as_text, cell_as_text, number_of
+from fastbp.command.readers.contents import Contents
+from fastbp.command.sizes import BYTES_A_STRING, check_size
+from fastbp.command.words import counted
 
 CELLS_A_BLOCK = 1 << 16
 LONGEST_LINE = 1 << 24  # characters
