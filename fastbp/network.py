@@ -57,7 +57,8 @@ class Network:
 
     Whatever cannot be used is a TypeError or ValueError that names it, before anything changes. Results are the same,
     bit for bit, for any number of threads. Several Python threads may use one network. Those that change it take turns,
-    a step or an epoch each; what is predicted, evaluated or saved is the network before or after such a turn.
+    a step, an epoch or some short ones each; what is predicted, evaluated or saved is the network before or after such
+    a turn.
     """
 
     __slots__ = ("__weakref__", "_state")  # so that no misspelt setting is taken

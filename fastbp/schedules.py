@@ -23,11 +23,7 @@ class _Schedule:
 
     def __call__(self, step: int) -> float:
         """The rate of the update that comes after `step` others."""
-        return self.rates(contract.count("step", step, 0, MOST_UPDATES), 1)[0]
-
-    def rates(self, first: int, count: int) -> list[float]:
-        """The rates of `count` updates in a row, the first of which comes after `first` others."""
-        return [self._after(step) for step in range(first, first + count)]
+        return self._after(contract.count("step", step, 0, MOST_UPDATES))
 
     def _after(self, step: int) -> float:
         if step < self.warmup:
@@ -106,3 +102,8 @@ Schedule = StepDecay | CosineDecay
 
 
 SCHEDULES = {kind.__name__: kind for kind in (StepDecay, CosineDecay)}
+
+
+def rates(schedule: Schedule, first: int, count: int) -> list[float]:
+    """The rates of `count` updates in a row, the first of which comes after `first` others."""
+    return [schedule._after(step) for step in range(first, first + count)]

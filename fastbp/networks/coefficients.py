@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import schedules
 from fastbp.contract import FloatArray
 from fastbp.kernels import updates
 from fastbp.optimizers import SGD, Adam, AdamW, Optimizer
@@ -25,7 +26,7 @@ def coefficients_of(optimizer: Optimizer, first: int, count: int, dtype: np.dtyp
     """What the updates first ... first + count - 1 take, a row each."""
     rates: Any = optimizer.learning_rate
     if not isinstance(rates, float):
-        rates = np.array(rates.rates(first, count))
+        rates = np.array(schedules.rates(rates, first, count))
     # What all updates have in common, first in a list: a column of the array would take as long as all of them.
     row = [0.0] * updates.COEFFICIENTS
     row[updates.SCALE] = row[updates.SHRINK] = 1.0

@@ -5,7 +5,6 @@ Whatever decides a bit of a result follows from the shapes, the dtype, the width
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +12,10 @@ import numpy as np
 from fastbp.architecture import Architecture
 from fastbp.cutting import LEVEL_1, MOST_SHARDS, MOST_TASKS, power_of_two_within
 from fastbp.kernels.updates import FEW
-from fastbp.memory import padded, spaced
-from fastbp.tiles.registers import TILE_ROWS, TILE_VECTORS, lanes_of
+from fastbp.memory import spaced
+from fastbp.networks.layout import layout_of
+from fastbp.networks.work import ROWS_OF_TASK, WORK_OF_TASK, counted_rows, tasks_of, work_of_row
+from fastbp.tiles.registers import TILE_VECTORS, lanes_of
 
 # Parameters of the first size are copied for every shard of a batch. Beyond the second, all threads work on one layer
 # after the other. Between them it depends: where shards, and panels, have so many rows, and there are as many shards as
@@ -26,17 +27,14 @@ FEW_COPIED_BYTES = 128 * 1024
 MOST_COPIED_BYTES = 1024 * 1024
 ROWS_OF_COPY = 64
 MOST_COPIES = 16
-# Multiply-adds of a batch that is gone through layer by layer if it is a single shard, and of the task of a line. Where
-# every layer is a single task, threads share but the gradients, and weights that one has updated come to the other for
-# its next batch: 32 rows of 64-64-64-64-10 took two threads of a Zen 3 1.3 times as long as one, and as 100-50-50-50-5.
+# Multiply-adds of a batch that is gone through layer by layer if it is a single shard. Where every layer is a single
+# task, threads share but the gradients, and weights that one has updated come to the other for its next batch: 32 rows
+# of 64-64-64-64-10, or of 100-50-50-50-5, took two threads of a Zen 3 1.3 times as long as one.
 WORK_OF_LAYERS = 800_000
-WORK_OF_TASK = 100_000
 # Multiply-adds and rows of a shard, at least. 64-32-10 in float64 on two threads of a Zen 3: 100 rows took 46 us in one
 # shard and 29 in two. With two of 16 rows, 32 took 12 us instead of 15, but 21 where the cores share no cache.
 WORK_OF_SHARD = 100_000
 ROWS_OF_SHARD = 32
-# Outputs, or inputs of BACK, of a task at least: two whole tiles.
-ROWS_OF_TASK = 2 * TILE_ROWS
 # Inputs of a cut of the first layer for each output, bytes of the inputs of a batch, and cuts, at least and at most.
 # Instead of groups of outputs they gave, on two threads of a Zen 3, 784-16-10 in float64 and 3072-16-10, of which there
 # is a single group, 1.34 and 1.6, 5000-16-2 1.3 to 1.5; 3072-128-10 and 3072-256-10 in batches of 256 1.06 and 1.03 in
@@ -49,8 +47,6 @@ LEAST_CUTS, MOST_CUTS = 4, 8
 # the time in float32 that it takes with rows along the lanes, and 0.5, 0.6 and 0.6 in float64. Six took 0.7, but with
 # their factors in registers two took 0.9; 64-32-10 in batches of 8 took 1.06, and to predict 8 rows 1.0 to 1.5.
 DIRECT_ROWS = FEW
-# Rows that fewer count for, since weights come and go for a single one as they do for them.
-LEAST_COUNTED_ROWS = 4
 # Of what a panel holds at most: half a level 2 cache, or more where that does not hold the parameters: it is they that
 # come anew with every panel.
 PANEL_BYTES = 256 * 1024
@@ -70,24 +66,6 @@ FUSED_VECTORS_OF_STRIPS = 32
 
 # What a network is gone through for: updates, gradients alone, outputs, or outputs and loss.
 TRAIN, GRADIENTS, PREDICT, EVALUATE = range(4)
-
-
-class Layout(NamedTuple):
-    """Where the parameters of each layer lie in one flat vector: (outputs, width), the bias in column `inputs`."""
-
-    starts: tuple[int, ...]
-    widths: tuple[int, ...]
-    size: int
-
-
-def layout_of(architecture: Architecture) -> Layout:
-    lanes = lanes_of(architecture.dtype.itemsize)
-    widths = tuple(padded(inputs + 1, lanes, architecture.dtype) for inputs in architecture.sizes[:-1])
-    starts, size = [], 0
-    for width, outputs in zip(widths, architecture.sizes[1:], strict=True):
-        starts.append(size)
-        size += width * outputs
-    return Layout(tuple(starts), widths, size)
 
 
 class Division(NamedTuple):
@@ -149,16 +127,6 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
     )
 
 
-def counted_rows(batch: int) -> int:
-    """What the work of a batch is told from."""
-    return max(batch, LEAST_COUNTED_ROWS)
-
-
-def work_of_row(sizes: tuple[int, ...], passes: int) -> int:
-    """Multiply-adds of a row; an activation and its slope count as 15, and to gather and transpose an input as 2."""
-    return passes * sum(inputs * outputs for inputs, outputs in pairwise(sizes)) + 15 * sum(sizes[1:]) + 2 * sizes[0]
-
-
 def _most_rows_of_panel(architecture: Architecture, most_bytes: int) -> int:
     """As many as fit so many bytes: of a row there are inputs and outputs, these transposed, and deltas."""
     sizes = architecture.sizes
@@ -181,21 +149,10 @@ def _panel_by_layer(architecture: Architecture, whole: int) -> int:
     return whole if whole <= 2 * rows else min(whole, max(1, min(ROWS_BY_LAYER, rows) // tile) * tile)
 
 
-def tasks_of(work: int, outputs: int, most: int = MOST_TASKS) -> int:
-    """Into how many groups so many outputs are dealt out, for so many multiply-adds."""
-    return power_of_two_within(most, work // WORK_OF_TASK, outputs // ROWS_OF_TASK)
-
-
 def _shares_a_layer(architecture: Architecture, batch: int) -> bool:
     """Whether the outputs of some layer are dealt out to several tasks."""
     shapes = architecture.shapes
     return any(tasks_of(counted_rows(batch) * inputs * outputs, outputs) > 1 for inputs, outputs in shapes)
-
-
-def tasks_of_cuts(architecture: Architecture, batch: int, cuts: int) -> int:
-    """Groups of outputs of all cuts of the first layer's inputs: as many for each."""
-    inputs, outputs = architecture.sizes[:2]
-    return cuts * tasks_of(batch * inputs * outputs // cuts, outputs, MOST_TASKS // cuts)
 
 
 def _copies(architecture: Architecture, batch: int, panel: int, cuts: int) -> int:

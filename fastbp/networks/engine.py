@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from fastbp import contract
 from fastbp.contract import FloatArray
-from fastbp.networks.division import EVALUATE, GRADIENTS, PREDICT, TRAIN, work_of_row
+from fastbp.networks.division import EVALUATE, GRADIENTS, PREDICT, TRAIN
 from fastbp.networks.order import AS_THEY_LIE, Order
 from fastbp.networks.session import Session
 from fastbp.networks.state import Change, State
+from fastbp.networks.work import work_of_row
 
 # Multiply-adds of the rows that go forward in one call, and the bytes of their outputs, where these are not kept. With
 # a sixteenth, a call had 47 rows of 1024-1024-1024-10, all of them in a single task: two threads were as fast as one.

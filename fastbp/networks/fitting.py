@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from fastbp.history import History
 from fastbp.networks import engine
-from fastbp.networks.division import work_of_row
 from fastbp.networks.engine import Rows
 from fastbp.networks.order import AS_THEY_LIE, Order, shuffle as shuffle_rows
 from fastbp.networks.state import Snapshot, State
+from fastbp.networks.work import work_of_row
 from fastbp.optimizers import Optimizer
 from fastbp.stopping import EarlyStopping
 
@@ -73,7 +73,10 @@ def fit(
     callback: Callback | None,
     progress: bool,
 ) -> History:
-    """Train on the rows of `trained`, or on all. Between the epochs other threads may have the network."""
+    """Train on the rows of `trained`, or on all.
+
+    Between two epochs, or two times some short ones, other threads may have the network.
+    """
     history = History()
     count = len(rows.x) if trained is None else trained.size
     batch = count if batch is None else min(batch, count)
@@ -88,7 +91,7 @@ def fit(
         epoch = 0
         while epoch < epochs:
             with state.turn(), state.using(optimizer):
-                optimizer = state.optimizer  # of this call, whatever others use between its epochs
+                optimizer = state.optimizer  # of this call, whatever others use in between
                 trained_by = _train(state, course, epoch, min(together, epochs - epoch))
                 for metrics in trained_by[:-1]:
                     history.append(metrics)

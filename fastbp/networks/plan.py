@@ -18,7 +18,8 @@ from fastbp.kernels.matmul import LEAST_VECTORS
 from fastbp.kernels.program import TASKS
 from fastbp.kernels.workspace import FIELDS, Plan
 from fastbp.memory import Places, in_strips, padded, spaced
-from fastbp.networks.division import PREDICT, Division, division_of, layout_of
+from fastbp.networks.division import PREDICT, Division, division_of
+from fastbp.networks.layout import layout_of
 from fastbp.networks.program import Program, program_for
 from fastbp.tiles.registers import lanes_of
 

@@ -11,16 +11,8 @@ from typing import NamedTuple
 from fastbp.architecture import Architecture
 from fastbp.cutting import LINE_WORK, MOST_TASKS, power_of_two_within
 from fastbp.kernels import network
-from fastbp.networks.division import (
-    GRADIENTS,
-    PREDICT,
-    ROWS_OF_TASK,
-    TRAIN,
-    Division,
-    counted_rows,
-    tasks_of,
-    tasks_of_cuts,
-)
+from fastbp.networks.division import GRADIENTS, PREDICT, TRAIN, Division
+from fastbp.networks.work import ROWS_OF_TASK, counted_rows, tasks_of, tasks_of_cuts
 
 # Weights of a task that folds the gradients of shards and applies them: half of the numbers come from another core's
 # cache. 100 rows of 64-32-10 in float64 took two threads of a Zen 3 29 us, and 41 in one task.

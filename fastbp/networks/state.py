@@ -15,7 +15,8 @@ from fastbp.architecture import Architecture, PerLayer
 from fastbp.contract import FloatArray
 from fastbp.memory import aligned
 from fastbp.networks.coefficients import coefficients_of, rule_of
-from fastbp.networks.division import TRAIN, layout_of
+from fastbp.networks.division import TRAIN
+from fastbp.networks.layout import layout_of
 from fastbp.networks.session import Key, Session
 from fastbp.networks.turns import Turns
 from fastbp.optimizers import SGD, Optimizer

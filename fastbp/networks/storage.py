@@ -54,7 +54,8 @@ def save(state: State, path: Path, extra: Extra | None = None) -> None:
             "updates": state.updates,
             "random": state.generator.bit_generator.state,
         }
-        tensors, metadata = dict(_tensors(state)), {_KEY: json.dumps(about)}
+        tensors = {name: np.array(view, order="C") for name, view in _named(state)}
+        metadata = {_KEY: json.dumps(about)}
     for name, tensor in tensors.items():  # else the file, which takes the place of another one, could not be loaded
         contract.finite(name, tensor)
     if extra is not None:
@@ -64,13 +65,17 @@ def save(state: State, path: Path, extra: Extra | None = None) -> None:
         stream.write(tensors_to_bytes(tensors, metadata))
 
 
-def _tensors(state: State) -> list[tuple[str, FloatArray]]:
-    vectors = {"": state.parameters} | {f"{name}.": slot for name, slot in zip(_SLOTS, state.slots, strict=False)}
-    tensors = []
-    for prefix, vector in vectors.items():
+def _named(state: State) -> Iterator[tuple[str, FloatArray]]:
+    """All tensors, as views into the state, by their names in the file."""
+    for prefix, vector in zip(_prefixes(len(state.slots)), (state.parameters, *state.slots), strict=True):
         for kind, arrays in zip(("weights", "biases"), state.views(vector), strict=True):
-            tensors += [(f"{prefix}{kind}.{layer}", np.array(array, order="C")) for layer, array in enumerate(arrays)]
-    return tensors
+            for layer, array in enumerate(arrays):
+                yield f"{prefix}{kind}.{layer}", array
+
+
+def _prefixes(slots: int) -> list[str]:
+    """What the names of the parameters begin with, and those of what the optimizer remembers."""
+    return ["", *(f"{slot}." for slot in _SLOTS[:slots])]
 
 
 def load(path: Path) -> State:
@@ -158,11 +163,23 @@ def _state(path: Path, file: Any) -> State:
         generator.bit_generator.state = about["random"]
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(f"{path} has damaged metadata: {type(error).__name__}: {_short(error)}") from None
-    # What the file says it holds is compared with what it holds before memory is taken for it.
+    _check_tensors(path, file, made, optimizer.slots)
+    state = State(made, seed)
+    state.start(optimizer)
+    state.updates, state.generator = updates, generator
+    for name, view in _named(state):
+        view[...] = contract.finite(f"{path}: {name}", file.get_tensor(name))
+    if len(state.slots) == 2 and state.slots[1].min() < 0:
+        raise ValueError(f"{path} has negative numbers in second, the means of squares")
+    return state
+
+
+def _check_tensors(path: Path, file: Any, made: Architecture, slots: int) -> None:
+    """Compare what the file holds with what it says, before memory is taken for it."""
     names = set(file.keys())
     for layer, shape in enumerate(made.shapes):
         for name, wanted in ((f"weights.{layer}", list(shape)), (f"biases.{layer}", [shape[1]])):
-            for tensor in (name, *(f"{slot}.{name}" for slot in _SLOTS[: optimizer.slots])):
+            for tensor in (prefix + name for prefix in _prefixes(slots)):
                 part: Any = file.get_slice(tensor) if tensor in names else None
                 found = None if part is None else part.get_shape()
                 if found != wanted:
@@ -170,14 +187,3 @@ def _state(path: Path, file: Any) -> State:
                 dtype = _DTYPES.get(part.get_dtype(), part.get_dtype())
                 if dtype != made.dtype:
                     raise ValueError(f"{path} has {tensor} of dtype {dtype}; {made.dtype} is wanted")
-    state = State(made, seed)
-    state.start(optimizer)
-    state.updates, state.generator = updates, generator
-    for prefix, vector in zip(("", *(f"{slot}." for slot in _SLOTS)), (state.parameters, *state.slots), strict=False):
-        for kind, arrays in zip(("weights", "biases"), state.views(vector), strict=True):
-            for layer, array in enumerate(arrays):
-                name = f"{prefix}{kind}.{layer}"
-                array[...] = contract.finite(f"{path}: {name}", file.get_tensor(name))
-    if len(state.slots) == 2 and state.slots[1].min() < 0:
-        raise ValueError(f"{path} has negative numbers in second, the means of squares")
-    return state
