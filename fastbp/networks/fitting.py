@@ -92,10 +92,10 @@ def fit(
         while epoch < epochs:
             with state.turn(), state.using(optimizer):
                 optimizer = state.optimizer  # of this call, whatever others use in between
-                trained_by = _train(state, course, epoch, min(together, epochs - epoch))
-                for metrics in trained_by[:-1]:
+                by_epoch = _train(state, course, epoch, min(together, epochs - epoch))
+                for metrics in by_epoch[:-1]:
                     history.append(metrics)
-                metrics = trained_by[-1]
+                metrics = by_epoch[-1]
                 if validation is not None:
                     scores = engine.evaluate(state, *validation)
                     metrics |= {f"val_{name}": value for name, value in scores.items()}
@@ -108,11 +108,11 @@ def fit(
             if bar is not None:
                 told = {name: f"{value:.4g}" for name, value in metrics.items() if name != "learning_rate"}
                 bar.set_postfix(told, refresh=False)
-                bar.update(len(trained_by))
+                bar.update(len(by_epoch))
             wish = None if callback is None else callback(epoch, dict(metrics))
             if (isinstance(wish, (bool, np.bool_)) and wish) or (stopping is not None and waited >= stopping.patience):
                 break
-            epoch += len(trained_by)
+            epoch += len(by_epoch)
     if best is not None:
         with state.turn():
             state.restore(best)
