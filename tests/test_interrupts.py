@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import workload
+from interrupted import interrupt_after
 from numba import typeof
 from numba.core.compiler import Flags
 from numba.core.registry import cpu_target
@@ -234,17 +235,8 @@ def test_ctrl_c_between_any_two_kernel_calls_leaves_whole_batches(monkeypatch, c
     optimizer = fastbp.Adam(learning_rate=1e-3)
     network, again = (fastbp.Network(sizes, seed=1) for _ in "12")
     x, y = workload.rows_for(network, rows)
-    run, called = kernels.run.for_dtype(x.dtype), []
-
-    def interrupted_kernel(*args):
-        line = run(*args)
-        called.append(line)
-        if len(called) == calls:
-            raise KeyboardInterrupt
-        return line
-
+    interrupt_after(monkeypatch, kernels.run, calls, x.dtype)
     monkeypatch.setattr(pace, "CALL_SECONDS", 0)
-    monkeypatch.setattr(kernels.run, "for_dtype", lambda _: interrupted_kernel)
     with pytest.raises(KeyboardInterrupt):
         network.fit(x, y, epochs=9, batch_size=batch, optimizer=optimizer)
     monkeypatch.undo()

@@ -11,6 +11,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from interrupted import interrupt_after
 from network_state import everything, generator_of
 from processes import in_a_process
 from test_training import assert_same_bits
@@ -893,13 +894,7 @@ def test_epochs_that_are_trained_together_give_what_each_gives_by_itself(case):
 def test_short_epochs_take_few_kernel_calls(monkeypatch):
     network, (x, y) = made([4, 3]), problem([4, 3], 9, None)
     network.fit(x, y)
-    run, calls = kernels.run.for_dtype(network.architecture.dtype), []
-
-    def counted(*arguments):
-        calls.append(arguments)
-        return run(*arguments)
-
-    monkeypatch.setattr(kernels.run, "for_dtype", lambda _: counted)
+    calls = interrupt_after(monkeypatch, kernels.run, None, network.architecture.dtype)
     network.fit(x, y, epochs=1000, batch_size=2)
     assert len(calls) < 5
     network.fit(x, y, epochs=10, batch_size=2, callback=one_by_one)
@@ -926,17 +921,8 @@ def test_divergence_in_the_middle_of_many_epochs_leaves_what_it_leaves_in_each(b
 def test_ctrl_c_between_epochs_that_are_trained_together_leaves_the_random_numbers_of_those_begun(monkeypatch, calls):
     x, y = problem([4, 3], 13, None)
     network, again = made([4, 3]), made([4, 3])
-    run, called = kernels.run.for_dtype(network.architecture.dtype), []
-
-    def interrupted(*arguments):
-        line = run(*arguments)
-        called.append(line)
-        if len(called) == calls:
-            raise KeyboardInterrupt
-        return line
-
+    interrupt_after(monkeypatch, kernels.run, calls, network.architecture.dtype)
     monkeypatch.setattr(pace, "CALL_SECONDS", 0)
-    monkeypatch.setattr(kernels.run, "for_dtype", lambda _: interrupted)
     with pytest.raises(KeyboardInterrupt):
         network.fit(x, y, epochs=20, batch_size=5)
     monkeypatch.undo()

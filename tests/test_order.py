@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from interrupted import interrupt_after
 from network_state import everything
 from test_network import made
 
@@ -68,16 +69,9 @@ def test_ctrl_c_while_rows_are_shuffled_changes_nothing(monkeypatch):
     network = made(Network, (4, 3))
     x, y = np.zeros((60, 4)), np.zeros((60, 3))
     network.fit(x, y, batch_size=10)
-    before, run, calls = everything(network), shuffle.for_dtype(), []
-
-    def interrupted(*args):
-        run(*args)
-        calls.append(args)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-
+    before = everything(network)
+    calls = interrupt_after(monkeypatch, shuffle, 3)
     monkeypatch.setattr(orders, "ROWS_OF_CALL", 16)
-    monkeypatch.setattr(shuffle, "for_dtype", lambda: interrupted)
     with pytest.raises(KeyboardInterrupt):
         network.fit(x, y, batch_size=10)
     assert [args[1] for args in calls] == [0, 16, 32]

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from fastbp.history import History
 from fastbp.networks import engine
 from fastbp.networks.engine import Rows
-from fastbp.networks.order import AS_THEY_LIE, Order, shuffle as shuffle_rows
+from fastbp.networks.order import AS_THEY_LIE, Order, shuffle as shuffle_rows, skip
 from fastbp.networks.state import Snapshot, State
 from fastbp.networks.work import work_of_row
 from fastbp.optimizers import Optimizer
@@ -141,7 +141,7 @@ def _train(state: State, course: _Course, epoch: int, epochs: int) -> list[dict[
     except BaseException:
         if course.shuffle:  # as if the epochs that have not begun had not been drawn
             state.generator.bit_generator.state = random
-            state.generator.random(-(-(state.updates - first) // batches) * course.size)
+            skip(state.generator, -(-(state.updates - first) // batches) * course.size)
         raise
     shares = np.full(batches, course.batch / course.size)  # of each batch in the rows
     shares[-1] = (course.size - course.batch * (batches - 1)) / course.size  # it may have fewer rows
