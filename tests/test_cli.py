@@ -608,7 +608,7 @@ def test_a_test_set_that_is_too_narrow_for_the_target_is_one_line_and_exit_code_
 def test_an_input_of_the_model_is_not_ignored_silently(fastbp_command):
     passed(fastbp_command("train", "classes.csv", "--save", "model", *BRIEF))
     words = ["predict", "model", "classes.csv", "--ignore", "a"]
-    assert_one_line(fastbp_command(*words), "classes.csv lacks 1 of the model's columns: 'a'")
+    assert_one_line(fastbp_command(*words), "--ignore leaves out 'a', but the model wants all of its inputs")
 
 
 def test_columns_without_names_are_ignored_by_number(fastbp_command):
@@ -621,7 +621,7 @@ def test_columns_without_names_are_ignored_by_number(fastbp_command):
 
 
 IGNORED_BADLY = [
-    (["--ignore", "nobody"], "there is no column 'nobody' in survey.csv"),
+    (["--ignore", "nobody"], "--ignore is nobody, but there is no column 'nobody' in survey.csv; a name is wanted"),
     (["--ignore", "kind", "--target", "3"], "--ignore leaves out column '3' of survey.csv; another one is wanted"),
     (["--ignore", "kind", "--target", "kind"], "--ignore leaves out column 'kind' of survey.csv; another one is"),
     (["--ignore", "1_0"], "there is no column '1_0' in survey.csv"),
@@ -652,7 +652,7 @@ def test_images_have_no_columns_to_ignore(fastbp_command):
     np.save("x.npy", np.ones((6, 2, 2)))
     np.save("y.npy", np.arange(6) % 2)
     words = ["train", "x.npy", "--target", "y.npy", "--ignore", "0"]
-    assert_one_line(fastbp_command(*words), "--ignore is given, but x.npy holds images; a table with columns is wanted")
+    assert_one_line(fastbp_command(*words), "--ignore is 0, but x.npy holds images; a table of columns is wanted")
 
 
 # how the file for predict differs from the one trained on, what the line says

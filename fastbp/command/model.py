@@ -89,6 +89,8 @@ def columns_like(
     """
     if named and table.named:
         missing = [name for name in names if name not in table.names]
+        if ignored := [name for name in missing if name in table.ignored.values()]:
+            raise ValueError(f"--ignore leaves out {listed(ignored)}, but the model wants all of its inputs")
         if missing:
             raise ValueError(f"{table.source} lacks {len(missing)} of the model's columns: {listed(missing)}")
         known = {*names, target}

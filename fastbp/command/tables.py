@@ -98,9 +98,14 @@ class Table:
 
     def ignoring(self, columns: Iterable[str]) -> Table:
         """The table, of a whole file, without the columns of these names or numbers."""
-        positions = set(map(self.find, columns))
-        if positions and self.image:
-            raise ValueError(f"--ignore is given, but {self.source} holds images; a table with columns is wanted")
+        positions = set()
+        for column in columns:
+            if self.image:
+                raise ValueError(f"--ignore is {column}, but {self.source} holds images; a table of columns is wanted")
+            try:
+                positions.add(self.find(column))
+            except ValueError as error:
+                raise ValueError(f"--ignore is {column}, but {error}") from None
         return self._without(positions)
 
     def ignoring_as(self, other: Table) -> Table:
