@@ -66,7 +66,7 @@ class Plan(NamedTuple):
     bias_gradient: int  # (parts * outputs, lanes)
     y_pred_t: int  # (outputs, stretch), or a group's (outputs, panel) for each worker
     # For each worker.
-    x_t: int  # (inputs, panel), in strips
+    x_t: int  # (inputs, panel), in strips, or a single strip of these
     y_t: int  # of a group (outputs, panel)
     packed_x: int  # (stretch or panel, packed)
 
@@ -105,9 +105,14 @@ def _weights(arrays, plan, side):
 
 
 @inlined
-def _x_t(arrays, plan, task):
-    """The panel of a worker, transposed, (inputs, panel), in strips."""
-    return Strips(arrays.memory, plan.x_t + task.worker * plan.worker, arrays.x.shape[1], plan.panel, plan.strip)
+def _strip_of_x_t(arrays, plan, task, at, rows):
+    """(inputs, rows): where the rows of a strip of a worker's panel are transposed to.
+
+    All strips come to the same place, so that it stays in the level 2 cache, unless the panel itself is to stay.
+    """
+    inputs = arrays.x.shape[1]
+    x_t = Strips(arrays.memory, plan.x_t + task.worker * plan.worker, inputs, plan.panel, plan.strip)
+    return block(strip_at(x_t, at if plan.reused else 0), 0, 0, inputs, rows)
 
 
 @inlined
@@ -247,7 +252,7 @@ def _forward(arrays, plan, task, panel, a_t, ahead):
     of_row = ahead.shape[1] // rows
     for at in range(0, rows, plan.strip):
         some = min(plan.strip, rows - at)
-        strip_t = block(strip_at(_x_t(arrays, plan, task), at), 0, 0, inputs, some)
+        strip_t = _strip_of_x_t(arrays, plan, task, at, some)
         if panel.fresh:
             transpose(block(x, at, 0, some, inputs), strip_t)
         target = block(a_t, 0, at, outputs, whole_vectors(some, lanes(arrays.x)))

@@ -212,6 +212,7 @@ def plan_of_many_rows(
     width = padded(inputs, panel if wide else lanes, dtype)
     pieces = min(width // lanes, outputs, -(-weights // PIECE))
     threads = min(threads, max(parts * groups, pieces, -(-inputs // columns) if wide else 1))  # no more than tasks
+    reused = threads == 1 and (wide or groups == 1) and rows <= panel
     far = rows * (inputs + outputs) * dtype.itemsize > max(NEAR_BYTES, FAR_BYTES // outputs)
 
     places = Places(dtype, PAGE)
@@ -226,7 +227,7 @@ def plan_of_many_rows(
         shared["y_pred_t"] = places.take(y_pred_t)
     places.end_shared()
     own = {
-        "x_t": places.take(0 if direct else in_strips(inputs, panel, strip)),
+        "x_t": places.take(0 if direct else in_strips(inputs, panel if reused else min(panel, strip), strip)),
         "y_t": places.take(of_group * panel),
         "packed_x": places.take((stretch or panel) * packed),
     }
@@ -242,7 +243,7 @@ def plan_of_many_rows(
         columns=columns,
         pieces=pieces,
         direct=int(direct),
-        reused=int(threads == 1 and (wide or groups == 1) and rows <= panel),
+        reused=int(reused),
         far=int(far),
         far_y=int(far and groups == 1 and outputs > WIDE_Y * inputs),
         packed=packed,
