@@ -24,8 +24,8 @@ from fastbp.kernels.network import FIRST_ROW, GROUPS, LAST_ROW
 from fastbp.kernels.program import TASKS
 from fastbp.networks import division, engine, program
 from fastbp.networks.division import PREDICT, TRAIN
-from fastbp.networks.plan import work_for
-from fastbp.networks.session import Key, Session
+from fastbp.networks.plan import setup_for
+from fastbp.networks.session import Kind, Session
 from fastbp.reference.network import shuffled
 from fastbp.tiles.registers import REGISTER_BITS, TILE_VECTORS, lanes_of
 
@@ -136,10 +136,10 @@ def test_the_cases_take_every_way_through_the_kernels():
     for name, (sizes, rows, batch, options, optimizer) in CASES.items():
         architecture = made(sizes, "float32", **options).architecture
         clip_norm = optimizer.clip_norm or 0.0
-        work = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm)
-        plan = work.plan
-        way = plan.direct == 1, plan.shared == 1, plan.cuts > 1, plan.fused > 0, plan.shards > 1, work.body > 6
-        ways[name] = *way, bool(work.program[-1, TASKS] > 1)
+        setup = setup_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm)
+        plan = setup.plan
+        way = plan.direct == 1, plan.shared == 1, plan.cuts > 1, plan.fused > 0, plan.shards > 1, setup.body > 6
+        ways[name] = *way, bool(setup.program[-1, TASKS] > 1)
     assert ways == {
         "one panel": (False, False, False, True, False, False, False),
         "one panel of many layers": (False, False, False, True, False, False, False),
@@ -182,26 +182,26 @@ def test_the_cases_take_every_way_through_the_kernels():
 )
 def test_a_batch_goes_layer_by_layer_only_where_a_layer_is_several_tasks(sizes, batch, shared):
     """Else all that threads share is gradients, whose weights then change hands."""
-    work = work_for(made(sizes, "float32").architecture, batch, sizes[-1], 2, TRAIN)
-    assert work.multiply_adds >= division.WORK_OF_LAYERS
-    assert (work.plan.shared == 1) == shared
-    assert work.plan.threads == (2 if shared else 1)
+    setup = setup_for(made(sizes, "float32").architecture, batch, sizes[-1], 2, TRAIN)
+    assert setup.multiply_adds >= division.WORK_OF_LAYERS
+    assert (setup.plan.shared == 1) == shared
+    assert setup.plan.threads == (2 if shared else 1)
 
 
 @pytest.mark.parametrize("name", ["groups within cuts", "groups within clipped cuts"])
 def test_each_cut_of_the_inputs_has_groups_of_outputs_where_these_are_many(name):
     sizes, _, batch, options, optimizer = CASES[name]
-    work = work_for(
+    setup = setup_for(
         made(sizes, "float32", **options).architecture, batch, sizes[-1], 2, TRAIN, clip_norm=optimizer.clip_norm or 0.0
     )
-    assert work.program[1, TASKS] == work.program[-1, TASKS] == 16 > work.plan.cuts > 1
+    assert setup.program[1, TASKS] == setup.program[-1, TASKS] == 16 > setup.plan.cuts > 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["strips", "strips of shards"])
 def test_large_panels_lie_in_strips(name, dtype):
     sizes, rows, batch, _, _ = CASES[name]
-    plan = work_for(made(sizes, dtype).architecture, batch or rows, sizes[-1], 2, TRAIN).plan
+    plan = setup_for(made(sizes, dtype).architecture, batch or rows, sizes[-1], 2, TRAIN).plan
     tile = TILE_VECTORS * lanes_of(np.dtype(dtype).itemsize)
     assert (plan.strip == tile) == (plan.panel > 2 * tile)
     assert plan.strip == tile or REGISTER_BITS == 512
@@ -213,7 +213,7 @@ def test_weights_lie_anew_for_delta_where_layers_lie_in_strips(name):
     sizes, rows, batch, options, optimizer = CASES[name]
     clip_norm = optimizer.clip_norm or 0.0
     architecture = made(sizes, "float32", **options).architecture
-    plan = work_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm).plan
+    plan = setup_for(architecture, min(batch or rows, rows), sizes[-1], 2, TRAIN, clip_norm=clip_norm).plan
     in_strips = plan.shared == 1 and plan.strip == TILE_VECTORS * lanes_of(4)
     assert (plan.w_width > 0) == (in_strips and len(sizes) > 2)
     assert plan.w_width == 0 or plan.w_width >= max(sizes[2:])
@@ -224,7 +224,7 @@ def test_weights_lie_anew_for_delta_where_layers_lie_in_strips(name):
 @pytest.mark.parametrize("batch", [1, 64, 1024, 20_000])
 def test_every_group_of_a_line_has_a_place_for_its_norm(sizes, batch, dtype):
     architecture = made(sizes, dtype).architecture
-    session = Session(Key(TRAIN, batch, sizes[-1], labels=False, threads=64, rule=0, clip_norm=1.0), architecture)
+    session = Session(Kind(TRAIN, batch, sizes[-1], labels=False, threads=64, rule=0, clip_norm=1.0), architecture)
     assert session._work.program[:, GROUPS].max() <= len(session._norm)
 
 
@@ -270,10 +270,10 @@ def test_a_batch_in_several_lines_gives_what_the_reference_gives(monkeypatch, th
     monkeypatch.setattr(program, "LINE_WORK", 1)
     fastbp.set_num_threads(threads)
     ours, theirs = made(sizes), made(sizes, engine=reference)
-    work = work_for(ours.architecture, batch, sizes[-1], threads, TRAIN)
-    assert work.body > 3
-    assert work.plan.shards > 1
-    line = work.program[1, LAST_ROW]
+    setup = setup_for(ours.architecture, batch, sizes[-1], threads, TRAIN)
+    assert setup.body > 3
+    assert setup.plan.shards > 1
+    line = setup.program[1, LAST_ROW]
     for rows in (line - 1, line + 1):  # of the last batch: less than a line takes, and a line and the first shard
         x, y = problem(sizes, batch + rows)
         for network in (ours, theirs):
@@ -287,9 +287,9 @@ def test_a_batch_in_several_lines_gives_what_the_reference_gives(monkeypatch, th
 def test_no_line_of_a_batch_is_long(sizes):
     """Ctrl-C waits for the end of a line."""
     rows = 10_000_000
-    work = work_for(made(sizes).architecture, rows, sizes[-1], 2, TRAIN)
-    lines = work.program[1 : 1 + work.body, LAST_ROW] - work.program[1 : 1 + work.body, FIRST_ROW]
-    assert lines.max() * (work.multiply_adds / rows) <= program.LINE_WORK
+    setup = setup_for(made(sizes).architecture, rows, sizes[-1], 2, TRAIN)
+    lines = setup.program[1 : 1 + setup.body, LAST_ROW] - setup.program[1 : 1 + setup.body, FIRST_ROW]
+    assert lines.max() * (setup.multiply_adds / rows) <= program.LINE_WORK
 
 
 def test_back_propagation_goes_through_the_weights_that_were_written():
@@ -362,7 +362,7 @@ def test_forward_takes_every_way_through_the_kernels():
     """(row by row, layer by layer) of so many rows."""
     ways = {}
     for sizes, rows in (([290, 13, 7], 4), ([290, 13, 7], 5), ([301, 1000, 7], 4), ([301, 1000, 7], 15)):
-        plan = work_for(made(sizes, "float32").architecture, rows, 0, 2, PREDICT).plan
+        plan = setup_for(made(sizes, "float32").architecture, rows, 0, 2, PREDICT).plan
         ways[sizes[0], rows] = plan.direct == 1, plan.shared == 1
     assert ways == {(290, 4): (True, False), (290, 5): (False, False), (301, 4): (True, True), (301, 15): (False, True)}
 

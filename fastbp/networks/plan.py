@@ -40,8 +40,8 @@ _LOSSES = {
 Table = npt.NDArray[np.int64]
 
 
-class Work(NamedTuple):
-    """What a call on batches of one size is made of."""
+class Setup(NamedTuple):
+    """What a call on batches of one size is made with."""
 
     plan: Plan
     layers: Table
@@ -54,7 +54,7 @@ class Work(NamedTuple):
     gradient: int
 
 
-def work_for(
+def setup_for(
     architecture: Architecture,
     batch: int,
     targets: int,
@@ -64,7 +64,7 @@ def work_for(
     labels: bool = False,
     rule: int = 0,
     clip_norm: float = 0.0,
-) -> Work:
+) -> Setup:
     """What batches of `batch` rows with so many targets are gone through with."""
     division = division_of(architecture, batch, purpose, clip_norm)
     made = program_for(architecture, batch, purpose, clip_norm, division)
@@ -111,7 +111,7 @@ def work_for(
         w_width=w_width,
         sums=sums,
     )
-    return Work(
+    return Setup(
         plan=plan,
         layers=layers,
         program=program,

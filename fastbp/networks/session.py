@@ -31,14 +31,14 @@ from fastbp.kernels.workspace import (
 )
 from fastbp.memory import aligned
 from fastbp.networks.order import AS_THEY_LIE, Order
-from fastbp.networks.plan import work_for
+from fastbp.networks.plan import setup_for
 from fastbp.pace import Pace
 from fastbp.pool import engage
 from fastbp.tiles import atomics
 from fastbp.tiles.registers import CACHE_LINE, lanes_of
 
 
-class Key(NamedTuple):
+class Kind(NamedTuple):
     """What calls have in common that can share a session."""
 
     purpose: int
@@ -53,15 +53,15 @@ class Key(NamedTuple):
 class Session:
     """The workspace for batches of one size: allocated once, and used by any number of calls."""
 
-    def __init__(self, key: Key, architecture: Architecture) -> None:
-        self.key = key
-        dtype, work = architecture.dtype, work_for(architecture, **key._asdict())
-        self._work = work
-        plan = work.plan
-        self._memory = aligned(work.memory, dtype)
+    def __init__(self, kind: Kind, architecture: Architecture) -> None:
+        self.kind = kind
+        dtype, setup = architecture.dtype, setup_for(architecture, **kind._asdict())
+        self._setup = setup
+        plan = setup.plan
+        self._memory = aligned(setup.memory, dtype)
         self._memory.fill(0)
         for worker in range(plan.threads):  # the bias is the weight of an input that is always 1
-            for number, layer in enumerate(work.layers):
+            for number, layer in enumerate(setup.layers):
                 base = 0 if plan.shared and number > 0 else worker * plan.worker
                 inputs = layer[INPUTS]
                 if layer[INPUT_T] >= 0:
@@ -70,7 +70,7 @@ class Session:
                     rows = self._strips(base + layer[INPUT], plan.panel, layer[WIDTH])
                     rows[inputs // rows.shape[2], :, inputs % rows.shape[2]] = 1
         lanes = lanes_of(8)
-        self.gradient = aligned(work.gradient, dtype)  # of the last call
+        self.gradient = aligned(setup.gradient, dtype)  # of the last call
         self._cost = aligned(plan.shards * lanes, np.dtype(np.float64)).reshape(plan.shards, lanes)
         self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
         self._state = np.zeros(STATES, np.int64)
@@ -80,11 +80,11 @@ class Session:
         self._nothing = np.empty((1, 0), dtype)
         self._none = np.empty(0, dtype)
         self._coefficients = np.zeros((1, updates.COEFFICIENTS), dtype)
-        self._pace = Pace(work.body, work.multiply_adds)
+        self._pace = Pace(setup.body, setup.multiply_adds)
 
     def _strips(self, start: int, rows: int, columns: int) -> FloatArray:
         """A matrix (rows, columns) in the memory, as its strips (strips, rows, width)."""
-        width = min(self._work.plan.strip, columns)
+        width = min(self._setup.plan.strip, columns)
         strips = -(-columns // width)
         return self._memory[start : start + strips * rows * width].reshape(strips, rows, width)
 
@@ -124,7 +124,7 @@ class Session:
 
         Of several epochs, `order` holds one after the other.
         """
-        plan, state = self._work.plan, self._state
+        plan, state = self._setup.plan, self._state
         rows = (order.size or x.shape[0]) // epochs
         batches = epochs * math.ceil(rows / plan.batch)
         self.rewind()
@@ -147,22 +147,22 @@ class Session:
             self.gradient,
             self._cost,
             self._norm,
-            self._work.layers,
-            self._work.operations,
+            self._setup.layers,
+            self._setup.operations,
             state,
             self._gathered,
             self._desk,
         )
-        run, body = network.run.for_dtype(self._memory.dtype), self._work.body
+        run, body = network.run.for_dtype(self._memory.dtype), self._setup.body
         lines, line = 1 + body * batches, 0
         while line < lines and state[FINITE]:
             start = time.perf_counter()
             last = min(lines, line + self._pace.lines)
             left = -(last - 1) % body  # lines of the batch in which this call ends
-            if left < self._work.updating:
+            if left < self._setup.updating:
                 last += left
             door = engage(plan.threads)
-            line = run(team.LEADER, self._work.program, body, batches, line, last, arrays, plan, door)
+            line = run(team.LEADER, self._setup.program, body, batches, line, last, arrays, plan, door)
             if line == last < lines:  # one that ended early tells nothing
                 self._pace.adapt(time.perf_counter() - start)
         return losses

@@ -17,7 +17,7 @@ from fastbp.memory import aligned
 from fastbp.networks.coefficients import coefficients_of, rule_of
 from fastbp.networks.division import TRAIN
 from fastbp.networks.layout import layout_of
-from fastbp.networks.session import Key, Session
+from fastbp.networks.session import Kind, Session
 from fastbp.networks.turns import Turns
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.threads import threads_of_call
@@ -77,7 +77,7 @@ class State(Turns):
         """Nobody has used it yet."""
         super().__init__()
         self._beginning: Beginning | None = None  # of the training under way, as long as it has not updated anything
-        self._sessions: OrderedDict[Key, Session] = OrderedDict()
+        self._sessions: OrderedDict[Kind, Session] = OrderedDict()
         self._ahead: tuple[Optimizer, int, FloatArray] | None = None  # coefficients of updates, from this one on
 
     def __getstate__(self) -> dict[str, Any]:
@@ -218,11 +218,11 @@ class State(Turns):
         rule, clip_norm = 0, 0.0
         if purpose == TRAIN:
             rule, clip_norm = rule_of(self.optimizer), self.optimizer.clip_norm or 0.0
-        key = Key(purpose, batch, targets, labels, threads_of_call(), rule, clip_norm)
-        return self._sessions.pop(key, None) or Session(key, self.architecture)
+        kind = Kind(purpose, batch, targets, labels, threads_of_call(), rule, clip_norm)
+        return self._sessions.pop(kind, None) or Session(kind, self.architecture)
 
     def give_back(self, session: Session) -> None:
         """Keep the workspace for the next call of its kind."""
-        self._sessions[session.key] = session
+        self._sessions[session.kind] = session
         if len(self._sessions) > MOST_KEPT:
             self._sessions.popitem(last=False)
