@@ -96,6 +96,11 @@ class Architecture:
         """(inputs, outputs) of each layer of weights."""
         return list(pairwise(self.sizes))
 
+    @property
+    def parameters(self) -> int:
+        """How many weights and biases."""
+        return parameters_of(self.sizes)
+
     def initial(self, generator: np.random.Generator) -> list[tuple[FloatArray, FloatArray]]:
         """w (inputs, outputs), uniform in +-limit, and b (outputs,) of 0 for each layer in turn, in dtype.
 
@@ -103,15 +108,18 @@ class Architecture:
         leaky_relu 6 / ((1 + slope^2) inputs) (He et al. 2015, eqs. 10 and 15). Drawn in float64.
         ValueError if there is no memory for them.
         """
-        contract.check_fits_memory(
-            "sizes", list(self.sizes), sum((inputs + 1) * outputs for inputs, outputs in self.shapes)
-        )
+        contract.check_fits_memory("sizes", list(self.sizes), self.parameters)
         parameters = []
         for (inputs, outputs), activation in zip(self.shapes, self.activations, strict=True):
             limit = _limit(activation, inputs, outputs)
             w = generator.uniform(-limit, limit, (inputs, outputs)).astype(self.dtype)
             parameters.append((w, np.zeros(outputs, self.dtype)))
         return parameters
+
+
+def parameters_of(sizes: Sequence[int]) -> int:
+    """How many weights and biases a network of these sizes has."""
+    return sum((inputs + 1) * outputs for inputs, outputs in pairwise(sizes))
 
 
 def _limit(activation: str, inputs: int, outputs: int) -> float:

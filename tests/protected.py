@@ -180,7 +180,7 @@ def protected(side):
     class Session(session.Session):
         def __init__(self, key, architecture):
             super().__init__(key, architecture)
-            memory.protect(self._memory, rooms, self._work.plan.threads, self._work.plan.worker)
+            memory.protect(self._memory, rooms, self._setup.plan.threads, self._setup.plan.worker)
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (call, session, state):

@@ -225,7 +225,7 @@ def test_weights_lie_anew_for_delta_where_layers_lie_in_strips(name):
 def test_every_group_of_a_line_has_a_place_for_its_norm(sizes, batch, dtype):
     architecture = made(sizes, dtype).architecture
     session = Session(Kind(TRAIN, batch, sizes[-1], labels=False, threads=64, rule=0, clip_norm=1.0), architecture)
-    assert session._work.program[:, GROUPS].max() <= len(session._norm)
+    assert session._setup.program[:, GROUPS].max() <= len(session._norm)
 
 
 @EVERY_CASE

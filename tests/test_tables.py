@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ from table_files import csv_of, idx, npy, npy_header, npy_of, npz, parquet_of, z
 
 from fastbp.command import sizes, tables, words
 from fastbp.command.readers import text
-from fastbp.command.tables import ROWS_A_BLOCK, Table, read_table
+from fastbp.command.sizes import ROWS_A_BLOCK
+from fastbp.command.tables import Table, read_table
 
 RNG_SEED = 20240607
 NUMBERS = np.random.default_rng(RNG_SEED).normal(size=(7, 3))
@@ -295,7 +297,6 @@ UNREADABLE = {
     "blank csv": ("a.csv", "\n \n", "it is empty"),
     "header only": ("a.csv", "a,b\n", "0 rows"),
     "ragged": ("a.csv", "a,b\n1,2\n3\n", "row 2 has 1 cell, and the first line 2; as many are wanted"),
-    "same names": ("a.csv", "a,a\n1,2\n", "2 columns named 'a'"),
     "not text": ("a.csv", bytes(range(128, 256)), "it holds the byte 0x80, which is no text in UTF-8"),
     "utf-16": ("a.csv", "ä,b\n1,2\n".encode("utf-16"), "it is text in UTF-16; text in UTF-8 is wanted"),
     "utf-16 of the other order": ("a.csv", b"\xfe\xff\0a", "it is text in UTF-16; text in UTF-8 is wanted"),
@@ -322,8 +323,6 @@ UNREADABLE = {
     "npy of one number": ("a.npy", npy(NUMBERS[0, 0]), r"shape \(\); two dimensions"),
     "npy of text": ("a.npy", npy(np.array([["a"]])), "real numbers"),
     "npy without rows": ("a.npy", npy(NUMBERS[:0]), "0 rows"),
-    "field of two numbers": ("a.npy", npy(np.zeros(2, [("a", "f4", 2)])), r"field a has shape \(2, 2\)"),
-    "field of dates": ("a.npy", npy(np.zeros(2, [("a", "M8[s]")])), r"a has dtype datetime64\[s\]"),
     "empty npz": ("a.npz", b"", "NPZ"),
     "truncated npz": ("a.npz", GOOD_NPZ[: len(GOOD_NPZ) // 2], "NPZ"),
     "corrupt npz": ("a.npz", GOOD_NPZ[:100] + bytes(10) + GOOD_NPZ[110:], "NPZ"),
@@ -367,10 +366,53 @@ def test_unreadable_file_is_refused_with_the_reason(write, name, content, messag
         read_table(path)
 
 
-def test_parquet_of_durations_is_refused_by_its_column(write):
+def test_columns_of_one_name_are_refused_unless_they_are_ignored(write):
+    table = read_table(write("a.csv", "a,b,a,a\n1,2,3,4\n5,6,7,8\n"))
+    with pytest.raises(ValueError, match=r"a\.csv has 3 columns named 'a'; different names are wanted, or --ignore to"):
+        table.ignoring([])
+    with pytest.raises(ValueError, match=r"a\.csv has 2 columns named 'a'; different names are wanted"):
+        table.ignoring(["0"])
+    with pytest.raises(ValueError, match=r"--ignore is a, but .*a\.csv has 3 columns named 'a'; a number is wanted"):
+        table.ignoring(["a"])
+    left = table.ignoring(["0", "-1"])
+    assert left.names == ("b", "a")
+    assert left.numbers([0, 1]).tolist() == [[2, 3], [6, 7]]
+
+
+def _parquet_of_lists_and_durations():
     pa = pytest.importorskip("pyarrow")
-    with pytest.raises(ValueError, match="column 'when' has type duration"):
-        read_table(write("a.parquet", parquet_of(when=pa.array([0], pa.duration("s")))))
+    when = pa.array([0, 1], pa.duration("s"))
+    return parquet_of(when=when, a=pa.array([1.5, 2.5]), tags=pa.array([[1], [2, 3]]), b=pa.array(["x", "y"]))
+
+
+def _npy_of_times_and_pairs():
+    fields = [("when", "m8[s]"), ("a", "f8"), ("tags", "f4", 2), ("b", "U1")]
+    return npy(np.array([(0, 1.5, (1, 2), "x"), (1, 2.5, (3, 4), "y")], dtype=fields))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("a.parquet", _parquet_of_lists_and_durations, ["type duration[s]", "type list<element: int64>"]),
+        ("a.npy", _npy_of_times_and_pairs, ["dtype timedelta64[s]", "2 numbers a row"]),
+    ],
+)
+def test_columns_of_neither_numbers_nor_text_are_refused_where_they_are_used_and_may_be_ignored(
+    write, name, content, found
+):
+    table = read_table(write(name, content()))
+    for column, what in zip([0, 2], found, strict=True):
+        with pytest.raises(
+            ValueError, match=re.escape(f"column '{table.names[column]}' has {what}; numbers are wanted")
+        ):
+            table.numbers([1, column])
+    assert table.numbers([1]).tolist() == [[1.5], [2.5]]
+    assert table.words(3) == ["x", "y"]
+    left = table.ignoring(["when", "tags"])
+    assert left.names == ("a", "b")
+    assert left.numbers([0]).tolist() == [[1.5], [2.5]]
+    with pytest.raises(ValueError, match=r"column 'tags' has .*, or --ignore to leave the column out"):
+        table.ignoring(["when"]).numbers([0, 1], of_inputs=True)
 
 
 IDX_OF_GIGABYTES = bytes([0, 0, 8, 2]) + (10**5).to_bytes(4, "big") * 2
@@ -521,7 +563,7 @@ def test_no_memory_for_a_table_is_told_as_such(write, monkeypatch):
     def refused(*_):
         raise MemoryError
 
-    monkeypatch.setattr(tables.text, "read", refused)
+    monkeypatch.setattr(text, "read", refused)
     with pytest.raises(MemoryError):
         read_table(write("a.csv", "1,2\n"))
 

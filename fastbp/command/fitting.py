@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,16 @@ import numpy.typing as npt
 import fastbp
 from fastbp.command.meaning import Classes, Meaning, Values
 from fastbp.command.model import Model, columns_like
-from fastbp.command.recipe import VALIDATION, Recipe, in_options
-from fastbp.command.sizes import check_size
-from fastbp.command.standardisation import blocks, measure
+from fastbp.command.recipe import VALIDATION, Recipe
+from fastbp.command.sizes import blocks, check_size
+from fastbp.command.standardisation import measure
 from fastbp.command.tables import Table
 from fastbp.command.targets import Target
 from fastbp.command.words import quoted
+from fastbp.contract import LAST_STATE, MAY_HELP
+
+# What the engine calls as the options are called.
+ARGUMENTS = re.compile(r"\b(learning_rate|momentum|weight_decay|clip_norm|seed)\b")
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,11 @@ def prepare(
     check_size(rows_in_all * len(columns) * recipe.itemsize, f"{table.source}, standardised in {recipe.dtype},")
     tested, trained = np.sort(order[:held_out]), np.sort(order[held_out:])
     described = [f"{table.source}: column {quoted(name)}" for name in names]
-    scale = measure(values, trained, described, alike=bool(table.image))
+    standardisation = measure(values, trained, described, alike=bool(table.image))
     meaning = _meaning(target, trained)
     loss = recipe.loss_for(meaning, quoted(target.name))
     network = recipe.network(len(columns), meaning, loss)
-    model = Model(network, scale, names, table.named, target.name, meaning)
+    model = Model(network, standardisation, names, table.named, target.name, meaning)
 
     def rows(
         source: str, values: npt.NDArray[Any], actual: npt.NDArray[Any], part: npt.NDArray[np.intp] | None = None
@@ -75,7 +80,7 @@ def prepare(
         numbers = np.arange(len(values)) if part is None else part
         if len(numbers) < len(values):
             values, actual = values[numbers], actual[numbers]
-        made = Rows(scale.apply(values, recipe.dtype), meaning.encode(actual, loss, recipe.dtype), actual)
+        made = Rows(standardisation.apply(values, recipe.dtype), meaning.encode(actual, loss, recipe.dtype), actual)
         _refuse_overflow(source, numbers, made)
         return made
 
@@ -115,14 +120,20 @@ def fit(problem: Problem, recipe: Recipe, *, progress: bool) -> fastbp.History:
             progress=progress,
         )
     except (ValueError, FloatingPointError) as error:
-        raise type(error)(in_options(str(error))) from error
+        raise type(error)(_in_options(str(error))) from error
+
+
+def _in_options(message: str) -> str:
+    """What the engine says of its arguments, said of the options, and nothing of a state that the command drops."""
+    return ARGUMENTS.sub(lambda name: "--" + name[0].replace("_", "-"), message.replace(LAST_STATE, MAY_HELP))
 
 
 def _meaning(target: Target, trained: npt.NDArray[np.intp]) -> Meaning:
     if target.labels is not None:
         return Classes(target.labels)
     name = f"{target.source}: target {quoted(target.name)}"
-    scale = measure(target.actual[:, np.newaxis], trained, [name])
-    if scale.scale[0] == 0:
-        raise ValueError(f"{name} is {scale.mean[0]:g} in every row to train on; at least two values are wanted")
-    return Values(float(scale.mean[0]), float(1 / scale.scale[0]))
+    measured = measure(target.actual[:, np.newaxis], trained, [name])
+    mean, scale = float(measured.mean[0]), float(measured.scale[0])
+    if scale == 0:
+        raise ValueError(f"{name} is {mean:g} in every row to train on; at least two values are wanted")
+    return Values(mean, 1 / scale)

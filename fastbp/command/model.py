@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 import fastbp
 from fastbp.command.meaning import Classes, Meaning, Values
-from fastbp.command.standardisation import Standardisation, blocks
+from fastbp.command.sizes import blocks
+from fastbp.command.standardisation import Standardisation
 from fastbp.command.tables import Table
 from fastbp.command.words import counted, listed, reason
 from fastbp.network import load_with_extra, save_with_extra
@@ -137,8 +138,8 @@ def _parse(network: fastbp.Network, about: dict[str, Any], tensors: dict[str, np
             raise ValueError(
                 f"{name} is {array.dtype} of shape {array.shape}; finite float64 ({len(names)},) is wanted"
             )
-    scale = Standardisation(tensors["mean"], tensors["scale"])
-    return Model(network, scale, names, bool(about["named"]), target, meaning)
+    standardisation = Standardisation(tensors["mean"], tensors["scale"])
+    return Model(network, standardisation, names, bool(about["named"]), target, meaning)
 
 
 def _texts(key: str, texts: Any, least: int = 1) -> tuple[str, ...]:

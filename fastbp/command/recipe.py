@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 import fastbp
+from fastbp.architecture import parameters_of
 from fastbp.command.meaning import Classes, Meaning, Values
 from fastbp.command.sizes import check_size
-from fastbp.contract import LAST_STATE, MAY_HELP
 from fastbp.optimizers import Optimizer
 from fastbp.schedules import MOST_UPDATES, Schedule
 
@@ -24,15 +22,6 @@ FEWEST_EPOCHS, MOST_EPOCHS = 10, 100
 
 STEPS = 3  # of the schedule "step": a tenth of the rate after each
 VALIDATION = 0.1  # of the rows to train on, for early stopping
-
-
-# What the engine calls by the same names.
-ARGUMENTS = re.compile(r"\b(learning_rate|momentum|weight_decay|clip_norm|seed)\b")
-
-
-def in_options(message: str) -> str:
-    """What the engine says of its arguments, said of the options, and nothing of a state that the command drops."""
-    return ARGUMENTS.sub(lambda name: "--" + name[0].replace("_", "-"), message.replace(LAST_STATE, MAY_HELP))
 
 
 @dataclass(frozen=True)
@@ -76,9 +65,8 @@ class Recipe:
     def network(self, inputs: int, meaning: Meaning, loss: str) -> fastbp.Network:
         """The untrained network, if it is one that fits into memory."""
         sizes = [inputs, *(HIDDEN if self.hidden is None else self.hidden), meaning.outputs(loss)]
-        parameters = sum((before + 1) * after for before, after in pairwise(sizes))
         copies = 4  # the parameters, a copy of them, and what an optimizer remembers
-        check_size(copies * self.itemsize * parameters, f"the network of sizes {', '.join(map(str, sizes))}")
+        check_size(copies * self.itemsize * parameters_of(sizes), f"the network of sizes {', '.join(map(str, sizes))}")
         output = "identity" if isinstance(meaning, Values) else None
         return fastbp.Network(
             sizes, activation=self.activation, output_activation=output, loss=loss, dtype=self.dtype, seed=self.seed

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.command.tables import ROWS_A_BLOCK
+from fastbp.command.sizes import blocks
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,6 @@ class Standardisation:
             for block in blocks(len(x)):
                 standard[block] = (x[block] - self.mean) * self.scale
         return standard
-
-
-def blocks(rows: int) -> list[slice]:
-    """All rows, some thousand at a time."""
-    return [slice(start, start + ROWS_A_BLOCK) for start in range(0, rows, ROWS_A_BLOCK)]
 
 
 def measure(

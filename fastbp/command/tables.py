@@ -6,13 +6,10 @@ by the name of their column and their row (row 1 is the first under the header).
 
 from __future__ import annotations
 
-import gzip
-import io
 import math
 import os
 import re
 import stat
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
@@ -22,17 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.command.readers import arrays, idx, parquet, text
+from fastbp.command.readers import kinds
 from fastbp.command.readers.cells import has_decimal_comma, measure_of
 from fastbp.command.readers.contents import Contents, check_shape
+from fastbp.command.sizes import blocks
 from fastbp.command.words import listed, quoted, reason
 
-ENDINGS = {".npy": "NPY", ".npz": "NPZ", ".parquet": "Parquet", ".pq": "Parquet"}
-MAGIC = {b"\x93NUMPY": "NPY", b"PK\x03\x04": "NPZ", b"PAR1": "Parquet"}
 NUMBER = re.compile("-?[0-9]{1,9}")
-IDX_NAME = re.compile(r"[.-]idx\d*(-ubyte)?(\.gz)?$")  # as in train-images-idx3-ubyte
-GZIP = b"\x1f\x8b"
-ROWS_A_BLOCK = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,7 @@ class Table:
 
     `own_names`: those of its names that the file holds. `image`: the shape of a row that has more than one dimension.
     `headless`: a CSV file whose first line is a row. `ignored`: the columns of the file that are left out, names by
-    number.
+    number. `unusable`: what other columns have that hold neither numbers nor text.
     """
 
     source: str
@@ -52,6 +45,7 @@ class Table:
     image: tuple[int, ...] = ()
     headless: bool = False
     ignored: Mapping[int, str] = field(default_factory=dict)
+    unusable: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -76,6 +70,8 @@ class Table:
     def find(self, column: str) -> int:
         """The position of a column given by its name or its number in the file: 0 is the first, -1 the last."""
         if column in self.names:
+            if (times := self.names.count(column)) > 1:
+                raise ValueError(f"{self.source} has {times} columns named {quoted(column)}; a number is wanted")
             return self.names.index(column)
         width = len(self.names) + len(self.ignored)
         number = int(column) if NUMBER.fullmatch(column) else width
@@ -97,7 +93,7 @@ class Table:
         return True
 
     def ignoring(self, columns: Iterable[str]) -> Table:
-        """The table, of a whole file, without the columns of these names or numbers."""
+        """The table, of a whole file, without the columns of these names or numbers; the others' names must differ."""
         positions = set()
         for column in columns:
             if self.image:
@@ -119,33 +115,46 @@ class Table:
         return self._without(set(other.ignored) if alike else set())
 
     def _without(self, positions: Set[int]) -> Table:
+        kept = [position for position in range(len(self.names)) if position not in positions]
+        names = Counter(self.names[position] for position in kept)
+        for name, times in names.most_common(1):
+            if times > 1:
+                raise ValueError(
+                    f"{self.source} has {times} columns named {quoted(name)}; different names are wanted, or --ignore "
+                    f"to leave columns out by their numbers"
+                )
         if not positions:
             return self
-        kept = [position for position in range(len(self.names)) if position not in positions]
         return replace(
             self,
             names=tuple(self.names[position] for position in kept),
             values=self.values[:, kept],
             text={new: self.text[old] for new, old in enumerate(kept) if old in self.text},
+            unusable={new: self.unusable[old] for new, old in enumerate(kept) if old in self.unusable},
             ignored={position: self.names[position] for position in sorted(positions)},
         )
 
     def numbers(self, columns: Sequence[int], *, of_inputs: bool = False) -> npt.NDArray[Any]:
         """The finite numbers (rows, columns) of these columns, in their order; true and false are 1 and 0."""
         advice = ", or --ignore to leave the column out" if of_inputs else ""
+        for column in columns:
+            if column in self.unusable:
+                wanted = f"numbers are wanted, or text for a class{advice}"
+                name = quoted(self.names[column])
+                raise ValueError(f"{self.source}: column {name} has {self.unusable[column]}; {wanted}")
         read = {position: self._read(column, advice) for position, column in enumerate(columns) if column in self.text}
         together = not read and list(columns) == list(range(columns[0], columns[0] + len(columns)))
         chosen = self.values[:, columns[0] : columns[0] + len(columns)] if together else self.values[:, columns]
         for position, numbers in read.items():
             chosen[:, position] = numbers
-        for start in range(0, self.rows if chosen.dtype.kind == "f" else 0, ROWS_A_BLOCK):
-            good = np.isfinite(chosen[start : start + ROWS_A_BLOCK])
+        for block in blocks(self.rows if chosen.dtype.kind == "f" else 0):
+            good = np.isfinite(chosen[block])
             if not good.all():
                 row, position = (int(i) for i in np.argwhere(~good)[0])
-                value = chosen[start + row, position]
+                value = chosen[block.start + row, position]
                 problem = "is missing" if np.isnan(value) else f"is {value}"
                 wanted = f"a finite number is wanted{advice}"
-                raise ValueError(self._at(start + row + 1, columns[position], f"{problem}; {wanted}"))
+                raise ValueError(self._at(block.start + row + 1, columns[position], f"{problem}; {wanted}"))
         return chosen
 
     def words(self, column: int) -> list[str]:
@@ -184,10 +193,8 @@ def read_table(path: Path, header: bool | None = None, expected: Sequence[str] =
             raise ValueError(f"{path} is not a file; one that holds a table is wanted")
         kind = "table"
         try:
-            start = stream.peek(8)[:8]
-            gzipped = start.startswith(GZIP)
-            kind = _kind(path.name.lower(), start, _unpacked(stream) if gzipped else start)
-            contents = _contents(kind, stream, gzipped, header, expected)
+            kind = kinds.kind_of(path.name, stream)
+            contents = kinds.read(kind, stream, header, expected)
             check_shape(*contents.values.shape)
         except MemoryError:
             raise
@@ -195,7 +202,7 @@ def read_table(path: Path, header: bool | None = None, expected: Sequence[str] =
             raise ValueError(f"{path}: {error}") from None
         except Exception as error:  # a damaged file makes parsers raise almost anything
             raise ValueError(f"{path} is not a readable {kind} file: {reason(error)}") from error
-    return _checked(str(path), contents, headless=kind == "CSV" and contents.names is None)
+    return _table(str(path), contents, headless=kind == "CSV" and contents.names is None)
 
 
 def _at_once(path: str, flags: int) -> int:
@@ -206,42 +213,9 @@ def _at_once(path: str, flags: int) -> int:
     return descriptor
 
 
-def _kind(name: str, start: bytes, unpacked: bytes) -> str:
-    """The kind of the file of a name that begins with `start`, and where it is gzipped, with `unpacked` inside."""
-    if ending := ENDINGS.get(Path(name).suffix):
-        return ending
-    if IDX_NAME.search(name) or idx.is_idx(unpacked[:4]):
-        return "IDX"
-    return next((MAGIC[magic] for magic in MAGIC if start.startswith(magic)), "CSV")
-
-
-def _unpacked(stream: io.BufferedReader) -> bytes:
-    """The first bytes of what was gzipped, as far as they can be read; then the stream is where it was."""
-    try:
-        return gzip.GzipFile(fileobj=stream).read(4)
-    except (OSError, EOFError, zlib.error):
-        return b""
-    finally:
-        stream.seek(0)
-
-
-def _contents(
-    kind: str, stream: io.BufferedReader, gzipped: bool, header: bool | None, expected: Sequence[str]
-) -> Contents:
-    if kind == "NPY":
-        return arrays.read_npy(stream)
-    if kind == "NPZ":
-        return arrays.read_npz(stream)
-    if kind == "Parquet":
-        return parquet.read(stream)
-    return idx.read(stream, gzipped) if kind == "IDX" else text.read(stream, gzipped, header, expected)
-
-
-def _checked(source: str, contents: Contents, *, headless: bool) -> Table:
+def _table(source: str, contents: Contents, *, headless: bool) -> Table:
     unnamed = [""] * contents.values.shape[1]
     names = tuple(name or f"column {i}" for i, name in enumerate(contents.names or unnamed))
-    name, times = Counter(names).most_common(1)[0]
-    if times > 1:
-        raise ValueError(f"{source} has {times} columns named {quoted(name)}; different names are wanted")
     own_names = frozenset(filter(None, contents.names or ()))
-    return Table(source, names, own_names, contents.values, contents.text, contents.image, headless)
+    values, text, image = contents.values, contents.text, contents.image
+    return Table(source, names, own_names, values, text, image, headless, unusable=contents.unusable)

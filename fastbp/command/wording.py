@@ -49,8 +49,7 @@ def network(made: fastbp.Network) -> str:
     """Sizes and activations."""
     known = made.architecture
     layers = [f"{size} {name}" for size, name in zip(known.sizes[1:], known.activations, strict=True)]
-    count = sum(array.size for array in (*made.weights, *made.biases))
-    return f"network     {' - '.join([str(known.inputs), *layers])}, {count} parameters, {known.dtype}"
+    return f"network     {' - '.join([str(known.inputs), *layers])}, {known.parameters} parameters, {known.dtype}"
 
 
 def training(recipe: Recipe, rows: int, loss: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from fastbp.architecture import Architecture
 from fastbp.cutting import LEVEL_1, MOST_SHARDS, MOST_TASKS, power_of_two_within
 from fastbp.kernels.updates import FEW
-from fastbp.memory import spaced
+from fastbp.memory import rounded_up, spaced
 from fastbp.networks.layout import layout_of
 from fastbp.networks.work import ROWS_OF_TASK, WORK_OF_TASK, counted_rows, tasks_of, work_of_row
 from fastbp.tiles.registers import TILE_VECTORS, lanes_of
@@ -105,9 +105,9 @@ def division_of(architecture: Architecture, batch: int, purpose: int, clip_norm:
     direct = batch <= DIRECT_ROWS and cuts == 1
     by_layer = shards == 1 and work >= WORK_OF_LAYERS and (cuts > 1 or _shares_a_layer(architecture, batch))
     if direct:
-        panel = -(-batch // lanes) * lanes
+        panel = rounded_up(batch, lanes)
     elif by_layer:
-        panel = _panel_by_layer(architecture, -(-batch // lanes) * lanes)
+        panel = _panel_by_layer(architecture, rounded_up(batch, lanes))
     else:
         panel, cuts = _panel_of_shard(-(-batch // shards), most, lanes), 1
     laid = _laid(architecture, panel, cut=cuts > 1)

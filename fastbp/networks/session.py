@@ -29,7 +29,7 @@ from fastbp.kernels.workspace import (
     WIDTH,
     Arrays,
 )
-from fastbp.memory import aligned
+from fastbp.memory import aligned, rounded_up
 from fastbp.networks.order import AS_THEY_LIE, Order
 from fastbp.networks.plan import setup_for
 from fastbp.pace import Pace
@@ -74,8 +74,7 @@ class Session:
         self._cost = aligned(plan.shards * lanes, np.dtype(np.float64)).reshape(plan.shards, lanes)
         self._norm = aligned(MOST_TASKS * lanes, np.dtype(np.float64)).reshape(MOST_TASKS, lanes)
         self._state = np.zeros(STATES, np.int64)
-        line = CACHE_LINE // 8
-        self._gathered = np.zeros((plan.threads, -(-(1 + plan.cuts) // line) * line), np.int64)
+        self._gathered = np.zeros((plan.threads, rounded_up(1 + plan.cuts, CACHE_LINE // 8)), np.int64)
         self._desk = atomics.board(team.FIRST + plan.threads)
         self._nothing = np.empty((1, 0), dtype)
         self._none = np.empty(0, dtype)

@@ -103,15 +103,22 @@ def _structured(array: npt.NDArray[Any]) -> Contents:
     if array.ndim != 1:
         raise ValueError(f"its structured array has shape {array.shape}; one dimension (rows,) is wanted")
     names = list(array.dtype.names or ())
-    columns = [_column(name, array[name]) for name in names]
+    unusable = {column: what for column, name in enumerate(names) if (what := _unusable(array[name]))}
+    nothing: tuple[npt.NDArray[Any], list[str]] = np.full(len(array), np.nan), []
+    columns = [nothing if i in unusable else _column(name, array[name]) for i, name in enumerate(names)]
     text = {column: cells for column, (_, cells) in enumerate(columns) if cells}
-    return Contents(names, np.column_stack([numbers for numbers, _ in columns]), text)
+    return Contents(names, np.column_stack([numbers for numbers, _ in columns]), text, (), unusable)
+
+
+def _unusable(array: npt.NDArray[Any]) -> str:
+    """What a column is that holds neither numbers nor text; nothing is said of another."""
+    if array.ndim != 1:
+        return f"{math.prod(array.shape[1:])} numbers a row"
+    return "" if array.dtype.kind in "fiubUS" else f"dtype {array.dtype}"
 
 
 def _column(name: str, array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[str]]:
     """The numbers of a column, and its cells if it is text."""
-    if array.ndim != 1:
-        raise ValueError(f"field {name} has shape {array.shape}; one number a row is wanted")
     if array.dtype.kind in "fiub":
         return _native(array), []
     if array.dtype.kind in "US":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
@@ -14,15 +16,16 @@ class Contents(NamedTuple):
     """The table of a file.
 
     `names` has one name a column, "" for one without, or is None where the file has none. `values` (rows, columns)
-    holds real numbers, nan where one is missing and in text columns. `text` holds the cells of each text column, ""
-    where one is missing. `image` is the shape of a row where the file gives it more than one dimension; its numbers are
-    then of one kind.
+    holds real numbers, nan where one is missing and in other columns. `text` holds the cells of each text column, ""
+    where one is missing; `unusable` says of each column that holds neither what it has. `image` is the shape of a row
+    where the file gives it more than one dimension; its numbers are then of one kind.
     """
 
     names: list[str] | None
     values: npt.NDArray[Any]
     text: dict[int, list[str]]
     image: tuple[int, ...] = ()
+    unusable: Mapping[int, str] = MappingProxyType({})
 
 
 def flattened(array: npt.NDArray[Any]) -> Contents:

@@ -29,11 +29,12 @@ def read(stream: BinaryIO) -> Contents:
     schema = file.schema_arrow
     schema = pa.schema([field for field in schema if not PANDAS_INDEX.fullmatch(field.name)])
     text: dict[int, list[str]] = {}
+    unusable = {}
     for column, field in enumerate(schema):
         if _is_text(pa, field.type) or _is_time(pa, field.type):
             text[column] = []
         elif not (_is_number(pa, field.type) or pa.types.is_null(field.type)):
-            raise ValueError(f"column {field.name!r} has type {field.type}; numbers are wanted, or text for a class")
+            unusable[column] = f"type {field.type}"
 
     width, size, about = len(schema), 0, file.metadata
     if width == 0:
@@ -44,10 +45,11 @@ def read(stream: BinaryIO) -> Contents:
     texts = [schema.names[column] for column in text if _is_text(pa, schema.types[column])]
     file = parquet.ParquetFile(stream, pre_buffer=False, read_dictionary=texts)
     blocks = []
-    columns = schema.names if width < len(file.schema_arrow) else None  # by name only where it must be
+    usable = [column for column in range(width) if column not in unusable]
+    columns = [schema.names[column] for column in usable] if len(usable) < len(file.schema_arrow) else None
     for batch in file.iter_batches(batch_size=max(1, CELLS_A_BATCH // width), columns=columns, use_threads=False):
         block = np.full((batch.num_rows, width), np.nan)
-        for column, array in enumerate(batch.columns):
+        for column, array in zip(usable, batch.columns, strict=True):
             if column in text:
                 size += _extend(pa, text[column], array)
             else:
@@ -55,7 +57,7 @@ def read(stream: BinaryIO) -> Contents:
         blocks.append(block)
         size += block.nbytes + sum(array.nbytes for array in batch.columns)
         check_size(size)
-    return Contents(list(schema.names), np.concatenate(blocks) if blocks else np.empty((0, width)), text)
+    return Contents(list(schema.names), np.concatenate(blocks) if blocks else np.empty((0, width)), text, (), unusable)
 
 
 def _is_text(pa: Any, kind: Any) -> bool:
