@@ -106,6 +106,13 @@ def all_finite(matrix):
     return sum_lanes(zero + other) == 0.0
 
 
+@inlined
+def probe(a, state, finite_x):
+    """Clear state[finite_x] if x w + b of the first output is not finite, for any row: so it is if x is not."""
+    if not all_finite(a):
+        state[finite_x] = 0
+
+
 @kernel
 def clear(matrix):
     """matrix = 0, its padding included."""

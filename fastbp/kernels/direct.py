@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from fastbp.kernels import workspace
 from fastbp.kernels.activations import activate, times_slope
-from fastbp.kernels.blocks import clear, copy, transpose, whole_vectors
+from fastbp.kernels.blocks import clear, copy, probe, transpose, whole_vectors
 from fastbp.kernels.jit import inlined
 from fastbp.kernels.matmul import add_product, add_product_of_t, add_product_with_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.strips import strip_at
 from fastbp.kernels.updates import update_from_few, update_from_row
-from fastbp.kernels.workspace import ACTIVATION, INPUTS, OUTPUTS, WIDTH, weights_t
+from fastbp.kernels.workspace import ACTIVATION, FINITE_X, INPUTS, OUTPUTS, WIDTH, weights_t
 from fastbp.tiles.operations import block, lanes
 
 
@@ -51,7 +51,7 @@ def forward(arrays, plan, layer, task, panel):
     add_product_with_t(sums, input_, weights_t(arrays, layer, o, count), nothing_ahead(sums))
     outputs = block(sums, 0, 0, panel.rows, count)
     if not plan.training and layer == 0 and o == 0:
-        workspace.probe(arrays, block(outputs, 0, 0, panel.rows, 1))
+        probe(block(outputs, 0, 0, panel.rows, 1), arrays.state, FINITE_X)
     if layer + 1 < arrays.layers.shape[0]:
         activate(activation, sums)
         copy(outputs, block(_rows_of_input(arrays, plan, layer + 1, task, panel), 0, o, panel.rows, count))

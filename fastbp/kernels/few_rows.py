@@ -27,9 +27,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.kernels.blocks import clear, copy, copy_row, fold, watched, whole_vectors
+from fastbp.kernels.blocks import clear, copy, copy_row, fold, probe, watched, whole_vectors
 from fastbp.kernels.jit import inlined, kernel
-from fastbp.kernels.layer_arrays import FAILED, SURE, probe
+from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SURE
 from fastbp.kernels.matmul import add_product, add_product_of_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, COST, FORWARD, GRADIENTS, to_delta
@@ -264,7 +264,7 @@ def _delta(purpose, arrays, plan, worker, task):
     sums = matrix_at(arrays.memory, plan.sums + worker * plan.worker, rows, lanes(arrays.x))
     clear(sums)
     if purpose == FORWARD and o == 0:
-        probe(arrays, block(y_pred, 0, 0, rows, min(count, 1)))
+        probe(block(y_pred, 0, 0, rows, min(count, 1)), arrays.state, FINITE_X)
     to_delta(purpose, y, y_pred, count, cost, sums)
     if purpose == FORWARD:
         copy(block(y_pred, 0, 0, rows, count), block(arrays.y_pred, 0, o, rows, count))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbp.kernels.blocks import all_finite
-from fastbp.kernels.jit import inlined
 from fastbp.tiles.records import record
 
 # The elements of `state`: which of two copies of the weights is the present one, the updates done, whether the next one
@@ -30,10 +28,3 @@ class Arrays(NamedTuple):
     costs: Any  # (steps,) or, with the last one, (steps + 1,) float64: costs[i] is the cost after i updates
     learning_rate: float
     bias_rate: float
-
-
-@inlined
-def probe(arrays, a):
-    """Take note if x w + b of the first output is not finite, for any row: so it is if x is not."""
-    if not all_finite(a):
-        arrays.state[FINITE_X] = 0

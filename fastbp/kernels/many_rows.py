@@ -22,9 +22,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbp.kernels.blocks import clear, copy, fold, transpose, whole_vectors
+from fastbp.kernels.blocks import clear, copy, fold, probe, transpose, whole_vectors
 from fastbp.kernels.jit import inlined
-from fastbp.kernels.layer_arrays import FAILED, SIDE, probe
+from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SIDE
 from fastbp.kernels.matmul import LEAST_VECTORS, add_product, add_product_with_t, nothing_ahead
 from fastbp.kernels.program import share
 from fastbp.kernels.sigmoid_layer import BACKWARD, FORWARD, descend, spread, to_delta, wants_gradient
@@ -219,7 +219,7 @@ def _delta(purpose, arrays, plan, task, panel, ahead):
     if panel.fresh and purpose != FORWARD:
         transpose(block(arrays.y, row, o, rows, outputs), y_t)
     if purpose == FORWARD and o == 0:
-        probe(arrays, block(y_pred_t, 0, 0, 1, rows))
+        probe(block(y_pred_t, 0, 0, 1, rows), arrays.state, FINITE_X)
     _to_delta(purpose, arrays, plan, task, y_t, y_pred_t, rows)
     if purpose == FORWARD:
         transpose(block(y_pred_t, 0, 0, outputs, rows), block(arrays.y_pred, row, o, rows, outputs))

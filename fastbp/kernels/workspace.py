@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbp.kernels.blocks import all_finite, whole_vectors
+from fastbp.kernels.blocks import whole_vectors
 from fastbp.kernels.jit import inlined
 from fastbp.kernels.matmul import LEAST_VECTORS
 from fastbp.kernels.program import share
@@ -157,13 +157,6 @@ def start_of(arrays, layer, o):
 def shards_in_use(plan, of_batch):
     """The shards that have rows, where a batch has so many."""
     return min(plan.shards, -(-of_batch // plan.panel))
-
-
-@inlined
-def probe(arrays, a):
-    """Take note if the first output's a of the first layer is not finite, for any row: so it is if x is not."""
-    if not all_finite(a):
-        arrays.state[FINITE_X] = 0
 
 
 @inlined

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from fastbp.architecture import Architecture
 from fastbp.cutting import largest_group
-from fastbp.kernels import activations, losses, network, workspace
+from fastbp.kernels import activations, losses, workspace
 from fastbp.kernels.matmul import LEAST_VECTORS
+from fastbp.kernels.network_operations import BACK
 from fastbp.kernels.program import TASKS
 from fastbp.kernels.workspace import FIELDS, Plan
 from fastbp.memory import Places, in_strips, padded, spaced
@@ -129,7 +130,7 @@ def _weights_of_back(architecture: Architecture, division: Division, program: Pr
     dtype, most = architecture.dtype, 0
     for line in program.lines if division.back_in_strips else ():
         for kind, layer in program.operations[line.first_operation : line.last_operation]:
-            if kind == network.BACK:
+            if kind == BACK:
                 most = max(most, largest_group(architecture.sizes[layer], line.groups))
     return most, spaced(padded(max(architecture.sizes[2:]), lanes_of(dtype.itemsize), dtype), dtype) if most else 0
 
@@ -143,7 +144,7 @@ def _layers(architecture: Architecture, purpose: int, division: Division, places
         row[workspace.INPUTS], row[workspace.OUTPUTS] = shape
 
     def place(layer: int) -> None:
-        """Of what a layer takes, and in training of its delta."""
+        """Of what a layer takes, as rows, transposed, or both. In the order of these calls they lie in memory."""
         row = table[layer]
         if layer == 0 or training or division.direct:
             row[workspace.INPUT] = places.take(in_strips(division.panel, layout.widths[layer], division.strip))

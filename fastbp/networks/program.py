@@ -11,6 +11,18 @@ from typing import NamedTuple
 from fastbp.architecture import Architecture
 from fastbp.cutting import LINE_WORK, MOST_TASKS, power_of_two_within
 from fastbp.kernels import network
+from fastbp.kernels.network_operations import (
+    BACK,
+    FOLD,
+    FOLD_WITH_NORM,
+    FORWARD,
+    FORWARD_CUT,
+    GRADIENT,
+    JOIN,
+    LOSS,
+    OUTPUT,
+    UPDATE,
+)
 from fastbp.networks.division import GRADIENTS, PREDICT, TRAIN, Division
 from fastbp.networks.work import ROWS_OF_TASK, counted_rows, tasks_of, tasks_of_cuts
 
@@ -90,17 +102,17 @@ class Passes(NamedTuple):
 def _passes(architecture: Architecture, purpose: int, clip_norm: float, cuts: int) -> Passes:
     layers = range(architecture.layers)
     training = purpose in (TRAIN, GRADIENTS)
-    forward = [(network.JOIN if cuts > 1 and layer == 0 else network.FORWARD, layer) for layer in layers]
+    forward = [(JOIN if cuts > 1 and layer == 0 else FORWARD, layer) for layer in layers]
     if purpose != PREDICT:
-        forward.append((network.LOSS, layers[-1]))
+        forward.append((LOSS, layers[-1]))
     if not training:
-        forward.append((network.OUTPUT, layers[-1]))
+        forward.append((OUTPUT, layers[-1]))
     return Passes(
         forward=forward,
-        back=[(network.BACK, layer) for layer in reversed(layers[1:])] if training else [],
-        gradient=[(network.GRADIENT, layer) for layer in layers] if training else [],
-        fold=[(network.FOLD_WITH_NORM if clip_norm else network.FOLD, layer) for layer in layers],
-        update=[(network.UPDATE, layer) for layer in layers] if purpose == TRAIN else [],
+        back=[(BACK, layer) for layer in reversed(layers[1:])] if training else [],
+        gradient=[(GRADIENT, layer) for layer in layers] if training else [],
+        fold=[(FOLD_WITH_NORM if clip_norm else FOLD, layer) for layer in layers],
+        update=[(UPDATE, layer) for layer in layers] if purpose == TRAIN else [],
     )
 
 
@@ -122,12 +134,12 @@ def _add_layers(program: Program, architecture: Architecture, batch: int, divisi
         rows = (first, min(first + division.panel, batch))
         count = counted_rows(rows[1] - rows[0])
         if cuts > 1:
-            program.add(tasks, 1, rows, [(network.FORWARD_CUT, 0)])
+            program.add(tasks, 1, rows, [(FORWARD_CUT, 0)])
         for kind, layer in (*passes.forward, *(passes.back if cuts > 1 else passes.back[:-1])):
             softmax = layer == len(weights) - 1 and architecture.activations[layer] == "softmax"
-            whole = softmax or kind in (network.LOSS, network.OUTPUT)  # a task takes all outputs of a row
-            outputs = sizes[layer] if kind == network.BACK else sizes[layer + 1]
-            work = cuts * sizes[1] if kind == network.JOIN else weights[layer]
+            whole = softmax or kind in (LOSS, OUTPUT)  # a task takes all outputs of a row
+            outputs = sizes[layer] if kind == BACK else sizes[layer + 1]
+            work = cuts * sizes[1] if kind == JOIN else weights[layer]
             program.join(1 if whole else tasks_of(count * work, outputs), rows, [(kind, layer)])
         if not division.training:
             continue
