@@ -116,8 +116,7 @@ class Network:
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
         """The class of each row, (rows,) int64: the largest output; of one, but no softmax, whether it is above 1/2."""
-        classes: npt.NDArray[np.int64] = _engine().classes(self.predict(x), self._state.architecture.loss)
-        return classes
+        return contract.classes_of(self.predict(x), self.architecture.loss)
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """The "loss" and, for the cross-entropies, the "accuracy": the share of rows whose class is right.

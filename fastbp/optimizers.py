@@ -126,10 +126,15 @@ class AdamW(Adam):
 Optimizer = SGD | Adam  # and AdamW, which is one
 OPTIMIZERS: dict[str, type[Optimizer]] = {kind.__name__: kind for kind in (SGD, Adam, AdamW)}
 
-# What the settings beside the rate are below, in the dtype of the network too.
-LIMITS = dict.fromkeys(("weight_decay", "clip_norm", "epsilon"), math.inf) | dict.fromkeys(
-    ("momentum", "beta1", "beta2"), 1.0
-)
+# What each setting is below, in the dtype of the network too.
+BELOW = {
+    "weight_decay": math.inf,
+    "clip_norm": math.inf,
+    "epsilon": math.inf,
+    "momentum": 1.0,
+    "beta1": 1.0,
+    "beta2": 1.0,
+}
 
 
 def checked(optimizer: Any, dtype: np.dtype[Any]) -> Optimizer:
@@ -142,7 +147,7 @@ def checked(optimizer: Any, dtype: np.dtype[Any]) -> Optimizer:
     rate = known.learning_rate
     for extreme in (rate.initial, rate.largest) if isinstance(rate, Schedule) else (rate,):
         contract.rate(extreme, dtype)
-    for name, limit in LIMITS.items():
+    for name, limit in BELOW.items():
         contract.check_representable(name, getattr(known, name, None) or 0.0, dtype, below=limit)
     return known
 

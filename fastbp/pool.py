@@ -20,7 +20,7 @@ from fastbp.tiles import atomics
 
 # Looks of a helper before it sleeps: half a millisecond here. Between the steps of a loop lie 20 us and what the loop
 # does else; a helper that sleeps is back after 100 us.
-LOOKS = 20_000
+LOOKS_BEFORE_SLEEPING = 20_000
 # Seconds until a thread that the system did not give is asked for again.
 RETRY = 1.0
 
@@ -56,7 +56,7 @@ class Pool:
 def _help(starter: int, door: Any, number: int) -> None:
     """What a helper does: nothing, if it is in the starter's own thread, as gevent's are that stand in for threads."""
     if threading.get_native_id() != starter:
-        team.help_out.for_dtype()(door, number, LOOKS)
+        team.help_out.for_dtype()(door, number, LOOKS_BEFORE_SLEEPING)
 
 
 _NOBODY = atomics.board(0)

@@ -20,7 +20,7 @@ def test_a_line_has_its_numbers_in_the_columns_that_the_kernel_reads(kernel, lin
 
 
 def test_leaky_relu_has_one_slope_in_kernels_and_in_the_reference():
-    assert activations.LEAK == architecture.LEAKY_SLOPE == 0.01
+    assert activations.LEAKY_SLOPE == architecture.LEAKY_SLOPE == 0.01
 
 
 @kernel

@@ -170,40 +170,38 @@ CASES = {
     "sum_lanes": lambda a, out, count: op.store(out, 1, 2, op.fill(a, op.sum_lanes(op.load(a, 1, 3)))),
     # tiles
     "add_matrix, store_tile": lambda a, out, count: op.store_tile(
-        out, 1, 2, op.add_matrix(op.zero_tile(a, 2, 3, 3, 2), a, 2, 3, 1)
+        out, 1, 2, op.add_matrix(op.zero_tile(a, 3, 2), a, 2, 3, 1)
     ),
     "a tile of one vector": lambda a, out, count: op.store_tile(
-        out, 1, 2, op.add_matrix(op.zero_tile(a, 2, 3, 1, 1), a, 2, 3, 1)
+        out, 1, 2, op.add_matrix(op.zero_tile(a, 1, 1), a, 2, 3, 1)
     ),
     "add_outer": lambda a, out, count: op.store_tile(
-        out, 1, 2, op.add_outer(op.add_matrix(op.zero_tile(a, 2, 3, 5, 2), a, 2, 3, 1), op.scalars(a), 3, a, 7, 6)
+        out, 1, 2, op.add_outer(op.add_matrix(op.zero_tile(a, 5, 2), a, 2, 3, 1), op.scalars(a), 3, a, 7, 6)
     ),
     "add_outer of a transpose": lambda a, out, count: op.store_tile(
-        out, 1, 2, op.add_outer(op.add_matrix(op.zero_tile(a, 2, 3, 5, 2), a, 2, 3, 1), op.scalars_of_t(a), 3, a, 7, 6)
+        out, 1, 2, op.add_outer(op.add_matrix(op.zero_tile(a, 5, 2), a, 2, 3, 1), op.scalars_of_t(a), 3, a, 7, 6)
     ),
-    "zero_tile": lambda a, out, count: op.store_tile(out, 1, 2, op.zero_tile(a, 2, 3, 3, 2)),
+    "zero_tile": lambda a, out, count: op.store_tile(out, 1, 2, op.zero_tile(a, 3, 2)),
     "add_dots": lambda a, out, count: op.store_tile(
         out,
         1,
         2,
         op.add_dots(
-            op.add_matrix(op.zero_tile(a, 2, 3, 5, 2), a, 2, 3, 1), a, 3, op.block(a, 1, 2, 9, 7 + op.lanes(a)), 4, 7
+            op.add_matrix(op.zero_tile(a, 5, 2), a, 2, 3, 1), a, 3, op.block(a, 1, 2, 9, 7 + op.lanes(a)), 4, 7
         ),
     ),
     "add_dots_some": lambda a, out, count: op.store_tile(
         out,
         1,
         2,
-        op.add_dots_some(
-            op.add_matrix(op.zero_tile(a, 2, 3, 5, 2), a, 2, 3, 1), a, 3, op.block(a, 1, 2, 9, 7 + count), 4, 7
-        ),
+        op.add_dots_some(op.add_matrix(op.zero_tile(a, 5, 2), a, 2, 3, 1), a, 3, op.block(a, 1, 2, 9, 7 + count), 4, 7),
     ),
-    "add_sums": lambda a, out, count: op.add_sums(out, 1, 2, op.add_matrix(op.zero_tile(a, 2, 3, 3, 2), a, 2, 3, 1)),
+    "add_sums": lambda a, out, count: op.add_sums(out, 1, 2, op.add_matrix(op.zero_tile(a, 3, 2), a, 2, 3, 1)),
     "add_matrix that is not kept": lambda a, out, count: op.store_tile(
-        out, 1, 2, op.add_matrix(op.add_matrix(op.zero_tile(a, 2, 3, 3, 2), a, 2, 3, 1), a, 5, 3, 0)
+        out, 1, 2, op.add_matrix(op.add_matrix(op.zero_tile(a, 3, 2), a, 2, 3, 1), a, 5, 3, 0)
     ),
     "add_sums of four vectors": lambda a, out, count: op.add_sums(
-        out, 1, 2, op.add_matrix(op.zero_tile(a, 2, 3, 2, 4), a, 2, 3, 1)
+        out, 1, 2, op.add_matrix(op.zero_tile(a, 2, 4), a, 2, 3, 1)
     ),
     "narrow_lanes, is_gapless": _more_shapes,
     "transpose_square": lambda a, out, count: op.transpose_square(a, 1, 2, out),
@@ -243,7 +241,7 @@ def _add_right_edge(a, out, column):
         out,
         1,
         2,
-        op.add_outer_some(op.add_matrix(op.zero_tile(a, 2, 3, 3, 2), a, 2, 3, 1), op.scalars(a), 3, a, column, 6),
+        op.add_outer_some(op.add_matrix(op.zero_tile(a, 3, 2), a, 2, 3, 1), op.scalars(a), 3, a, column, 6),
     )
 
 
@@ -258,13 +256,13 @@ def test_an_outer_product_reads_nothing_behind_the_last_column(dtype):
 def _add_lower_edge(a, out, rows):
     """A tile of four rows over the last `rows` rows of two blocks."""
     c, left = op.block(out, 1, 2, rows, out.shape[1] - 2), op.block(a, 3, 0, rows, a.shape[1])
-    tile = op.add_outer_some(op.zero_tile(c, 0, 0, 4, 1), op.scalars(left), 0, a, 5, 6)
+    tile = op.add_outer_some(op.zero_tile(c, 4, 1), op.scalars(left), 0, a, 5, 6)
     op.store_tile_of_some_rows(c, 0, 0, op.add_matrix_of_some_rows(tile, c, 0, 0, 1))
 
 
 def _add_lower_edge_of_whole_vectors(a, out, rows):
     c, left = op.block(out, 1, 2, rows, out.shape[1] - 2), op.block(a, 3, 0, rows, a.shape[1])
-    tile = op.add_outer_of_some_rows(op.zero_tile(c, 0, 0, 4, 1), op.scalars(left), 0, a, 5, 6)
+    tile = op.add_outer_of_some_rows(op.zero_tile(c, 4, 1), op.scalars(left), 0, a, 5, 6)
     op.store_tile_of_some_rows(c, 0, 0, op.add_matrix_of_some_rows(tile, c, 0, 0, 1))
 
 
@@ -284,7 +282,7 @@ def _add_dots_at_edge(a, out, count):
     b = op.block(a, 1, 2, 4, 2 * op.lanes(a) + 3)
     for first in range(4):
         for k in range(0, b.shape[1], op.lanes(a)):
-            tile = op.zero_tile(a, 0, 0, 3, 2)
+            tile = op.zero_tile(a, 3, 2)
             if k + op.lanes(a) <= b.shape[1]:
                 tile = op.add_dots(tile, a, 3, b, first, k)
             else:

@@ -18,9 +18,12 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+import fastbp
+
 from .cases import FloatArray
 
-THREADS = numba.config.NUMBA_NUM_THREADS
+# Of all that is compared: as many as fastbp takes by itself, which leaves a quota of the control group alone.
+THREADS = fastbp.get_num_threads()
 CHAINS = 12
 READ_BYTES = 512 * 2**20
 

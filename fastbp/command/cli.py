@@ -103,7 +103,7 @@ ignore_option = click.option(
     type=click.Choice(["auto", "classes", "values"]),
     default="auto",
     show_default=True,
-    help="What the target holds; auto: text, and up to 30 different whole numbers, are classes.",
+    help="What the target holds; auto: text, and few different whole numbers (30, or half of the rows), are classes.",
 )
 @click.option("--test", type=FILE, metavar="FILE", help="Rows to hold out.  [default: some of DATA]")
 @click.option("--test-target", metavar="COLUMN_OR_FILE", help="Their target.  [default: the same column]")
@@ -175,7 +175,7 @@ ignore_option = click.option(
     show_default=True,
     help="Of the rows held out, the first weights and the order of the rows.",
 )
-@click.option("--threads", metavar="N", type=COUNT, help="Threads to use.  [default: all cores]")
+@click.option("--threads", metavar="N", type=COUNT, help="Threads to use.  [default: as many as the system leaves]")
 @click.option("--save", type=FILE, metavar="MODEL", help="Write the trained model (safetensors), for fastbp predict.")
 @click.option("--plot", type=FILE, metavar="COST.png", help="Write the curve of the loss (PNG, SVG or PDF).")
 @click.option("--compare/--no-compare", default=True, help="Time a batch beside NumPy, or do not.  [default: compare]")

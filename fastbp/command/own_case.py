@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import click
+import numpy as np
 
 from fastbp.bench import cases as layers
 from fastbp.bench.networks import cases as networks
@@ -65,7 +66,7 @@ def _network(
 
 def _check_sizes(rows: int, sizes: tuple[int, ...], dtype: str, shown: str) -> None:
     """Refuse what this machine has no memory for, before any library is imported."""
-    itemsize = 8 if dtype == "float64" else 4
+    itemsize = np.dtype(dtype).itemsize
     numbers = sizes[0] + sizes[-1]
     check_size(rows * numbers * itemsize, f"--rows is {rows}: a table of {counted(numbers, 'column')}")
     weights = sum(inputs * outputs for inputs, outputs in pairwise(sizes))

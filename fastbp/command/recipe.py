@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 import fastbp
 from fastbp.architecture import parameters_of
 from fastbp.command.meaning import Classes, Meaning, Values
@@ -52,7 +54,7 @@ class Recipe:
     @property
     def itemsize(self) -> int:
         """Bytes of a number."""
-        return 8 if self.dtype == "float64" else 4
+        return np.dtype(self.dtype).itemsize
 
     def loss_for(self, meaning: Meaning, target: str) -> str:
         """The loss, if it is one for this meaning of the target."""

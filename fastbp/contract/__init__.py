@@ -1,7 +1,7 @@
 """What both engines accept, refuse and return: argument checks and the result types.
 
-`fastbp` and `fastbp.reference` promise the same errors; this package is where the promise is kept. It knows NumPy
-and nothing else of fastbp. Every message names the argument, what it was and what was wanted.
+`fastbp` and `fastbp.reference` promise the same errors; this package is where the promise is kept. It imports NumPy,
+and nothing of fastbp. Every message names the argument, what it was and what was wanted.
 
 words     a value of any kind in a message
 arrays    real numbers as kernels take them
@@ -26,6 +26,7 @@ from fastbp.contract.network import (
     LAST_STATE,
     MAY_HELP,
     check_apart_from_network,
+    classes_of,
     raise_network_diverged,
     row_weights,
     samples,
@@ -57,6 +58,7 @@ __all__ = [
     "check_apart_from_network",
     "check_fits_memory",
     "check_representable",
+    "classes_of",
     "count",
     "finite",
     "flag",

@@ -86,6 +86,12 @@ def row_weights(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> FloatArr
     return array
 
 
+def classes_of(y: FloatArray, loss: str) -> npt.NDArray[np.int64]:
+    """The class of each row, (rows,): the largest output; of one that is no softmax, whether it is above 1/2."""
+    two = y.shape[1] == 1 and loss != "cross_entropy"
+    return (y[:, 0] > 0.5).astype(np.int64) if two else y.argmax(axis=1).astype(np.int64)
+
+
 def check_apart_from_network(parameters: Sequence[FloatArray], **inputs: FloatArray | None) -> None:
     """Refuse rows that share memory with the parameters of the network that is to be trained on them."""
     for name, array in inputs.items():

@@ -78,9 +78,7 @@ def flag(name: str, value: Any) -> bool:
 
 def mean_of_bias(bias_reduction: Any) -> bool:
     """True for "mean", False for "sum"."""
-    if not isinstance(bias_reduction, str) or bias_reduction not in ("mean", "sum"):
-        raise ValueError(f'bias_reduction is {shown(bias_reduction)}; "mean" or "sum" is wanted')
-    return bool(bias_reduction == "mean")
+    return known_name("bias_reduction", bias_reduction, ("mean", "sum")) == "mean"
 
 
 def count(name: str, value: Any, least: int, most: int | None = None) -> int:

@@ -16,7 +16,8 @@ from fastbp.tiles.operations import fill, lanes, load, maximum, multiply_add, st
 # The codes of the activations.
 IDENTITY, SIGMOID, TANH, RELU, LEAKY_RELU, SOFTMAX = range(6)
 
-LEAK = 0.01  # of leaky_relu, below 0
+# Of leaky_relu, below 0: once more, since kernels import nothing but tiles; a test compares it with `architecture`.
+LEAKY_SLOPE = 0.01
 
 
 @kernel
@@ -38,7 +39,7 @@ def activate(activation, y):
             for column in range(0, columns, lanes(y)):
                 # Without + 0.0 LLVM stores only the lanes that change, with a mask: 12 cycles on a Zen 3 instead of 1.
                 a = load(y, line, column) + 0.0
-                g = where_negative(a, 0.0, a) if activation == RELU else where_negative(a, LEAK * a, a)
+                g = where_negative(a, 0.0, a) if activation == RELU else where_negative(a, LEAKY_SLOPE * a, a)
                 store(y, line, column, g)
 
 
@@ -98,5 +99,5 @@ def times_slope(activation, y, delta):
                 elif activation == TANH:
                     slope = 1.0 - g * g
                 else:
-                    slope = where_negative(-g, 1.0, LEAK if activation == LEAKY_RELU else 0.0)
+                    slope = where_negative(-g, 1.0, LEAKY_SLOPE if activation == LEAKY_RELU else 0.0)
                 store(delta, line, column, slope * load(delta, line, column))

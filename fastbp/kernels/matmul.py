@@ -50,7 +50,7 @@ def _outer_tile(height, vectors, take_in=add_outer, add=add_matrix, write=store_
 
     @inlined
     def multiply(c, a, b, kept, row, column, ahead, at, pace):
-        tile = zero_tile(c, row, column, height, vectors)
+        tile = zero_tile(c, height, vectors)
         for k in range(b.shape[0]):
             prefetch(ahead, at, lines)
             at += pace
@@ -61,13 +61,13 @@ def _outer_tile(height, vectors, take_in=add_outer, add=add_matrix, write=store_
 
 
 def _dots_tile(height):
-    """One tile of c += a b^T, for all k, which is always added: the rest of the rows, less than a vector, has masks."""
+    """One tile of c += a b^T, for all k, always added. The last numbers of a row, less than a vector, are masked."""
     vectors = max(TILE_VECTORS, LEAST_VECTORS // height)
     lines = _cache_lines_of(vectors)
 
     @inlined
     def multiply(c, a, b, _kept, row, column, ahead, at, pace):
-        tile = zero_tile(c, row, column, height, vectors)
+        tile = zero_tile(c, height, vectors)
         whole = b.shape[1] - b.shape[1] % lanes(b)
         for k in range(0, whole, lanes(b)):
             prefetch(ahead, at, lines)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp.architecture import Architecture
 from fastbp.cutting import LEVEL_1, MOST_SHARDS, MOST_TASKS, power_of_two_within
-from fastbp.kernels.updates import FEW
+from fastbp.kernels.updates import ROWS_IN_REGISTERS
 from fastbp.memory import rounded_up, spaced
 from fastbp.networks.layout import layout_of
 from fastbp.networks.work import ROWS_OF_TASK, WORK_OF_TASK, counted_rows, tasks_of, work_of_row
@@ -46,7 +46,7 @@ LEAST_CUTS, MOST_CUTS = 4, 8
 # Rows that are multiplied as they lie, at most. 784-100-10 in batches of 1, 2 and 4 takes a Zen 3 0.3, 0.4 and 0.45 of
 # the time in float32 that it takes with rows along the lanes, and 0.5, 0.6 and 0.6 in float64. Six took 0.7, but with
 # their factors in registers two took 0.9; 64-32-10 in batches of 8 took 1.06, and to predict 8 rows 1.0 to 1.5.
-DIRECT_ROWS = FEW
+DIRECT_ROWS = ROWS_IN_REGISTERS
 # Of what a panel holds at most: half a level 2 cache, or more where that does not hold the parameters: it is they that
 # come anew with every panel.
 PANEL_BYTES = 256 * 1024

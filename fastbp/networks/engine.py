@@ -7,7 +7,6 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from fastbp import contract
 from fastbp.contract import FloatArray
@@ -67,12 +66,6 @@ def predict(state: State, x: FloatArray) -> FloatArray:
     return y_pred
 
 
-def classes(y: FloatArray, loss: str) -> npt.NDArray[np.int64]:
-    """The class of each row: the largest output; of one output that is no softmax, whether it is above 1/2."""
-    two = y.shape[1] == 1 and loss != "cross_entropy"
-    return (y[:, 0] > 0.5).astype(np.int64) if two else y.argmax(axis=1).astype(np.int64)
-
-
 def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, float]:
     """The loss, and the accuracy for a cross-entropy; chunk by chunk, so that no outputs are kept."""
     count = order.size or len(rows.x)
@@ -92,8 +85,8 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
         if classify:
             picked = some_order if some_order.size else slice(None)
             y, weight = some.y[picked], 1.0 if some.weight is None else some.weight[picked]
-            wanted = y[:, 0].astype(np.int64) if rows.labels else classes(y, name)
-            right += float(np.sum(weight * (classes(y_pred[:number], name) == wanted), dtype=np.float64))
+            wanted = y[:, 0].astype(np.int64) if rows.labels else contract.classes_of(y, name)
+            right += float(np.sum(weight * (contract.classes_of(y_pred[:number], name) == wanted), dtype=np.float64))
             all_weight += float(np.sum(np.broadcast_to(weight, number), dtype=np.float64))
     if not finite_x:  # looked at once, not for every chunk: it may be a weight that is not finite
         contract.finite("x", rows.x)

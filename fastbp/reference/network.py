@@ -42,7 +42,7 @@ class Network:
     "softmax" for the loss "cross_entropy", else "sigmoid". loss: "squared_error", "binary_cross_entropy" (of a
     sigmoid) or "cross_entropy" (of a softmax). dtype: float32 or float64. seed: of all random numbers, 0 to 2^128 - 1.
 
-    weights, biases: the lists of w (inputs, outputs) and b (outputs,); writing into the arrays changes the network.
+    weights, biases: w (inputs, outputs) and b (outputs,) of each layer; writing into the arrays changes the network.
 
     x and y may be anything that NumPy makes real numbers of; unlike in the functions of the layer, float64 is
     converted for a network of float32 as well. y (rows, outputs), or (rows,) for one output; for "cross_entropy" also
@@ -79,7 +79,7 @@ class Network:
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
         """The class of each row, (rows,) int64: the largest output; of one, but no softmax, whether it is above 1/2."""
-        return _classes(self.predict(x), self.architecture.loss)
+        return contract.classes_of(self.predict(x), self.architecture.loss)
 
     @_quiet
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
@@ -91,7 +91,7 @@ class Network:
         p, a = self._forward(x)
         scores = {"loss": self._loss(p[-1], a, y, weight)}
         if self.architecture.loss != "squared_error":
-            right = _classes(p[-1], self.architecture.loss) == _classes(y, self.architecture.loss)
+            right = contract.classes_of(p[-1], self.architecture.loss) == contract.classes_of(y, self.architecture.loss)
             scores["accuracy"] = float(np.sum(weight * right, dtype=np.float64) / np.sum(weight, dtype=np.float64))
         return scores
 
@@ -276,12 +276,6 @@ def shuffled(generator: np.random.Generator, rows: int) -> npt.NDArray[np.int64]
         j = int(number * (i + 1))
         order[i], order[j] = order[j], order[i]
     return np.array(order, np.int64)
-
-
-def _classes(y: FloatArray, loss: str) -> npt.NDArray[np.int64]:
-    """The class of each row, (rows,)."""
-    two = y.shape[1] == 1 and loss != "cross_entropy"
-    return (y[:, 0] > 0.5).astype(np.int64) if two else y.argmax(axis=1).astype(np.int64)
 
 
 def _finite(arrays: list[FloatArray]) -> bool:

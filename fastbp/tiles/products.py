@@ -41,7 +41,7 @@ def _rows_inside(matrix, row, rows):
     return np.minimum(np.arange(row, row + rows), matrix.shape[0] - 1)
 
 
-def _tile_of(matrix, row, column, rows, vectors, *_):
+def _tile_of(matrix, rows, vectors):
     if is_block(matrix) and isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral):
         return Tile(matrix.dtype, rows.literal_value, vectors.literal_value)
     return None
@@ -159,13 +159,13 @@ lowers(add_outer_of_some_rows, _outer_tile)(_add_outer(some_rows=True, some_colu
 lowers(add_outer_some, _outer_tile)(_add_outer(some_rows=True, some_columns=True))
 
 
-def zero_tile(matrix, row, column, rows, vectors):
-    """A tile of zeros for matrix[row, column] and on."""
+def zero_tile(matrix, rows, vectors):
+    """A tile of zeros, of the matrix's dtype."""
     return np.zeros((rows, vectors * lanes(matrix)), matrix.dtype)
 
 
 @lowers(zero_tile, _tile_of)
-def _(emitter, matrix, row, column, rows, vectors):
+def _(emitter, matrix, rows, vectors):
     return ir.Constant(emitter.context.get_value_type(Tile(matrix.kind.dtype, rows.literal, vectors.literal)), None)
 
 
