@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from fastbp.layers import call, few_rows, many_rows, plan, program
+from fastbp.layers import call, cycles, few_rows, many_rows, panels, plan, program
 from fastbp.tiles.registers import lanes_of
 
 _NOT_TINY = {"PARALLEL_WORK": 0}
@@ -51,7 +51,7 @@ def planned_with(settings):
     """All layers, with these settings of the modules that plan them, by name."""
     with pytest.MonkeyPatch.context() as patch:
         for name, setting in settings.items():
-            modules = [module for module in (plan, few_rows, many_rows) if hasattr(module, name)]
+            modules = [module for module in (plan, cycles, few_rows, many_rows, panels) if hasattr(module, name)]
             assert modules, name
             for module in modules:
                 patch.setattr(module, name, setting)

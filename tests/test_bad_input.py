@@ -271,7 +271,7 @@ def test_a_finite_x_may_overflow_on_its_way_forward(engine, dtype):
 def test_messages_say_where(engine):
     arguments = arguments_of("step")
     arguments["y"][2, 1] = np.nan
-    with pytest.raises(ValueError, match=re.escape("y must be finite in dtype float64, but y[2, 1] is nan")):
+    with pytest.raises(ValueError, match=re.escape("y[2, 1] is nan; a finite number in dtype float64 is wanted")):
         engine.step(**arguments)
 
 

@@ -247,17 +247,17 @@ def test_the_command_prints_json_alone_on_standard_output() -> None:
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["--rows", "7"], "--rows, --inputs and --outputs are wanted for a layer, --rows and --sizes for a network."),
+        (["--rows", "7"], "--rows, --inputs and --outputs are wanted for a layer, --rows and --sizes for a network"),
         (["--rows", "7", "--inputs", "2"], "Error: --rows, --inputs and --outputs are wanted for a layer, --rows and"),
         (["--rows", "0", "--inputs", "1", "--outputs", "1"], "0 is not in the range x>=1"),
         (["--case", "digit"], "--case is digit; one of digits, digits-float32,"),
         (["--case", "digits", "--odd"], "A shape, --case, --odd and --networks exclude each other; one of them"),
-        (["--networks", "--odd"], "A shape, --case, --odd and --networks exclude each other; one of them is wanted."),
+        (["--networks", "--odd"], "A shape, --case, --odd and --networks exclude each other; one of them is wanted"),
         (["--dtype", "float64"], "--dtype is of a shape of your own: --rows, --inputs and --outputs are wanted for"),
-        (["--sizes", "3,2"], "--rows and --sizes are wanted for a network of your own; one of them is missing."),
-        (["--batch-size", "3"], "--rows and --sizes are wanted for a network of your own; one of them is missing."),
-        (["--rows", "7", "--sizes", "3"], "--sizes is 3; inputs and outputs at least are wanted, such as 784,10."),
-        (["--rows", "7", "--sizes", "0"], "--sizes is 0; inputs and outputs at least are wanted, such as 784,10."),
+        (["--sizes", "3,2"], "--rows and --sizes are wanted for a network of your own; one of them is missing"),
+        (["--batch-size", "3"], "--rows and --sizes are wanted for a network of your own; one of them is missing"),
+        (["--rows", "7", "--sizes", "3"], "--sizes is 3; inputs and outputs at least are wanted, such as 784,10"),
+        (["--rows", "7", "--sizes", "0"], "--sizes is 0; inputs and outputs at least are wanted, such as 784,10"),
         (["--rows", str(10**15), "--sizes", "9,2"], "--rows is 1000000000000000: a table of 11 columns takes 44,000,"),
         (
             ["--rows", "7", "--sizes", "9,99999999,9999999"],

@@ -288,7 +288,7 @@ def test_a_network_that_could_not_be_loaded_takes_no_place_of_a_good_one(value, 
     network.save(tmp_path / "network")
     good = (tmp_path / "network").read_bytes()
     network.weights[1][2, 0] = value
-    with pytest.raises(ValueError, match=rf"^weights\.1 must be finite in dtype float32, .* is {value}$"):
+    with pytest.raises(ValueError, match=rf"^weights\.1\[.*\] is {value}; a finite number in dtype float32 is wanted$"):
         network.save(tmp_path / "network")
     assert (tmp_path / "network").read_bytes() == good
 

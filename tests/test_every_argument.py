@@ -535,9 +535,7 @@ def test_rows_that_overlap_the_weights_of_the_network_are_refused(network_class,
 def test_no_epochs_still_refuse_what_is_not_finite(network_class, argument):
     network, known = network_class([4, 3]), {"x": np.ones((6, 4)), "y": np.ones((6, 3))}
     known[argument][5, 2] = np.inf
-    with pytest.raises(
-        ValueError, match=rf"^{argument} must be finite in dtype float32, but {argument}\[5, 2\] is inf"
-    ):
+    with pytest.raises(ValueError, match=rf"^{argument}\[5, 2\] is inf; a finite number in dtype float32 is wanted"):
         network.fit(**known, epochs=0)
 
 
@@ -547,7 +545,7 @@ def test_rows_that_are_held_out_must_be_finite_too(argument):
     held_out = shuffled(np.random.default_rng((0, 6)), 6)[-1]  # of the seed and the number of rows
     known[argument][held_out, 2] = np.nan
     before = everything(network)
-    with pytest.raises(ValueError, match=rf"^{argument} must be finite .* {argument}\[{held_out}, 2\] is nan"):
+    with pytest.raises(ValueError, match=rf"^{argument}\[{held_out}, 2\] is nan; a finite number"):
         network.fit(**known, validation_fraction=0.2, optimizer=Adam())
     assert everything(network) == before
 

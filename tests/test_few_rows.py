@@ -237,10 +237,10 @@ def test_what_is_not_finite_is_named_and_nothing_changes(dtype, layer, bad, numb
     before = w.copy(), b.copy()
     {"x": x, "y": y}[bad][5, 11] = number
     for function in (fastbp.step, fastbp.train):
-        with pytest.raises(ValueError, match=rf"{bad} must be finite .*{bad}\[5, 11\] is"):
+        with pytest.raises(ValueError, match=rf"^{bad}\[5, 11\] is .*; a finite number"):
             function(x, y, w, b)
     assert_same_bits(w, before[0])
     assert_same_bits(b, before[1])
     if bad == "x":
-        with pytest.raises(ValueError, match=r"x must be finite"):
+        with pytest.raises(ValueError, match=r"^x\[.*\] is .*; a finite number"):
             fastbp.forward(x, w, b)

@@ -729,7 +729,11 @@ def test_a_callback_sees_each_epoch_and_may_end_training():
         ({"validation_fraction": "half"}, TypeError, "validation_fraction is 'half'"),
         ({"validation_data": 5}, TypeError, r"validation_data is 5; \(x, y\) or \(x, y, sample_weight\) is wanted"),
         ({"validation_data": ([[1, 2]], [[1]])}, ValueError, r"validation_data: x has shape \(1, 2\); \(rows, 3\)"),
-        ({"validation_data": ([[1, 2, np.nan]], [[1]])}, ValueError, "validation_data: x must be finite"),
+        (
+            {"validation_data": ([[1, 2, np.nan]], [[1]])},
+            ValueError,
+            "validation_data: x[0, 2] is nan; a finite number",
+        ),
         ({"validation_data": ([[1, 2, 3]], [[1]]), "validation_fraction": 0.5}, ValueError, "are both given"),
         ({"early_stopping": 5}, TypeError, "early_stopping is 5; EarlyStopping or None"),
         ({"early_stopping": fastbp.EarlyStopping()}, ValueError, "there are no validation rows"),

@@ -215,9 +215,9 @@ def train(
 
         check_plot(plot)
     if test and test_fraction is not None:
-        raise click.UsageError("--test and --test-fraction are both given; one of them is wanted.")
+        raise click.UsageError("--test and --test-fraction are both given; one of them is wanted")
     if test_target is not None and not test:
-        raise click.UsageError("--test-target is given, but not --test; both are wanted.")
+        raise click.UsageError("--test-target is given, but not --test; both are wanted")
 
     unsaved = click.get_current_context().meta
     unsaved[UNSAVED] = save
@@ -372,10 +372,10 @@ def bench(names: tuple[str, ...], odd: bool, networks: bool, seconds: float, as_
 
     own = own_case(own_shape)
     if sum(map(bool, (own, names, odd, networks))) > 1:
-        raise click.UsageError("A shape, --case, --odd and --networks exclude each other; one of them is wanted.")
+        raise click.UsageError("A shape, --case, --odd and --networks exclude each other; one of them is wanted")
     known = {name for case in CASES for name in (case.name, case.key)}
     if unknown := set(names) - known:
-        raise click.UsageError(f"--case is {min(unknown)}; one of {', '.join(sorted(known))} is wanted.")
+        raise click.UsageError(f"--case is {min(unknown)}; one of {', '.join(sorted(known))} is wanted")
 
     from fastbp.bench.agreement import LAYERS
     from fastbp.bench.comparison import Case as Timed, Measured, compare

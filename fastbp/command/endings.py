@@ -68,7 +68,7 @@ class PlainEndings(click.Group):
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.UsageError as error:
-            raise BadInput(error.format_message()) from None
+            raise BadInput(error.format_message().removesuffix(".")) from None
         except BrokenPipeError:
             raise
         except OSError as error:  # of printing the help or the version
@@ -83,7 +83,7 @@ class PlainEndings(click.Group):
             click.echo(("\n" if on_terminal() else "") + f"Interrupted.{unsaved}", err=True)
             ctx.exit(INTERRUPTED)
         except click.UsageError as error:
-            raise BadInput(error.format_message()) from None
+            raise BadInput(error.format_message().removesuffix(".")) from None
         except BrokenPipeError:
             raise  # click ends quietly when nobody reads on
         except MemoryError:

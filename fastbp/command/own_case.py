@@ -27,14 +27,14 @@ def own_case(options: Mapping[str, Any]) -> layers.Case | networks.Case | None:
     for_layer, for_network = _listed(LAYER, given), _listed(NETWORK, given)
     if for_layer and for_network:
         raise click.UsageError(
-            f"{for_layer} is of a layer, and {for_network} of a network; a shape of one of them is wanted."
+            f"{for_layer} is of a layer, and {for_network} of a network; a shape of one of them is wanted"
         )
     if for_network:
         return _network(**given)
     if not {"rows", *LAYER} <= given.keys():
         which = f"{_listed(given, given)} is of a shape of your own: " if "rows" not in given else ""
         raise click.UsageError(
-            f"{which}--rows, --inputs and --outputs are wanted for a layer, --rows and --sizes for a network."
+            f"{which}--rows, --inputs and --outputs are wanted for a layer, --rows and --sizes for a network"
         )
     rows, shape, dtype = given["rows"], (given["inputs"], given["outputs"]), given.get("dtype", "float32")
     _check_sizes(rows, shape, dtype, f"--inputs is {shape[0]} and --outputs {shape[1]}")
@@ -52,14 +52,14 @@ def _network(
 ) -> networks.Case:
     """A network with the defaults of `Network` and `fit`, but for the loss: the cross-entropy, from two outputs on."""
     if rows is None or sizes is None:
-        raise click.UsageError("--rows and --sizes are wanted for a network of your own; one of them is missing.")
+        raise click.UsageError("--rows and --sizes are wanted for a network of your own; one of them is missing")
     shown = ",".join(map(str, sizes))
     if len(sizes) < 2:
-        raise click.UsageError(f"--sizes is {shown or 0}; inputs and outputs at least are wanted, such as 784,10.")
+        raise click.UsageError(f"--sizes is {shown or 0}; inputs and outputs at least are wanted, such as 784,10")
     if loss is None:
         loss = "cross_entropy" if sizes[-1] > 1 else "squared_error"
     if loss == "cross_entropy" and sizes[-1] == 1:
-        raise click.UsageError("--loss is cross_entropy, but there is one output; two or more are wanted.")
+        raise click.UsageError("--loss is cross_entropy, but there is one output; two or more are wanted")
     _check_sizes(rows, sizes, dtype, f"--sizes is {shown}")
     return networks.Case("own", rows, sizes, batch_size, OPTIMIZERS[optimizer], dtype, activation, loss)
 

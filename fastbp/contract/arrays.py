@@ -112,5 +112,5 @@ def finite(name: str, array: FloatArray) -> FloatArray:
         where = tuple(int(i) for i in np.argwhere(~np.atleast_1d(good))[0])
         value = np.atleast_1d(array)[where]
         index = ", ".join(map(str, where))
-        raise ValueError(f"{name} must be finite in dtype {array.dtype}, but {name}[{index}] is {value}")
+        raise ValueError(f"{name}[{index}] is {value}; a finite number in dtype {array.dtype} is wanted")
     return array

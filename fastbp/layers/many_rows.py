@@ -15,11 +15,13 @@ from fastbp.cutting import (
     largest_group,
     power_of_two_within,
 )
-from fastbp.kernels.many_rows import FEW_PANELS, Plan
-from fastbp.kernels.matmul import KEPT_IN_CACHE, LEAST_VECTORS
+from fastbp.kernels.many_rows import Plan
+from fastbp.kernels.matmul import LEAST_VECTORS
+from fastbp.layers.cycles import direct_cycles, outer_cycles
+from fastbp.layers.panels import LEAST_OF_GROUP, groups_of_outputs, rows_of_strip, shards_and_panel
 from fastbp.layers.work import PARALLEL_WORK, work_of
 from fastbp.memory import PAGE, SAME_SETS, Places, in_strips, padded
-from fastbp.tiles.registers import REGISTER_BITS, TILE_ROWS, TILE_VECTORS, lanes_of
+from fastbp.tiles.registers import TILE_VECTORS, lanes_of
 
 # Weights beyond this size share no level 2 cache with a panel: one gradient for all threads, not one for each shard. If
 # they do so in groups of outputs, these are gone through instead.
@@ -29,15 +31,6 @@ WIDE_BYTES = 256 * 1024
 # 40 3.2 and 3.8, and 2000 x 10000 -> 30, with 1.2 MB, 31 and 43.
 FEW_OUTPUTS = 32
 WIDE_BYTES_OF_FEW = 1024 * 1024
-# Shards are folded after every step, for which gradients come from the caches of other cores. 1797 x 64 -> 10, 3.3
-# million multiply-adds, on two threads beside the thread pools of other libraries: 87 us with 14 shards, 70 with 8.
-WORK_OF_SHARD = 250_000
-# Rows of a shard, at least, beyond so many shards. 1000 x 8000 -> 10 in float32 took two threads 5.8 ms with 32 shards
-# of a panel each, and 4.4 with 8, 1000 x 1500 -> 40 3.6 and 3.2. 386 shapes that so have 8 or 16 took 0.93 of their
-# time on average, from 0.96 with 8 KB of weights to 0.87 with 256; 286 with 4 took as long as before. With 250 rows it
-# would be 0.97 of that, but for half as many threads.
-ROWS_OF_SHARD = 100
-FEW_SHARDS = 8
 # Panels of a stretch, and what it has at least where a line of a program, after which Ctrl-C is heard, would have less.
 STRETCH_PANELS = 16
 LEAST_OF_STRETCH = 4
@@ -56,100 +49,16 @@ NEAR_BYTES = 1024 * 1024
 # Beyond so many outputs for an input, y is asked for, too: 10000 x 64 -> 64 and 20000 x 10 -> 60 took 0.8 to 0.95 of
 # the time so. Where outputs are in groups it is not, since those of one are no row of numbers.
 WIDE_Y = 0.25
-# Many outputs are gone through in groups, so that these bytes of y_pred and y of a panel, and of weights and gradients,
-# stay in the level 2 cache. x is transposed for each group again, which so many outputs outweigh. 1442 x 68 -> 1565 in
-# float64 took 19.3 ms on two threads of a Zen 3, all outputs of a stretch at a time, and 11.0 in groups.
-GROUP_BYTES = 128 * 1024
-GROUP_BYTES_OF_WEIGHTS = 512 * 1024
-LEAST_OF_GROUP = 96
-# Panels: so many bytes of x, or so many tiles of rows if that is less; but rows enough, more of them if they are short.
-PANEL_BYTES = 8 * 1024
-MOST_TILES = 8
-LEAST_ROWS = 32
-WANTED_ROWS = 32 if REGISTER_BITS == 512 else 64
-WANTED_BYTES = 96 * 1024
 # A gradient takes in an x whose rows fall into the SAME_SETS of a level 1 cache packed, some bytes of its rows at a
 # time: 1000 x 512 -> 64 in float64 took 8.1 ms on a Zen 3, and 4.6 so. In a stretch every x is packed, and of so many
 # rows half of that cache has but 64 bytes: longer pieces come sooner from memory, and with these 4808 x 2230 -> 38 and
 # 3000 x 2000 -> 36 in float32 took 0.85 of the time.
 PACKED_BYTES = 256
-# Cycles of a vector of multiply-adds in `matmul.add_product` and in `add_product_with_t`, where the sum of the lanes of
-# a vector takes some more, and so does a tile of these. Measured on a Zen 3, and earlier kernels on a Zen 4 (512 bits).
-OUTER = 1.0 if REGISTER_BITS == 512 else 0.5
-DOTS, SUM, TILE_OF_SUMS = (1.0, 4.0, 30.0) if REGISTER_BITS == 512 else (0.57, 1.5, 13.0)
-# Cycles of a vector that is transposed: while a panel and its transpose lie in the level 1 cache, and beyond that. Of
-# 160 shapes from 8 to 784 inputs and 1 to 64 outputs on a Zen 3 the faster way is so taken, or one at most 6 % slower.
-# Those of 512 bits are a guess between these and what was measured there with a transposition that took thrice as long.
-TRANSPOSED, TRANSPOSED_BEYOND = (3.0, 5.0) if REGISTER_BITS == 512 else (1.5, 3.0)
 # Weights of a task that loads, updates or saves them.
 PIECE = 16384
 # For a stretch, all threads share a line, and it may have more than LINE_WORK: the fewer its rows, the more often all
 # gradients are read and written.
 LONG_LINE_WORK = 32 * LINE_WORK
-
-
-def panel_rows(inputs: int, itemsize: int) -> int:
-    """Rows of a panel: whole tiles, and few enough that the panel and its transpose stay in the level 1 or 2 cache.
-
-    Not too few: each of them is one k of a gradient's tile, which is loaded and stored once more for every panel, and
-    with 256 bits a tile is as narrow as 8 rows of float64. 5000 x 300 -> 33 ran at 42 % of a Zen 3's peak with these.
-    """
-    tile = max(TILE_VECTORS * lanes_of(itemsize), LEAST_VECTORS)
-    row_bytes = inputs * itemsize
-    least = max(LEAST_ROWS, min(WANTED_ROWS, WANTED_BYTES // row_bytes))
-    return tile * max(-(-least // tile), min(MOST_TILES, PANEL_BYTES // (tile * row_bytes)))
-
-
-def shards_and_panel(rows: int, inputs: int, outputs: int, itemsize: int) -> tuple[int, int]:
-    """Into how many shards the rows are cut, and the rows of a panel: as even as whole vectors allow where it matters.
-
-    128 x 512 -> 64 in float32, two shards of 64 rows, took 1.2 times as long in panels of 48 and 16. Of many panels the
-    last one does not matter, and the others are whole tiles. A stretch is cut as shards would be, whose number is a
-    power of two: of 282 rows 9 panels of 32 were 5 for one thread and 4 for the other, and 8 of 40 are 4 for each.
-    """
-    panel = panel_rows(inputs, itemsize)
-    most = min(work_of(rows, inputs, outputs) // WORK_OF_SHARD, max(FEW_SHARDS, rows // ROWS_OF_SHARD))
-    shards = power_of_two_within(MOST_SHARDS, most, -(-rows // panel))
-    of_shard = -(-rows // shards)
-    panels = max(1, round(of_shard / panel))
-    if panels > FEW_PANELS:
-        return shards, panel
-    unit = max(lanes_of(itemsize), LEAST_VECTORS)
-    return shards, -(-of_shard // (panels * unit)) * unit
-
-
-def rows_of_strip(panel: int, inputs: int, outputs: int, itemsize: int) -> int:
-    """Rows of a strip of a panel's transpose: as wide as a tile, or all rows if all fit half of the level 1 cache.
-
-    What a tile reads then follows in memory. Else its lines lie a row apart, and are on more pages than a processor
-    keeps at hand: 1024 x 1024 times 1024 x 32 in float64 takes 0.73 cycles for a vector of multiply-adds, and 0.53 so.
-    """
-    fits = 2 * panel * inputs * itemsize <= LEVEL_1
-    return panel if fits else max(TILE_VECTORS, LEAST_VECTORS // outputs) * lanes_of(itemsize)
-
-
-def groups_of_outputs(panel: int, inputs: int, outputs: int, itemsize: int) -> int:
-    """Groups that the outputs are gone through in, with all rows each; 1 if all outputs together are as good."""
-    most_of_weights = GROUP_BYTES_OF_WEIGHTS // (2 * inputs * itemsize)
-    most = min(most_of_weights, max(LEAST_OF_GROUP, GROUP_BYTES // (2 * panel * itemsize)))
-    return -(-outputs // most) if most >= LEAST_OF_GROUP and outputs >= 1.5 * most else 1
-
-
-def outer_cycles(rows: int, inputs: int, outputs: int, itemsize: int) -> float:
-    """Cycles of y_pred^T = w^T x^T, with the transposition of x."""
-    lanes = lanes_of(itemsize)
-    vectors_of_rows, vectors_of_inputs = -(-rows // lanes), -(-inputs // lanes)
-    panel_bytes = min(rows, panel_rows(inputs, itemsize)) * inputs * itemsize
-    transposed = TRANSPOSED if 2 * panel_bytes <= LEVEL_1 else TRANSPOSED_BEYOND
-    return vectors_of_rows * (OUTER * outputs * inputs + transposed * lanes * vectors_of_inputs)
-
-
-def direct_cycles(rows: int, inputs: int, outputs: int, itemsize: int) -> float:
-    """Cycles where x is multiplied as it lies, and every product ends with a sum over the lanes of a vector."""
-    tiles = -(-rows // max(TILE_VECTORS, LEAST_VECTORS // outputs)) * -(-outputs // TILE_ROWS)
-    vectors = -(-inputs // lanes_of(itemsize))
-    times = -(-vectors // max(KEPT_IN_CACHE // outputs, 1))  # sums of so many inputs at a time
-    return outputs * rows * (DOTS * vectors + SUM * times) + TILE_OF_SUMS * tiles * times
 
 
 class _Stretch(NamedTuple):

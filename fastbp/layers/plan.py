@@ -14,8 +14,9 @@ import numpy as np
 from fastbp.cutting import LINE_WORK
 from fastbp.kernels import few_rows, many_rows
 from fastbp.kernels.layer import Plan
+from fastbp.layers.cycles import few_is_faster
 from fastbp.layers.few_rows import plan_of_few_rows
-from fastbp.layers.many_rows import OUTER, direct_cycles, outer_cycles, plan_of_many_rows
+from fastbp.layers.many_rows import plan_of_many_rows
 from fastbp.layers.work import PARALLEL_WORK, work_of
 from fastbp.tiles.registers import lanes_of
 
@@ -30,24 +31,6 @@ FEW_ROWS = 127
 def is_tiny(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
     """Whether rows and inputs fit one vector each, as `fastbp.kernels.tiny` wants it, and outputs are not many."""
     return max(rows, inputs) <= lanes_of(itemsize) and outputs <= MOST_TINY
-
-
-def few_is_faster(rows: int, inputs: int, outputs: int, itemsize: int) -> bool:
-    """Whether a step is faster where the weights lie (`few_rows`) than where they are transposed before and after.
-
-    That takes 16 cycles for a vector of weights, if all are in the cache; to gather their squares, and to take them in
-    and out of a tile, takes 3. A vector without another one beside it takes as long as both. One that ends with the
-    outputs, and is gone through by itself, takes 12 more, and half a cycle for each row. Thousands of shapes on a Zen 3
-    so take 0.6 % longer than the faster way, on average, on one thread, and 1.8 % on two.
-    """
-    lanes = lanes_of(itemsize)
-    if outputs < lanes:  # no vector of weights is theirs alone
-        return False
-    many = min(cycles(rows, inputs, outputs, itemsize) for cycles in (outer_cycles, direct_cycles))
-    many += OUTER * outputs * inputs * -(-rows // lanes) + 16 * inputs * -(-outputs // lanes)
-    few = (2 * OUTER * rows + 3) * inputs * 2 * -(-outputs // (2 * lanes))
-    few += (12 + 0.5 * rows) * inputs if outputs % lanes else 0
-    return 0.95 * few < many  # fitted to those of two threads, which few rows serve better
 
 
 @functools.lru_cache(maxsize=256)
