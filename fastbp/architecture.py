@@ -36,7 +36,11 @@ class PerLayer(tuple[FloatArray, ...]):
         given = contract.real_array(name, values)
         if given.shape not in ((), array.shape):
             raise ValueError(f"{name} has shape {given.shape}; {array.shape} or a number is wanted")
-        array[...] = given
+        with np.errstate(over="ignore"):
+            converted = given.astype(array.dtype)
+        if (np.isfinite(given) & ~np.isfinite(converted)).any():
+            raise ValueError(f"{name} has numbers beyond those of {array.dtype}; smaller ones are wanted")
+        array[...] = converted
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class Architecture:
 
         sizes: inputs, the hidden layers, outputs; at least two, each at least 1.
         activation: of all hidden layers, or one for each: sigmoid, tanh, relu, leaky_relu (slope 0.01) or identity.
-        output_activation: one of those or softmax; None is softmax for cross_entropy, and else sigmoid.
+        output_activation: one of those or softmax, of two outputs or more; None is softmax for cross_entropy, and else
+            sigmoid.
         loss: squared_error, binary_cross_entropy (of a sigmoid output) or cross_entropy (of a softmax output).
         dtype: float32 or float64.
         Raises TypeError or ValueError, which names the argument, what it was and what is wanted.
@@ -75,6 +80,11 @@ class Architecture:
         if output not in LOSSES[known_loss]:
             raise ValueError(
                 f"output_activation is {output!r}; {LOSSES[known_loss][0]!r} is wanted, as loss is {known_loss!r}"
+            )
+        if output == "softmax" and known_sizes[-1] == 1:
+            raise ValueError(
+                f"sizes[{len(known_sizes) - 1}] is 1, and a softmax of one output is always 1; two or more are wanted "
+                f"(the loss 'binary_cross_entropy' is for one)"
             )
         return cls(known_sizes, (*hidden, output), known_loss, _float(dtype))
 

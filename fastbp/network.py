@@ -39,8 +39,8 @@ class Network:
         0.
     activation: of the hidden layers, one name or one for each: "sigmoid", "tanh", "relu", "leaky_relu" (slope 0.01) or
         "identity".
-    output_activation: one of these or "softmax"; None is "softmax" for the loss "cross_entropy", else "sigmoid". For
-        values of any size "identity" is wanted.
+    output_activation: one of these or, of two outputs or more, "softmax"; None is "softmax" for the loss
+        "cross_entropy", else "sigmoid". For values of any size "identity" is wanted.
     loss: "squared_error", "binary_cross_entropy" (of a sigmoid) or "cross_entropy" (of a softmax), each summed over the
         outputs and averaged over the rows.
     dtype: float32 or float64.
@@ -115,8 +115,8 @@ class Network:
         return self._state.look(lambda: _engine().predict(self._state, x))
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
-        """The class of each row, (rows,) int64: the largest output; of one, but no softmax, whether it is above 1/2."""
-        return contract.classes_of(self.predict(x), self.architecture.loss)
+        """The class of each row, (rows,) int64: the largest output; of one alone, whether it is above 1/2."""
+        return contract.classes_of(self.predict(x))
 
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """The "loss" and, for the cross-entropies, the "accuracy": the share of rows whose class is right.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -281,6 +282,17 @@ def test_images_with_y_beside_them_need_no_file_of_labels(images):
     assert_one_line(refused, "--target is train-labels.npy, but train.npz holds y, which is wanted")
     refused = images("train", "train.npz", "--test", "test.npy")
     assert_one_line(refused, "--test-target is missing; an IDX or NPY file of the labels of test.npy is wanted")
+
+
+def test_labels_of_text_need_no_header(images):
+    words = ["odd" if label else "even" for label in np.load("train-labels.npy")]
+    for name, lines in (("bare.txt", words), ("named.txt", ["label", *words])):
+        Path(name).write_text("\n".join(lines) + "\n")
+        shown = passed(images("train", "train.npy", "--target", name, "--test-fraction", "0.2", *BRIEF))
+        assert re.search(r"target .*: 2 classes", shown)
+    passed(images("train", "train.npy", "--target", "bare.txt", "--no-header", "--test-fraction", "0.2", *BRIEF))
+    refused = images("train", "train.npy", "--target", "named.txt", "--no-header", *BRIEF)
+    assert_one_line(refused, r"--target is named.txt, which has shape \(61, 1\); \(60, 1\) is wanted")
 
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -622,8 +634,8 @@ def test_columns_without_names_are_ignored_by_number(fastbp_command):
 
 IGNORED_BADLY = [
     (["--ignore", "nobody"], "--ignore is nobody, but there is no column 'nobody' in survey.csv; a name is wanted"),
-    (["--ignore", "kind", "--target", "3"], "--ignore leaves out column '3' of survey.csv; another one is wanted"),
-    (["--ignore", "kind", "--target", "kind"], "--ignore leaves out column 'kind' of survey.csv; another one is"),
+    (["--ignore", "kind", "--target", "3"], "column '3' of survey.csv is left out; another one is wanted"),
+    (["--ignore", "kind", "--target", "kind"], "column 'kind' of survey.csv is left out; another one is wanted"),
     (["--ignore", "1_0"], "there is no column '1_0' in survey.csv"),
     (
         ["--ignore", "0", "--ignore", "1", "--ignore", "2", "--ignore", "3"],
@@ -792,3 +804,58 @@ def test_arrays_whose_columns_have_no_names_are_taken_in_order(fastbp_command):
         assert len(told) == 1
     shown = passed(fastbp_command("train", "named.csv", "--test", "arrays.npz", *BRIEF))
     assert "60 held out" in shown
+
+
+def test_the_name_of_a_target_is_no_class_of_it(fastbp_command):
+    Path("years.csv").write_text("2019,2020,y\n" + "".join(f"{i},{i % 3},{i % 2}\n" for i in range(40)))
+    refused = fastbp_command("train", "years.csv", *BRIEF)
+    assert_one_line(refused, "row 1 holds the text 'y'; a number is wanted, or --header if this line names the columns")
+    assert "target      'y' (the last column): 2 classes" in passed(
+        fastbp_command("train", "years.csv", "--header", *BRIEF)
+    )
+    assert "3 classes" in passed(fastbp_command("train", "years.csv", "--no-header", "--task", "classes", *BRIEF))
+
+
+def test_labels_come_back_as_they_are_written(fastbp_command):
+    codes = ["1E2", "100", "B7"]
+    Path("codes.csv").write_text("a,code\n" + "".join(f"{i % 3},{codes[i % 3]}\n" for i in range(60)))
+    assert "3 classes" in passed(fastbp_command("train", "codes.csv", "--save", "model", *BRIEF))
+    assert set(passed(fastbp_command("predict", "model", "codes.csv")).split()) <= set(codes)
+
+
+def test_an_index_of_pandas_is_no_input(fastbp_command):
+    Path("index.csv").write_text(
+        "," + "\n".join(f"{i - 1},{line}" if i else line for i, line in enumerate(CLASSES.split()))
+    )
+    shown = passed(fastbp_command("train", "index.csv", "--save", "model", *BRIEF))
+    assert "40 rows, 2 inputs, 1 column ignored" in shown
+    same = passed(fastbp_command("predict", "model", "index.csv"))
+    assert same == passed(fastbp_command("predict", "model", "classes.csv"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", ""], "Invalid value for '\\[DATA\\]': it is empty; the name of a file is wanted"),
+        (["train", "classes.csv", "--save", ""], "'--save': it is empty; the name of a file is wanted"),
+        (["train", "classes.csv", "--seed", str(2**128)], f"--seed is {2**128}; "),
+        (
+            ["bench", "--rows", "9", "--sizes", "3,0,2"],
+            "no list of sizes; numbers such as 784,128,10 are wanted",
+        ),
+        (["train", "classes.csv", "--hidden", "3,0"], "numbers such as 128,64 are wanted, or 0 for no hidden layer"),
+        (["train", "spaces.csv"], "spaces.csv has one column; .* are wanted, parted by commas, semicolons or tabs"),
+    ],
+)
+def test_what_is_no_path_number_or_table_is_told_in_words_of_the_command(fastbp_command, words, message):
+    Path("spaces.csv").write_text("a b kind\n1 2 x\n")
+    assert_one_line(fastbp_command(*words), message)
+
+
+def test_a_plot_of_names_that_no_font_has_warns_of_nothing(fastbp_command):
+    pytest.importorskip("matplotlib")
+    Path("names.csv").write_text(CLASSES.replace("kind", "\u7c7b"), encoding="utf-8")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        passed(fastbp_command("train", "names.csv", "--plot", "p.png", *BRIEF))
+    assert Path("p.png").read_bytes().startswith(b"\x89PNG")

@@ -178,11 +178,10 @@ def test_accuracy_counts_the_rows_whose_class_is_right(network_class):
     assert math.isnan(network.evaluate(x, [0, 1, 2, 0], sample_weight=[0, 0, 0, 0])["accuracy"])
 
 
-def test_one_softmax_output_is_the_only_class_there_is(network_class):
-    network = network_class([2, 1], loss="cross_entropy")
-    x = np.ones((3, 2))
-    assert network.predict_classes(x).tolist() == [0, 0, 0]
-    assert network.evaluate(x, [0, 0, 0])["accuracy"] == network.evaluate(x, np.ones((3, 1)))["accuracy"] == 1
+@pytest.mark.parametrize("options", [{"loss": "cross_entropy"}, {"output_activation": "softmax"}], ids=str)
+def test_a_softmax_of_one_output_which_is_always_1_is_refused(network_class, options):
+    with pytest.raises(ValueError, match=r"^sizes\[2\] is 1, and a softmax of one output is always 1; two or more are"):
+        network_class([2, 3, 1], **options)
 
 
 @pytest.mark.parametrize("margin", [1.0, 10.0, 16.0, 18.0, 25.0, 60.0])

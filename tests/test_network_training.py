@@ -732,7 +732,7 @@ def test_a_callback_sees_each_epoch_and_may_end_training():
         (
             {"validation_data": ([[1, 2, np.nan]], [[1]])},
             ValueError,
-            "validation_data: x[0, 2] is nan; a finite number",
+            r"validation_data: x\[0, 2\] is nan;",
         ),
         ({"validation_data": ([[1, 2, 3]], [[1]]), "validation_fraction": 0.5}, ValueError, "are both given"),
         ({"early_stopping": 5}, TypeError, "early_stopping is 5; EarlyStopping or None"),

@@ -2,6 +2,8 @@
 
 import contextlib
 import gzip
+import io
+import json
 import os
 import re
 import subprocess
@@ -218,8 +220,97 @@ def test_text_that_starts_after_many_numbers_keeps_every_label(write, monkeypatc
     monkeypatch.setattr("fastbp.command.readers.text.CELLS_A_BLOCK", 6)
     rows = [f"{i},{label}" for i, label in enumerate(["1", "2.0", "2", "7", "8", "9", "a", "1.5", "", "9.0"])]
     table = read_table(write("a.csv", "i,label\n" + "\n".join(rows)))
-    assert table.text == {1: ["1", "2", "2", "7", "8", "9", "a", "1.5", "", "9"]}
+    assert table.text == {1: ["1", "2.0", "2", "7", "8", "9", "a", "1.5", "", "9.0"]}
     np.testing.assert_array_equal(table.numbers([0])[:, 0], np.arange(10))
+
+
+def test_codes_among_text_stay_as_they_are_written(write):
+    table = read_table(write("a.csv", "code,b\n1E2,1\n100,2\n007,3\n9007199254740993,4\nB7,5\nNA,6\n"))
+    assert table.text == {0: ["1E2", "100", "007", "9007199254740993", "B7", ""]}
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("True,False,no", None),
+        ("false,2,x", None),
+        ("2019,2020,y", None),
+        ("a,b,y", ("a", "b", "y")),
+        ("0,1,y", ("0", "1", "y")),
+    ],
+)
+def test_a_first_line_with_true_or_false_is_a_row(write, line, names):
+    table = read_table(write("a.csv", f"{line}\n" + "True,False,yes\n" * 3))
+    assert table.headless == (names is None)
+    assert table.rows == (4 if names is None else 3)
+    assert table.names == (names or ("column 0", "column 1", "column 2"))
+
+
+@pytest.mark.parametrize(
+    ("line", "cells"),
+    [
+        ("0,126;-0,132;0,64;-0,1", ["0,126", "-0,132", "0,64", "-0,1"]),
+        ("a;0,5;1,5e3", ["a", "0,5", "1,5e3"]),
+        ('"City, State, Zip, x";b;c', ["City, State, Zip, x", "b", "c"]),
+        ("1;2,3", ["1", "2,3"]),
+        ("1,2,3;4", ["1", "2", "3;4"]),
+        ("a;b,c,d,e", ["a;b", "c", "d", "e"]),
+        ("1\t2,5\t3,5", ["1", "2,5", "3,5"]),
+    ],
+)
+def test_a_comma_in_quotes_or_for_a_decimal_point_parts_no_cells(write, line, cells):
+    table = read_table(write("a.csv", f"{line}\n{line}\n"), header=False)
+    written = [table.text[i][0] if i in table.text else f"{table.values[0, i]:g}" for i in range(len(table.names))]
+    assert written == cells
+
+
+def test_the_index_that_pandas_writes_is_left_out(write):
+    table = read_table(write("a.csv", ",a,b\n0,5,1\n1,6,2\n2,7,3\n"))
+    assert table.names == ("a", "b")
+    assert table.ignored == {0: "column 0"}
+    assert table.numbers([0, 1]).tolist() == [[5, 1], [6, 2], [7, 3]]
+    assert table.find("-1") == table.find("2") == 1
+    assert table.ignoring(["0", "a"]).names == ("b",)
+    assert table.ignoring(["a"]).ignored == {0: "column 0", 1: "a"}
+    with pytest.raises(ValueError, match=r"column '0' of .*a\.csv is left out; another one is wanted"):
+        table.find("0")
+    for no_index in (",a\n1,5\n2,6\n", ",\n0,5\n1,6\n", "i,a\n0,5\n1,6\n", "0,5\n1,6\n"):
+        assert not read_table(write("b.csv", no_index)).ignored
+
+
+@pytest.mark.parametrize("about", [{"index_columns": ["id"]}, {"index_columns": [{"kind": "range"}]}, 5, None])
+def test_the_named_index_of_pandas_comes_first_in_parquet_as_in_csv(write, about):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table, stream = pa.table({"a": [5, 6], "y": [[1], [0]], "id": ["u", "v"]}), io.BytesIO()
+    if about is not None:
+        table = table.replace_schema_metadata({"pandas": json.dumps(about)})
+    parquet.write_table(table, stream)
+    read = read_table(write("a.parquet", stream.getvalue()))
+    first = about == {"index_columns": ["id"]}
+    assert read.names == (("id", "a", "y") if first else ("a", "y", "id"))
+    assert read.words(read.find("id")) == ["u", "v"]
+    assert read.numbers([read.find("a")]).tolist() == [[5], [6]]
+    assert list(read.unusable) == [read.find("y")]
+
+
+def test_a_table_that_comes_through_a_pipe_may_be_of_any_kind(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no pipes with names here")
+    late = "1,2\n" * 40_000 + "1,x\n"
+    for content, text_columns in ((GOOD_NPY, {}), (late, {1: ["2"] * 40_000 + ["x"]})):
+        pipe = tmp_path / f"pipe{len(text_columns)}"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(content.encode() if text_columns else content,))
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that the writer comes through before the table is read
+        writer.start()
+        try:
+            table = read_table(pipe)
+        finally:
+            os.close(reader)
+            writer.join()
+        assert table.text == text_columns
 
 
 def test_underscores_make_text_and_no_number(write):
@@ -329,7 +420,11 @@ UNREADABLE = {
     "npz of terabytes": ("a.npz", zipped("x.npy", npy_header(TERABYTES)), "declares"),
     "npz of objects": ("a.npz", zipped("x.npy", UNPICKLED), "never unpickled"),
     "npz in bzip2": ("a.npz", zipped("x.npy", GOOD_NPY, compression=zipfile.ZIP_BZIP2), "compressed in an unknown way"),
-    "npz without arrays": ("a.npz", zipped("a.txt", "1"), "it holds nothing"),
+    "npz without arrays": (
+        "a.npz",
+        zipped("a.txt", "1"),
+        "it is an archive of 'a.txt'; what is unpacked from it is wanted",
+    ),
     "npz of other arrays": ("a.npz", npz(a=NUMBERS, b=NUMBERS), "it holds a, b; arrays x and y are wanted"),
     "y of another length": ("a.npz", npz(x=NUMBERS, y=NUMBERS[1:, 0]), r"y has shape \(6,\); \(7,\) is wanted"),
     "empty idx": ("a-idx2", b"", "it begins with nothing"),
@@ -695,7 +790,7 @@ def test_text_of_many_blocks_is_whole_and_no_number(write, monkeypatch):
     monkeypatch.setattr(text, "CELLS_A_BLOCK", 4)
     cells = ["1", "2.0", "", "4", "x", "6", "y", "8", "9.5", "z"]
     table = read_table(write("a.csv", "a,b\n" + "".join(f"{row},{cell}\n" for row, cell in enumerate(cells))))
-    assert table.text == {1: ["1", "2", "", "4", "x", "6", "y", "8", "9.5", "z"]}
+    assert table.text == {1: ["1", "2.0", "", "4", "x", "6", "y", "8", "9.5", "z"]}
     np.testing.assert_array_equal(table.values[:, 0], np.arange(10))
     assert np.isnan(table.values[4:, 1]).all()
     with pytest.raises(ValueError, match="row 10 has 3 cells"):

@@ -21,7 +21,17 @@ from fastbp.architecture import HIDDEN_ACTIVATIONS, LOSSES
 from fastbp.command.endings import UNSAVED, Narrator, PlainEndings, on_terminal
 from fastbp.optimizers import OPTIMIZERS
 
-FILE = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """A path; an empty one, such as an unset variable of a shell leaves, would be that of this folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("it is empty; the name of a file is wanted", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = _File(path_type=Path)
 COUNT = click.IntRange(min=1)
 POSITIVE = click.FloatRange(0, min_open=True)
 LINES_A_WRITE = 1024
@@ -42,12 +52,15 @@ def _finite(context: click.Context, option: click.Parameter, value: float | None
 
 
 def _sizes(context: click.Context, option: click.Parameter, words: str | None) -> tuple[int, ...] | None:
-    """The sizes of hidden layers: "128,64", and "" or "0" for none."""
-    if words is None or words.strip() in ("", "0"):
+    """A list of sizes, of hidden layers: "128,64", and "" or "0" for none; or of all: "784,128,10"."""
+    hidden = option.name == "hidden"
+    if words is None or (hidden and words.strip() in ("", "0")):
         return None if words is None else ()
     parts = [part.strip() for part in words.split(",")]
     if not all(part.isdecimal() and len(part) < 20 and int(part) > 0 for part in parts):
-        wanted = "numbers such as 128,64 are wanted, or 0 for no hidden layer."
+        wanted = (
+            f"numbers such as {'128,64 are wanted, or 0 for no hidden layer' if hidden else '784,128,10 are wanted'}"
+        )
         raise click.BadParameter(f"{words!r} is no list of sizes; {wanted}", context, option)
     return tuple(map(int, parts))
 
@@ -202,7 +215,8 @@ def train(
 
     CSV files have columns separated by commas, semicolons or tabs, and may have a header; they and IDX files may be
     gzipped; images are flattened; an NPZ file holds x and y, or one array. All inputs are numbers, or true and false;
-    columns of text that are not to be learned are left out by --ignore.
+    columns of text that are not to be learned are left out by --ignore. An index of pandas, which counts the rows and
+    has no name, is left out too.
     Without DATA, fastbp learns the UCI handwritten digits, which come with it.
 
     The inputs are standardised, and so are values to learn. Then come the loss and how good the network is on the rows
@@ -235,12 +249,12 @@ def train(
     progress = (on_terminal() if progress is None else progress) and not quiet
     how = Recipe(**recipe)
     table = (read_table(data, header) if data else digits()).ignoring(ignored)
-    learned = read_target(table, target, task)
+    learned = read_target(table, target, task, header)
     held_out = test_table = None
     if test:
         test_table = read_table(test, header, table.names if table.named else ())
         test_table = test_table.ignoring_as(table)
-        held_out = test_table, read_test_target(test_table, test_target, learned, named=table.named)
+        held_out = test_table, read_test_target(test_table, test_target, learned, header, named=table.named)
     fraction = TEST_FRACTION if test_fraction is None else test_fraction
     problem = prepare(table, learned, how, test_fraction=fraction, test=held_out)
     say(wording.data(table, learned, problem, chosen=target is not None))

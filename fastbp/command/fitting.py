@@ -71,7 +71,10 @@ def prepare(
     standardisation = measure(values, trained, described, alike=bool(table.image))
     meaning = _meaning(target, trained)
     loss = recipe.loss_for(meaning, quoted(target.name))
-    network = recipe.network(len(columns), meaning, loss)
+    try:
+        network = recipe.network(len(columns), meaning, loss)
+    except ValueError as error:
+        raise ValueError(_in_options(str(error))) from error
     model = Model(network, standardisation, names, table.named, target.name, meaning)
 
     def rows(

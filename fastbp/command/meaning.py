@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastbp.contract import classes_of
+
 DIGITS_SHOWN = 6  # of a value, below the deviation of those trained on
 
 
@@ -39,7 +41,7 @@ class Classes:
 
     def decode(self, y_pred: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The class (rows,) of outputs (rows, outputs)."""
-        return np.asarray(y_pred[:, 0] > 0.5 if y_pred.shape[1] == 1 else np.argmax(y_pred, axis=1), np.intp)
+        return classes_of(y_pred)
 
     def score(self, predicted: npt.NDArray[Any], actual: npt.NDArray[Any]) -> dict[str, float]:
         """The share of rows whose class is right."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from fastbp.atomic import replacing
@@ -30,7 +31,8 @@ def plot_history(history: History, title: str, path: Path) -> None:
         axes.set_yscale("log")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3, which="both")
-    with replacing(path) as stream:
+    with warnings.catch_warnings(), replacing(path) as stream:
+        warnings.simplefilter("ignore")  # of characters that no font has: they are boxes
         figure.savefig(stream, format=_kind(path), dpi=150)
 
 

@@ -6,6 +6,7 @@ by the name of their column and their row (row 1 is the first under the header).
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -14,18 +15,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from click import format_filename
 
 from fastbp.command.readers import kinds
 from fastbp.command.readers.cells import has_decimal_comma, measure_of
 from fastbp.command.readers.contents import Contents, check_shape
-from fastbp.command.sizes import blocks
+from fastbp.command.sizes import blocks, check_size
 from fastbp.command.words import listed, quoted, reason
 
 NUMBER = re.compile("-?[0-9]{1,9}")
+BYTES_A_READ = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,20 @@ class Table:
             return self.names.index(column)
         width = len(self.names) + len(self.ignored)
         number = int(column) if NUMBER.fullmatch(column) else width
-        if column in self.ignored.values() or (number % width in self.ignored and -width <= number < width):
-            raise ValueError(f"--ignore leaves out column {quoted(column)} of {self.source}; another one is wanted")
+        if self._ignores(column):
+            raise ValueError(f"column {quoted(column)} of {self.source} is left out; another one is wanted")
         if not -width <= number < width:
             raise ValueError(
                 f"there is no column {quoted(column)} in {self.source}; a name is wanted ({listed(self.names)}), "
                 f"or a number from {-width} to {width - 1}"
             )
         return self._numbers.index(number % width)
+
+    def _ignores(self, column: str) -> bool:
+        """Whether a name or number is that of a column that is left out."""
+        width = len(self.names) + len(self.ignored)
+        number = int(column) if NUMBER.fullmatch(column) else width
+        return column in self.ignored.values() or (number % width in self.ignored and -width <= number < width)
 
     def has(self, column: str) -> bool:
         """Whether `find` finds it."""
@@ -93,46 +102,54 @@ class Table:
         return True
 
     def ignoring(self, columns: Iterable[str]) -> Table:
-        """The table, of a whole file, without the columns of these names or numbers; the others' names must differ."""
+        """The table without the columns of these names or numbers; the others' names must differ."""
         positions = set()
         for column in columns:
             if self.image:
                 raise ValueError(f"--ignore is {column}, but {self.source} holds images; a table of columns is wanted")
+            if self._ignores(column):
+                continue
             try:
                 positions.add(self.find(column))
             except ValueError as error:
                 raise ValueError(f"--ignore is {column}, but {error}") from None
-        return self._without(positions)
+        return self._without(positions)._distinct()
 
     def ignoring_as(self, other: Table) -> Table:
-        """The table, of a whole file, without the columns that another one ignores, if it has them.
+        """The table without the columns that another one ignores, if it has them; the others' names must differ.
 
         They are found by name where both have names, else by number where the files have as many columns.
         """
         if self.named and other.named:
-            return self._without({self.names.index(name) for name in other.ignored.values() if name in self.names})
-        alike = len(self.names) == len(other.names) + len(other.ignored)
-        return self._without(set(other.ignored) if alike else set())
+            positions = {i for i, name in enumerate(self.names) if name in other.ignored.values()}
+        else:
+            width, others = len(self._numbers) + len(self.ignored), len(other.names) + len(other.ignored)
+            numbers = set(other.ignored) if width == others else set()
+            positions = {i for i, number in enumerate(self._numbers) if number in numbers}
+        return self._without(positions)._distinct()
 
     def _without(self, positions: Set[int]) -> Table:
-        kept = [position for position in range(len(self.names)) if position not in positions]
-        names = Counter(self.names[position] for position in kept)
-        for name, times in names.most_common(1):
-            if times > 1:
-                raise ValueError(
-                    f"{self.source} has {times} columns named {quoted(name)}; different names are wanted, or --ignore "
-                    f"to leave columns out by their numbers"
-                )
         if not positions:
             return self
+        kept = [position for position in range(len(self.names)) if position not in positions]
         return replace(
             self,
             names=tuple(self.names[position] for position in kept),
             values=self.values[:, kept],
             text={new: self.text[old] for new, old in enumerate(kept) if old in self.text},
             unusable={new: self.unusable[old] for new, old in enumerate(kept) if old in self.unusable},
-            ignored={position: self.names[position] for position in sorted(positions)},
+            ignored={**self.ignored, **{self._numbers[position]: self.names[position] for position in positions}},
         )
+
+    def _distinct(self) -> Table:
+        """The table, if no two of its columns have one name."""
+        for name, times in Counter(self.names).most_common(1):
+            if times > 1:
+                raise ValueError(
+                    f"{self.source} has {times} columns named {quoted(name)}; different names are wanted, or --ignore "
+                    f"to leave columns out by their numbers"
+                )
+        return self
 
     def numbers(self, columns: Sequence[int], *, of_inputs: bool = False) -> npt.NDArray[Any]:
         """The finite numbers (rows, columns) of these columns, in their order; true and false are 1 and 0."""
@@ -187,22 +204,32 @@ def read_table(path: Path, header: bool | None = None, expected: Sequence[str] =
     `header`: whether the first line of a CSV file names its columns; None: as it looks, or if it has all those names
     that are `expected`.
     """
+    source = format_filename(path)
     with open(path, "rb", opener=_at_once) as stream:
         mode = os.fstat(stream.fileno()).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
-            raise ValueError(f"{path} is not a file; one that holds a table is wanted")
+            raise ValueError(f"{source} is not a file; one that holds a table is wanted")
         kind = "table"
         try:
-            kind = kinds.kind_of(path.name, stream)
-            contents = kinds.read(kind, stream, header, expected)
+            seekable = stream if stream.seekable() else _whole(stream)
+            kind = kinds.kind_of(path.name, seekable)
+            contents = kinds.read(kind, seekable, header, expected)
             check_shape(*contents.values.shape)
         except MemoryError:
             raise
         except ImportError as error:
-            raise ValueError(f"{path}: {error}") from None
+            raise ValueError(f"{source}: {error}") from None
         except Exception as error:  # a damaged file makes parsers raise almost anything
-            raise ValueError(f"{path} is not a readable {kind} file: {reason(error)}") from error
-    return _table(str(path), contents, headless=kind == "CSV" and contents.names is None)
+            raise ValueError(f"{source} is not a readable {kind} file: {reason(error)}") from error
+    table = _table(source, contents, headless=kind == "CSV" and contents.names is None)
+    return table._without({0}) if kind == "CSV" and _begins_with_index(contents) else table
+
+
+def _begins_with_index(contents: Contents) -> bool:
+    """Whether the first column counts the rows from 0 on and is the only one without a name, as pandas writes it."""
+    if contents.names is None or contents.names[0] or not all(contents.names[1:]) or 0 in contents.text:
+        return False
+    return len(contents.names) > 1 and np.array_equal(contents.values[:, 0], np.arange(len(contents.values)))
 
 
 def _at_once(path: str, flags: int) -> int:
@@ -211,6 +238,16 @@ def _at_once(path: str, flags: int) -> int:
     if hasattr(os, "set_blocking"):
         os.set_blocking(descriptor, True)
     return descriptor
+
+
+def _whole(pipe: BinaryIO) -> io.BufferedReader:
+    """All that comes through a pipe, as a file that can be gone through twice."""
+    content = io.BytesIO()
+    while some := pipe.read(BYTES_A_READ):
+        content.write(some)
+        check_size(content.tell())
+    content.seek(0)
+    return io.BufferedReader(content)
 
 
 def _table(source: str, contents: Contents, *, headless: bool) -> Table:

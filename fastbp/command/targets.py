@@ -35,13 +35,16 @@ class Target:
     actual: npt.NDArray[Any]
 
 
-def read_target(table: Table, word: str | None, task: Task) -> Target:
-    """The target that a word names: a column of the table (None: the last), or a file of labels."""
-    source, column, name = _find(table, word, "--target")
+def read_target(table: Table, word: str | None, task: Task, header: bool | None = None) -> Target:
+    """The target that a word names: a column of the table (None: the last), or a file of labels; `header` is its."""
+    source, column, name = _find(table, word, "--target", header)
     position = column if source is table else None
     where = f"{source.source}: target {quoted(name)}"
     if column in source.text and task != "values":
         labels, actual = _classes(source, column)
+        named = source.headless and np.count_nonzero(actual == actual[0]) == 1  # by the first line, it may be
+        if task == "auto" and named and all(means_number(label) for label in set(labels) - {labels[actual[0]]}):
+            source.numbers([column])  # refuses the name, as text
         recur = len(labels) <= max(2, min(MOST_CLASSES, table.rows // 2))
         if task == "auto" and sum(map(means_number, labels)) >= len(labels) * (1.0 if recur else 0.5):
             source.numbers([column])  # numbers, but for a spelling or a cell: refuses it, by its row
@@ -69,14 +72,16 @@ def read_target(table: Table, word: str | None, task: Task) -> Target:
     return Target(source.source, name, position, labels, actual)
 
 
-def read_test_target(table: Table, word: str | None, known: Target, *, named: bool) -> Target:
+def read_test_target(
+    table: Table, word: str | None, known: Target, header: bool | None = None, *, named: bool
+) -> Target:
     """The target of a separate test set, as the one to train on is; `named`: whether its table has names."""
     if word is None and known.column is None and not table.labelled:
         raise ValueError("--test-target is missing; a file of labels is wanted, as --target is one")
     position = -1 if known.column is None else known.column
     if word is None and not table.image and named and table.named:
         word = known.name
-    source, column, name = _find(table, word, "--test-target", position)
+    source, column, name = _find(table, word, "--test-target", header, position)
     place = column if source is table else None
     if known.labels is None:
         return Target(source.source, name, place, None, source.numbers([column])[:, 0].astype(np.float64))
@@ -89,7 +94,9 @@ def read_test_target(table: Table, word: str | None, known: Target, *, named: bo
     return Target(source.source, name, place, known.labels, positions[actual])
 
 
-def _find(table: Table, word: str | None, option: str, position: int = -1) -> tuple[Table, int, str]:
+def _find(
+    table: Table, word: str | None, option: str, header: bool | None, position: int = -1
+) -> tuple[Table, int, str]:
     """The table that holds the target, the target's column there, and its name; without a word it is at `position`."""
     if table.labelled:
         last, name = len(table.names) - 1, table.names[-1]
@@ -97,7 +104,9 @@ def _find(table: Table, word: str | None, option: str, position: int = -1) -> tu
             raise ValueError(f"{option} is {word}, but {table.source} holds {name}, which is wanted")
         return table, last, name
     if word is not None and os.path.isfile(word) and (table.image or not table.has(word)):
-        labels = read_table(Path(word))
+        labels = read_table(Path(word), header)
+        if header is None and labels.named and labels.rows == table.rows - 1:  # what looked like a name is a label
+            labels = read_table(Path(word), header=False)
         rows, columns = labels.values.shape
         if (rows, columns) != (table.rows, 1):
             raise ValueError(
@@ -110,7 +119,8 @@ def _find(table: Table, word: str | None, option: str, position: int = -1) -> tu
         raise ValueError(f"{option} {found}; an IDX or NPY file of the labels of {table.source} is wanted")
     if len(table.names) < 2:
         found = f"{counted(len(table.names), 'column')} that --ignore leaves" if table.ignored else "one column"
-        raise ValueError(f"{table.source} has {found}; at least one input and the target are wanted")
+        parted = ", parted by commas, semicolons or tabs" if table.text and not table.ignored else ""
+        raise ValueError(f"{table.source} has {found}; at least one input and the target are wanted{parted}")
     try:
         column = position if word is None else table.find(word)
     except ValueError as error:

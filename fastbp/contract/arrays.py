@@ -71,7 +71,8 @@ def real(name: str, value: Any) -> npt.NDArray[Any]:
         said = "is ragged" if isinstance(value, (list, tuple)) else "is no array"
         raise ValueError(f"{name} {said} ({error}); a rectangular array of numbers is wanted") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} has dtype {array.dtype}; real numbers are wanted (float, integer or bool)")
+        of_several = ", as numpy.asarray(..., float) makes of several kinds" if array.dtype == object else ""
+        raise TypeError(f"{name} has dtype {array.dtype}; real numbers are wanted (float, integer or bool){of_several}")
     return array
 
 

@@ -86,10 +86,9 @@ def row_weights(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> FloatArr
     return array
 
 
-def classes_of(y: FloatArray, loss: str) -> npt.NDArray[np.int64]:
-    """The class of each row, (rows,): the largest output; of one that is no softmax, whether it is above 1/2."""
-    two = y.shape[1] == 1 and loss != "cross_entropy"
-    return (y[:, 0] > 0.5).astype(np.int64) if two else y.argmax(axis=1).astype(np.int64)
+def classes_of(y: FloatArray) -> npt.NDArray[np.int64]:
+    """The class of each row, (rows,): the largest of its outputs, or of one alone, whether that is above 1/2."""
+    return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else y.argmax(axis=1).astype(np.int64)
 
 
 def check_apart_from_network(parameters: Sequence[FloatArray], **inputs: FloatArray | None) -> None:
@@ -101,10 +100,20 @@ def check_apart_from_network(parameters: Sequence[FloatArray], **inputs: FloatAr
             )
 
 
-def raise_network_diverged(x: FloatArray, y: npt.NDArray[Any], step: int | None, epoch: int | None = None) -> NoReturn:
-    """Say why the loss or the update of `step` is not finite, and where it was: all of x and y are looked at."""
+def raise_network_diverged(
+    x: FloatArray,
+    y: npt.NDArray[Any],
+    weights: Sequence[FloatArray],
+    biases: Sequence[FloatArray],
+    step: int | None,
+    epoch: int | None = None,
+) -> NoReturn:
+    """Say why the loss or the update of `step` is not finite, and where it was: all that it is made of is looked at."""
     finite("x", x)
     finite("y", y)
+    for name, arrays in (("weights", weights), ("biases", biases)):
+        for layer, array in enumerate(arrays):
+            finite(f"{name}[{layer}]", array)
     if step is None:
         raise FloatingPointError(
             f"the loss or a gradient is not finite in dtype {x.dtype}; smaller numbers in x, y, weights or biases are "

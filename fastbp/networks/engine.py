@@ -85,8 +85,8 @@ def evaluate(state: State, rows: Rows, order: Order = AS_THEY_LIE) -> dict[str, 
         if classify:
             picked = some_order if some_order.size else slice(None)
             y, weight = some.y[picked], 1.0 if some.weight is None else some.weight[picked]
-            wanted = y[:, 0].astype(np.int64) if rows.labels else contract.classes_of(y, name)
-            right += float(np.sum(weight * (contract.classes_of(y_pred[:number], name) == wanted), dtype=np.float64))
+            wanted = y[:, 0].astype(np.int64) if rows.labels else contract.classes_of(y)
+            right += float(np.sum(weight * (contract.classes_of(y_pred[:number]) == wanted), dtype=np.float64))
             all_weight += float(np.sum(np.broadcast_to(weight, number), dtype=np.float64))
     if not finite_x:  # looked at once, not for every chunk: it may be a weight that is not finite
         contract.finite("x", rows.x)
@@ -107,7 +107,7 @@ def gradients(state: State, rows: Rows) -> tuple[float, list[tuple[FloatArray, F
     finite = np.isfinite(losses[0]) and np.isfinite(vector).all()
     state.give_back(session)
     if not finite:
-        contract.raise_network_diverged(rows.x, rows.y, None)
+        contract.raise_network_diverged(rows.x, rows.y, state.weights, state.biases, None)
     return float(losses[0]), result
 
 
@@ -143,7 +143,8 @@ def train(
                 _update(state, session, some, some_order, coefficients[i : i + 1])
                 if not session.finite:
                     known = None if epoch is None else epoch + number
-                    contract.raise_network_diverged(rows.x, rows.y, state.updates, known)
+                    of_network = state.weights, state.biases, state.updates
+                    contract.raise_network_diverged(rows.x, rows.y, *of_network, known)
     finally:
         state.settle()
     state.give_back(session)

@@ -79,7 +79,7 @@ class Network:
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
         """The class of each row, (rows,) int64: the largest output; of one, but no softmax, whether it is above 1/2."""
-        return contract.classes_of(self.predict(x), self.architecture.loss)
+        return contract.classes_of(self.predict(x))
 
     @_quiet
     def evaluate(self, x: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
@@ -91,7 +91,7 @@ class Network:
         p, a = self._forward(x)
         scores = {"loss": self._loss(p[-1], a, y, weight)}
         if self.architecture.loss != "squared_error":
-            right = contract.classes_of(p[-1], self.architecture.loss) == contract.classes_of(y, self.architecture.loss)
+            right = contract.classes_of(p[-1]) == contract.classes_of(y)
             scores["accuracy"] = float(np.sum(weight * right, dtype=np.float64) / np.sum(weight, dtype=np.float64))
         return scores
 
@@ -102,7 +102,7 @@ class Network:
         x, y, weight = self._checked(x, y, sample_weight)
         loss, gradients = self._gradients(x, y, weight)
         if not (math.isfinite(loss) and _finite(gradients)):
-            contract.raise_network_diverged(x, y, None)
+            contract.raise_network_diverged(x, y, self.weights, self.biases, None)
         return loss, list(zip(gradients[::2], gradients[1::2], strict=True))
 
     def step(self, x: Any, y: Any, *, optimizer: Optimizer | None = None, sample_weight: Any = None) -> float:
@@ -120,7 +120,7 @@ class Network:
         with self._using(optimizer):
             loss = self._update(x, y, weight)
             if loss is None:
-                contract.raise_network_diverged(x, y, self.updates)
+                contract.raise_network_diverged(x, y, self.weights, self.biases, self.updates)
         return loss
 
     def fit(
@@ -159,7 +159,7 @@ class Network:
                     batch = order[first : first + batch_size]
                     loss = self._update(x[batch], y[batch], weight[batch])
                     if loss is None:
-                        contract.raise_network_diverged(x, y, self.updates, epoch)
+                        contract.raise_network_diverged(x, y, self.weights, self.biases, self.updates, epoch)
                     metrics["loss"] += loss * (len(batch) / rows)
                 history.append(metrics)
         return history

@@ -14,6 +14,7 @@ from numpy.lib import format as npy
 
 from fastbp.command.readers.contents import Contents, flattened
 from fastbp.command.sizes import BYTES_A_STRING, LARGEST_DEFLATE_RATIO, check_size
+from fastbp.command.words import listed
 
 
 def read_npy(stream: BinaryIO) -> Contents:
@@ -51,6 +52,8 @@ def npz_arrays(stream: BinaryIO) -> dict[str, npt.NDArray[Any]]:
     length = stream.seek(0, io.SEEK_END)
     with zipfile.ZipFile(stream) as archive:
         members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
+        if not members and archive.namelist():
+            raise ValueError(f"it is an archive of {listed(archive.namelist())}; what is unpacked from it is wanted")
         check_size(sum(member.file_size for member in members))
         for member in members:
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

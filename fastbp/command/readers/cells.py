@@ -46,6 +46,6 @@ def as_text(number: float) -> str:
 
 
 def cell_as_text(cell: str) -> str:
-    """A cell of a text column; numbers among the text in one spelling, so that 1 and 1.0 are one label."""
-    number = number_of(cell)
-    return cell.strip() if number is None else as_text(number)
+    """A cell of a text column, as it stands: 1E2 among B7 is a label, and no number; "" if it is missing."""
+    cell = cell.strip()
+    return "" if cell.lower() in MISSING else cell

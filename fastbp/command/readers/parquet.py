@@ -1,10 +1,11 @@
 """Parquet, through pyarrow: numbers, booleans, text and, as text, dates and times, a batch of rows at a time.
 
-The index of a pandas table that has no name of its own is no column.
+The index of a pandas table comes first, as in CSV; one that has no name of its own is no column.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, BinaryIO
 
@@ -26,8 +27,10 @@ def read(stream: BinaryIO) -> Contents:
         raise ImportError("reading Parquet needs pyarrow: pip install pyarrow") from None
 
     file = parquet.ParquetFile(stream, pre_buffer=False)
-    schema = file.schema_arrow
-    schema = pa.schema([field for field in schema if not PANDAS_INDEX.fullmatch(field.name)])
+    index, all_fields = _named_index(file.schema_arrow.metadata), list(file.schema_arrow)
+    places = [i for i, field in enumerate(all_fields) if not PANDAS_INDEX.fullmatch(field.name)]  # in the file
+    places.sort(key=lambda i: all_fields[i].name not in index)
+    schema = pa.schema([all_fields[i] for i in places])
     text: dict[int, list[str]] = {}
     unusable = {}
     for column, field in enumerate(schema):
@@ -45,8 +48,8 @@ def read(stream: BinaryIO) -> Contents:
     texts = [schema.names[column] for column in text if _is_text(pa, schema.types[column])]
     file = parquet.ParquetFile(stream, pre_buffer=False, read_dictionary=texts)
     blocks = []
-    usable = [column for column in range(width) if column not in unusable]
-    columns = [schema.names[column] for column in usable] if len(usable) < len(file.schema_arrow) else None
+    usable = sorted((column for column in range(width) if column not in unusable), key=lambda column: places[column])
+    columns = [schema.names[column] for column in usable] if len(usable) < len(all_fields) else None
     for batch in file.iter_batches(batch_size=max(1, CELLS_A_BATCH // width), columns=columns, use_threads=False):
         block = np.full((batch.num_rows, width), np.nan)
         for column, array in zip(usable, batch.columns, strict=True):
@@ -58,6 +61,15 @@ def read(stream: BinaryIO) -> Contents:
         size += block.nbytes + sum(array.nbytes for array in batch.columns)
         check_size(size)
     return Contents(list(schema.names), np.concatenate(blocks) if blocks else np.empty((0, width)), text, (), unusable)
+
+
+def _named_index(metadata: dict[bytes, bytes] | None) -> frozenset[str]:
+    """The names of the columns that were the index of a pandas table."""
+    try:
+        columns = json.loads((metadata or {})[b"pandas"])["index_columns"]
+        return frozenset(column for column in columns if isinstance(column, str))
+    except (KeyError, TypeError, ValueError, RecursionError):  # another program's
+        return frozenset()
 
 
 def _is_text(pa: Any, kind: Any) -> bool:

@@ -9,13 +9,14 @@ import csv
 import gzip
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from fastbp.command.readers.cells import as_text, cell_as_text, number_of
+from fastbp.command.readers.cells import DECIMAL_COMMA, TRUTHS, cell_as_text, number_of
 from fastbp.command.readers.contents import Contents
 from fastbp.command.sizes import BYTES_A_STRING, check_size
 from fastbp.command.words import counted
@@ -32,20 +33,44 @@ def read(stream: BinaryIO, gzipped: bool, header: bool | None = None, expected: 
 
     `header`: whether the first line names the columns; None: as it looks, or if it has all `expected` names.
     """
+    contents, late = _read(stream, gzipped, header, expected, frozenset())
+    if late:  # columns whose text begins so late that the numbers before it are no longer there as they were written
+        stream.seek(0)
+        contents, _ = _read(stream, gzipped, header, expected, late)
+    return contents
+
+
+def _read(
+    stream: BinaryIO, gzipped: bool, header: bool | None, expected: Sequence[str], text_columns: frozenset[int]
+) -> tuple[Contents, frozenset[int]]:
+    """The table, and columns of text that were not known, and were taken for numbers at first."""
     raw: Any = gzip.GzipFile(fileobj=stream) if gzipped else stream
-    with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as characters:
+    characters = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+    try:
         lines = _lines(characters)
         first = next((line for line in lines if line.strip()), None)
         if first is None:
             raise ValueError("it is empty")
-        separator = max(",;\t", key=first.count)
+        separator = _separator(first)
         if first.count(separator) >= MOST_COLUMNS:
             raise ValueError(f"it has more than {MOST_COLUMNS:,} columns")
         reader = csv.reader(itertools.chain([first], lines), delimiter=separator, skipinitialspace=True, strict=True)
         try:
-            return _table((row for row in reader if row), header, expected)
+            return _table((row for row in reader if row), header, expected, text_columns)
         except csv.Error as error:
             raise ValueError(f"line {reader.line_num}: {error}") from None
+    finally:
+        characters.detach()  # lest the stream be closed
+
+
+def _separator(line: str) -> str:
+    """What parts the cells of a line: the most frequent one, but no comma where all of them are decimal points."""
+    line = re.sub('"[^"]*"', "", line)
+    other = max(";\t", key=line.count)
+    with_comma = [cell.strip() for cell in line.split(other) if "," in cell]
+    if other in line and all(DECIMAL_COMMA.fullmatch(cell) for cell in with_comma):
+        return other
+    return max(",;\t", key=line.count)
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
@@ -69,7 +94,9 @@ def _line(text: io.TextIOWrapper) -> str:
         raise ValueError(f"{found}; text in UTF-8 is wanted") from None
 
 
-def _table(rows: Iterator[list[str]], header: bool | None, expected: Sequence[str]) -> Contents:
+def _table(
+    rows: Iterator[list[str]], header: bool | None, expected: Sequence[str], text_columns: frozenset[int]
+) -> tuple[Contents, frozenset[int]]:
     first = next(rows)
     cells = [cell.strip() for cell in first]
     if header is None:
@@ -77,7 +104,8 @@ def _table(rows: Iterator[list[str]], header: bool | None, expected: Sequence[st
     names = cells if header else None
     width = len(first)
     blocks: list[npt.NDArray[np.float64]] = []
-    text: dict[int, list[str]] = {}
+    text: dict[int, list[str]] = {column: [] for column in text_columns}
+    known = text_columns
     size = done = 0
     rest = rows if names else itertools.chain([first], rows)
     while block := list(itertools.islice(rest, max(1, CELLS_A_BLOCK // width))):
@@ -86,21 +114,25 @@ def _table(rows: Iterator[list[str]], header: bool | None, expected: Sequence[st
                 raise ValueError(
                     f"row {number} has {counted(len(row), 'cell')}, and the first line {width}; as many are wanted"
                 )
-        blocks.append(_numbers(block, blocks, text))
+        blocks.append(_numbers(block, done, text))
+        if not done:
+            known |= text.keys()
         done += len(block)
         size += blocks[-1].nbytes + sum(BYTES_A_STRING + len(row[column]) for column in text for row in block)
         check_size(size)
     values = np.concatenate(blocks) if blocks else np.empty((0, width))
-    return Contents(names, values, text)
+    return Contents(names, values, text), frozenset(text) if text.keys() > known else frozenset()
 
 
 def _is_header(cells: list[str]) -> bool:
-    """Whether the first line names the columns: it holds text, and no number but a column's own, or is 0, 1, 2, ...
+    """Whether the first line names the columns: it holds text, and no true or false, nor a number but a column's own.
 
-    Those are what pandas writes of columns without names. A single 0 is more likely the first of a file of labels.
+    Or it is 0, 1, 2, ..., as pandas writes columns without names; a single 0 more likely begins a file of labels.
     """
     if len(cells) > 1 and cells == list(map(str, range(len(cells)))):
         return True
+    if any(cell.lower() in TRUTHS for cell in cells):
+        return False
     numbers = [number_of(cell) for cell in cells]
     return None in numbers and all(
         number is None or np.isnan(number) or number == column for column, number in enumerate(numbers)
@@ -117,9 +149,7 @@ def _if_all_are_numbers(block: list[list[str]]) -> npt.NDArray[np.float64] | Non
         return None
 
 
-def _numbers(
-    block: list[list[str]], before: Iterable[npt.NDArray[np.float64]], text: dict[int, list[str]]
-) -> npt.NDArray[np.float64]:
+def _numbers(block: list[list[str]], before: int, text: dict[int, list[str]]) -> npt.NDArray[np.float64]:
     """The numbers of a block of rows; `text` grows by the cells of its columns, which may be more from here on."""
     values = _if_all_are_numbers(block)
     if values is None:
@@ -127,7 +157,7 @@ def _numbers(
         for column, cells in enumerate(zip(*block, strict=True)):
             numbers = [number_of(cell) for cell in cells]
             if None in numbers and column not in text:
-                text[column] = [as_text(number) for earlier in before for number in earlier[:, column]]
+                text[column] = [""] * before  # to be read again
             values[:, column] = [np.nan if number is None else number for number in numbers]
     for column, known in text.items():
         known.extend(cell_as_text(row[column]) for row in block)
