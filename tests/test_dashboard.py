@@ -18,7 +18,7 @@ from urllib.parse import quote
 import dashboard_records as made_up
 import pytest
 
-from benchmarks.dashboard import DashboardError, libraries, pages, publish
+from benchmarks.dashboard import DashboardError, graphs, libraries, pages, publish
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMES = ("http", "file")
@@ -248,6 +248,111 @@ def test_records_are_read_newest_commit_first(source, records):
     assert len(dates) == sum(map(len, records.values()))
 
 
+# ---- asv's graphs ----
+
+OLD, NEW = ({"machine": name, "cpu": cpu, "branch": "main"} for name, cpu in (("old", "Z"), ("new", "A")))
+SCALING = [  # of a benchmark by case and threads: its points, by machine
+    (OLD, [[3, [0.1, None, 0.2, None]], [5, [0.3, 0.4, None, None]]]),
+    (NEW, [[5, [4.0, None, 9.0, None]], [9, [None, 1.0, 1.0, None]]]),
+]
+
+
+@pytest.fixture
+def graphs_of(tmp_path):
+    """graphs_of(lines) writes what asv publishes of {benchmark: (parameters' values, [(environment, points)])}."""
+    graph = pytest.importorskip("asv.graph").Graph
+
+    def graphs_of(lines):
+        index = {
+            "revision_to_hash": {"3": "c3", "5": "c5", "9": "c9"},
+            "revision_to_date": {"3": 1793534400000, "5": 1793620800000, "9": 1793707200000},
+            "params": {"cpu": ["A", "Z"], "machine": ["old", "new"], "branch": ["main"]},
+            "graph_param_list": [OLD, NEW],
+            "benchmarks": {name: {"params": params} for name, (params, _) in lines.items()},
+        }
+        (tmp_path / "index.json").write_text(json.dumps(index))
+        (tmp_path / "regressions.json").write_text('{"regressions": []}')
+        for name, (_, of_machines) in lines.items():
+            for environment, points in of_machines:
+                path = tmp_path / f"{graph.get_file_path(environment, name)}.json"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(points))
+        return graphs.Graphs(tmp_path)
+
+    return graphs_of
+
+
+def _shown(site, path):
+    return json.loads((site / path).read_text())
+
+
+def _line(site, environment, name):
+    from asv.graph import Graph
+
+    return _shown(site, f"{Graph.get_file_path(environment, name)}.json")
+
+
+def test_values_that_were_measured_nowhere_are_dropped_and_places_follow(graphs_of, tmp_path):
+    values = [["'a'", "'b'"], ["1", "2", "64"]]
+    wide = [
+        (machine, [[revision, [*row[:2], None, *row[2:], None]] for revision, row in points])
+        for machine, points in SCALING
+    ]
+    asv = graphs_of({"scaling.time": (values, wide)})
+    rows = [
+        {"name": "scaling.time", "idx": idx, "last_value": value} for idx, value in enumerate([0.3, 0.4, None, 0.2])
+    ]
+    (tmp_path / "graphs" / "summary.json").write_text(json.dumps([*rows, {"name": "x", "idx": None, "last_value": 1}]))
+    regression = ["scaling.time('b', 1)", "graphs/x.json", {}, 3, 0.2, 0.1, []]
+    (tmp_path / "regressions.json").write_text(json.dumps({"regressions": [regression]}))
+    asv.rewrite()
+    assert _shown(tmp_path, "index.json")["benchmarks"]["scaling.time"]["params"] == [["'a'", "'b'"], ["1", "2"]]
+    assert [(environment, _line(tmp_path, environment, "scaling.time")) for environment in (OLD, NEW)] == SCALING
+    assert [row["idx"] for row in _shown(tmp_path, "graphs/summary.json")] == [0, 1, 2, None]
+    regression[3] = 2
+    assert _shown(tmp_path, "regressions.json") == {"regressions": [regression], "commits": 3, "machines": 2}
+
+
+def test_tile_of_the_grid_is_of_the_machine_measured_last(graphs_of, tmp_path):
+    values = [["'a'", "'b'"], ["1", "2"]]
+    graphs_of({"scaling.time": (values, SCALING), "old.time": ([], [(OLD, [[3, 0.5], [5, 0.25]])])}).rewrite()
+    tile = _shown(tmp_path, "graphs/summary/scaling.time.json")
+    assert [[revision, round(value, 12)] for revision, value in tile] == [[5, 6.0], [9, 1.0]]  # geometric means
+    assert _shown(tmp_path, "graphs/summary/old.time.json") == [[3, 0.5], [5, 0.25]]
+
+
+def test_line_that_was_not_measured_is_a_point_of_nothing(graphs_of, tmp_path):
+    """Without a file, asv would ask for it in vain and tell of an error; without a point, it would stop."""
+    lines = {
+        "import.time": ([], [(OLD, [[3, 0.5]])]),
+        "step.time": ([["1", "2"]], [(OLD, [[3, [None, None]]]), (NEW, [[5, [1, 2]]])]),
+        "nowhere.time": ([["1"]], [(OLD, []), (NEW, [[9, None]])]),
+    }
+    graphs_of(lines).rewrite()
+    assert _line(tmp_path, NEW, "import.time") == _line(tmp_path, OLD, "step.time") == [[9, None]]
+    assert _line(tmp_path, NEW, "step.time") == [[5, [1, 2]]]
+    assert _shown(tmp_path, "index.json")["benchmarks"].keys() == {"import.time", "step.time"}
+
+
+def test_machine_measured_last_comes_first(graphs_of, tmp_path):
+    graphs_of({"import.time": ([], [(OLD, [[3, 0.5], [5, 0.5]]), (NEW, [[9, 0.5]])])}).rewrite()
+    index = _shown(tmp_path, "index.json")
+    assert index["graph_param_list"] == [NEW, OLD]
+    assert index["params"] == {"cpu": ["A", "Z"], "machine": ["new", "old"], "branch": ["main"]}
+    graphs_of({"import.time": ([], [(OLD, [[3, 0.5], [9, 0.5]]), (NEW, [[5, 0.5]])])}).rewrite()
+    index = _shown(tmp_path, "index.json")
+    assert index["graph_param_list"] == [OLD, NEW]
+    assert index["params"] == {"cpu": ["Z", "A"], "machine": ["old", "new"], "branch": ["main"]}
+
+
+def test_commits_are_those_with_a_figure_and_say_where(graphs_of):
+    asv = graphs_of({"import.time": ([], [(OLD, [[3, 0.5], [5, 0.5]]), (NEW, [[5, 0.5], [9, None]])])})
+    assert asv.commits() == [
+        ("c5", "2026-11-02T12:00:00+00:00", ["new", "old"]),
+        ("c3", "2026-11-01T12:00:00+00:00", ["old"]),
+    ]
+
+
 # ---- the results that are published ----
 
 
@@ -406,13 +511,13 @@ def test_request_that_leaves_this_machine_would_be_noticed(browser, tmp_path):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_grid_draws_every_benchmark(browser, scheme):
     browser.open("index.html", scheme)
-    browser.wait(f"{DRAWN} === 2", "#summarygrid-display")
-    assert browser.texts(".benchmark-text") == ["Step.time_step", "time_import"]
+    browser.wait(f"{DRAWN} === 3", "#summarygrid-display")
+    assert browser.texts(".benchmark-text") == ["Step.time_step", "Epoch.time_epoch", "time_import"]
     browser.assert_quiet()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize(("machine", "rows"), [("zen4-2", 4), ("m2-air", 3)])
+@pytest.mark.parametrize(("machine", "rows"), [("zen4-2", 5), ("m2-air", 3)])
 def test_list_has_a_row_for_every_parameter_that_was_measured(browser, machine, rows, scheme):
     cpu = quote(made_up.MACHINES[machine]["cpu"])
     browser.open(f"index.html#/summarylist?machine={machine}&cpu={cpu}", scheme)

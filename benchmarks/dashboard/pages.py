@@ -93,14 +93,6 @@ def with_compare(page: str) -> str:
     return page
 
 
-def without_rows_of_nothing(site: Path) -> None:
-    """asv's list of each machine without what was never measured there, as 64 threads on 2."""
-    for path in site.rglob("summary.json"):
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        measured = [row for row in rows if row["last_value"] is not None]
-        path.write_text(json.dumps(measured, separators=(",", ":")), encoding="utf-8")
-
-
 def embedded(site: Path) -> str:
     """A script with every JSON file of the site: what offline.js answers asv's requests from."""
     files = {

@@ -21,8 +21,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script, this folder is no package yet
 
 from benchmarks.dashboard import DashboardError
+from benchmarks.dashboard.graphs import Graphs
 from benchmarks.dashboard.libraries import LOCAL, copy_libraries, installed
-from benchmarks.dashboard.pages import assignment, embedded, with_compare, without_network, without_rows_of_nothing
+from benchmarks.dashboard.pages import assignment, embedded, with_compare, without_network
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -63,7 +64,7 @@ def publish(
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as scratch:
         site = Path(scratch) / "new"
         _run_asv(settings | {"results_dir": str(results), "html_dir": str(site)}, Path(scratch), configuration.parent)
-        without_rows_of_nothing(site)
+        Graphs(site).rewrite()
         _make_offline(site, libraries)
         _add_compare(site, records)
         if output.exists():
