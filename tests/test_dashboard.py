@@ -18,7 +18,7 @@ from urllib.parse import quote
 import dashboard_records as made_up
 import pytest
 
-from benchmarks.dashboard import DashboardError, graphs, libraries, pages, publish
+from benchmarks.dashboard import DashboardError, graphs, libraries, pages, patches, publish
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMES = ("http", "file")
@@ -65,9 +65,17 @@ def test_what_loads_nothing_from_elsewhere_stays_as_it_is(page):
 @pytest.mark.parametrize(
     "page", ["<html></html>", '<script src="asv.js"></script>' * 2 + '<li id="nav-li-graphdisplay">']
 )
-def test_index_page_without_the_places_for_our_links_is_refused(page):
+def test_index_page_without_the_places_for_our_additions_is_refused(page):
     with pytest.raises(DashboardError, match="1 is wanted"):
-        pages.with_compare(page)
+        pages.with_additions(page)
+
+
+def test_patch_replaces_the_one_place_that_there_is():
+    patch = patches.Patch("a.js", "one", "two")
+    assert patches.patched("var one = 1;", patch) == "var two = 1;"
+    for script, places in (("var none = 0, one, one;", 3), ("", 0)):
+        with pytest.raises(DashboardError, match=rf"^asv's a\.js has {places} places of one; 1 is wanted$"):
+            patches.patched(script, patch)
 
 
 # ---- libraries and licences ----
@@ -530,9 +538,59 @@ def test_list_has_a_row_for_every_parameter_that_was_measured(browser, machine, 
 def test_graph_draws_a_line_for_every_parameter_and_machine(browser, scheme):
     browser.open("index.html#layer.Step.time_step", scheme)
     browser.wait(f"{DRAWN} === 1", "#main-graph")
-    labels = browser.texts("#main-graph .legendLabel")
-    assert len(labels) == 3 * len(made_up.MACHINES)
+    labels = browser.texts("#legend .legendLabel")
+    assert len(labels) == 3 + 2  # the third parameter was measured on the first machine only
     assert sum("zen4-2" in label for label in labels) == 3
+    browser.assert_quiet()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_legend_of_a_graph_covers_nothing_and_the_plot_is_high_enough(browser, width):
+    browser.open("index.html#layer.Step.time_step", width=width)
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    boxes = "['#main-graph canvas', '#overview canvas', '#legend'].map(e => $(e)[0].getBoundingClientRect())"
+    plot, overview, legend = browser.run(f"return {boxes}.map(box => [box.top, box.bottom, box.width])")
+    assert plot[1] <= overview[0]
+    assert overview[1] <= legend[0]
+    assert plot[1] - plot[0] >= 300
+    assert plot[2] >= 0.8 * (width if width < 500 else width - 220)  # beside what is picked
+    assert browser.count("#main-graph .legend") == 0
+
+
+def test_figures_that_lie_far_apart_are_on_a_log_scale_unless_the_address_says_otherwise(browser):
+    ticks, pressed = "$('#main-graph .flot-y-axis').text()", "$('#log-scale').hasClass('active')"
+    browser.open("index.html#layer.Step.time_step")
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    assert browser.run(f"return [{ticks}, {pressed}]") == ["10-510-410-310-210-1", True]
+    for log in (False, True):
+        browser.driver.find_element("id", "log-scale").click()
+        browser.wait(f"{pressed} === {str(log).lower()} && {ticks}.startsWith('10-5') === {str(log).lower()}")
+    browser.open("index.html#layer.Step.time_step?y-axis-scale=zoom")
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    assert browser.run(f"return [$('#zoom-y-axis').hasClass('active'), {pressed}]") == [True, False]
+    browser.open("index.html#startup.time_import")
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    assert browser.run(f"return {pressed}") is False
+    browser.assert_quiet()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("axis", ["commit", "case"])
+def test_graph_of_what_was_not_measured_says_so(browser, scheme, axis):
+    browser.open(f"index.html#networks.Epoch.time_epoch?machine=m2-air&x-axis={axis}", scheme)
+    browser.wait("$('#not-measured').text() === 'Not measured'")
+    assert browser.count("#legend .legendLabel") == 0
+    assert browser.run("return $('#error:visible').length") == 0
+    browser.assert_quiet()
+
+
+def test_window_may_change_while_a_graph_is_not_shown(browser):
+    browser.open("index.html#layer.Step.time_step")
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    browser.run("location.hash = '#/summarylist'")
+    browser.wait("$('#summarylist-body tbody tr').length > 0")
+    browser.emulate(1000, dark=False)
+    browser.wait("innerWidth === 1000")
     browser.assert_quiet()
 
 
@@ -544,6 +602,27 @@ def test_regressions_name_what_became_slower(browser, scheme):
     browser.run("$('#regressions-body tbody a').first().trigger('mouseenter')")
     browser.wait(f"{DRAWN} === 1", ".popover")
     browser.assert_quiet()
+
+
+def test_page_without_regressions_says_of_how_much(browser):
+    """The made-up results have one."""
+    browser.open("index.html")
+    browser.wait("window.$ && $.asv && $.asv.main_json && $.asv.main_json.project === 'fastbp'")
+    browser.run("DASHBOARD_FILES['regressions.json'] = {regressions: [], commits: 6, machines: 1}")
+    browser.run("location.hash = '#/regressions'")
+    browser.wait("$('#regressions-body').text() === 'No regressions in 6 commits on 1 machine'")
+    browser.assert_quiet()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("page", ["/", "/summarylist", "/regressions", "layer.Step.time_step"])
+def test_pages_of_asv_are_as_wide_as_the_window(browser, page, width):
+    browser.open(f"index.html#{page}", width=width)
+    browser.wait("$('.benchmark-group:visible, table:visible tbody tr').length > 0")
+    assert browser.run("return innerWidth") == width
+    assert browser.run("return document.documentElement.scrollWidth") <= width
+    cut = "[...document.querySelectorAll('#summarylist-body')].filter(e => e.scrollWidth > e.clientWidth)"
+    assert browser.run(f"return {cut}.length") == 0
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -1,4 +1,4 @@
-"""asv's pages, changed so that they need no network: the libraries from beside them, and a link to the Compare page.
+"""asv's pages, changed so that they need no network: the libraries from beside them, and what the dashboard adds.
 
 What is changed is replaced where it stands; the rest stays as asv wrote it. A page that would still load something
 from elsewhere is an error, so a new version of asv cannot bring the network back unnoticed.
@@ -21,7 +21,10 @@ LOADING = ("src", "href", "srcset", "poster", "data")
 OF_REMOTE_FILES_ONLY = ("integrity", "crossorigin", "referrerpolicy")
 
 COMPARE_LINK = '<li id="nav-li-compare"><a href="compare.html">Compare</a></li>\n        '
-OFFLINE_SCRIPT = '<script src="offline.js"></script>\n    '
+SCRIPTS = '<script src="offline.js"></script>\n    <script src="asv-plots.js"></script>\n    '
+STYLE = '<link href="asv-pages.css" rel="stylesheet">\n    '
+WIDTH = '<meta name="viewport" content="width=device-width, initial-scale=1">\n    '
+LEGEND = '\n          <div id="legend"></div>'
 
 
 class Tag(NamedTuple):
@@ -79,17 +82,20 @@ def _localised(tag: Tag, remote: Mapping[str, str], local: Mapping[str, str]) ->
     return f"<{' '.join([tag.name, *words])}>"
 
 
-def with_compare(page: str) -> str:
-    """asv's index page with a link to the Compare page, and with the script that lets it run from a folder."""
+def with_additions(page: str) -> str:
+    """asv's index page with a link to the Compare page, a legend below its graphs, and our scripts and style."""
     tags = _Tags(page).found
     places = {
+        WIDTH: [tag.start for tag in tags if tag.name == "title"],
+        SCRIPTS: [tag.start for tag in tags if tag.attributes.get("src") == "asv.js"],
+        STYLE: [tag.start for tag in tags if tag.attributes.get("rel") == "shortcut icon"],  # after asv's own
         COMPARE_LINK: [tag.start for tag in tags if tag.attributes.get("id") == "nav-li-graphdisplay"],
-        OFFLINE_SCRIPT: [tag.start for tag in tags if tag.attributes.get("src") == "asv.js"],
+        LEGEND: [tag.end for tag in tags if tag.attributes.get("id") == "graph"],
     }
-    for text, starts in sorted(places.items(), key=lambda item: item[1], reverse=True):
-        if len(starts) != 1:
-            raise DashboardError(f"asv's index page has {len(starts)} places for {text.strip()}; 1 is wanted")
-        page = page[: starts[0]] + text + page[starts[0] :]
+    for text, found in sorted(places.items(), key=lambda item: item[1], reverse=True):
+        if len(found) != 1:
+            raise DashboardError(f"asv's index page has {len(found)} places for {text.strip()}; 1 is wanted")
+        page = page[: found[0]] + text + page[found[0] :]
     return page
 
 

@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script,
 from benchmarks.dashboard import DashboardError
 from benchmarks.dashboard.graphs import Graphs
 from benchmarks.dashboard.libraries import LOCAL, copy_libraries, installed
-from benchmarks.dashboard.pages import assignment, embedded, with_compare, without_network
+from benchmarks.dashboard.pages import assignment, embedded, with_additions, without_network
+from benchmarks.dashboard.patches import PATCHES, patched
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -32,6 +33,7 @@ RECORDS = ROOT / "benchmarks" / "records"
 PACKAGES = ROOT / "build" / "dashboard-packages"
 
 FORMAT = 1  # of the records
+ADDITIONS = ("offline.js", "asv-plots.js", "asv-pages.css")  # to asv's pages
 COMPARE = (
     "compare.html",
     "compare.css",
@@ -65,6 +67,7 @@ def publish(
         site = Path(scratch) / "new"
         _run_asv(settings | {"results_dir": str(results), "html_dir": str(site)}, Path(scratch), configuration.parent)
         Graphs(site).rewrite()
+        _patch(site)
         _make_offline(site, libraries)
         _add_compare(site, records)
         if output.exists():
@@ -109,14 +112,22 @@ def _run_asv(settings: dict[str, Any], scratch: Path, folder: Path) -> None:
         raise DashboardError(f"asv publish failed:\n{result.stdout}{result.stderr}")
 
 
+def _patch(site: Path) -> None:
+    """asv's scripts at `site` as the dashboard wants them."""
+    for patch in PATCHES:
+        script = site / patch.file
+        script.write_text(patched(script.read_text(encoding="utf-8"), patch), encoding="utf-8")
+
+
 def _make_offline(site: Path, libraries: Path) -> None:
     """asv's pages at `site` with their libraries beside them, and their data in a script for use from a folder."""
     copy_libraries(libraries, site)
     for page in site.glob("*.html"):
         text = without_network(page.read_text(encoding="utf-8"), LOCAL)
-        page.write_text(with_compare(text) if page.name == "index.html" else text, encoding="utf-8")
+        page.write_text(with_additions(text) if page.name == "index.html" else text, encoding="utf-8")
     (site / "data.js").write_text(embedded(site), encoding="utf-8")
-    shutil.copy(HERE / "offline.js", site)
+    for name in ADDITIONS:
+        shutil.copy(HERE / name, site)
 
 
 def _add_compare(site: Path, records: Path) -> None:
