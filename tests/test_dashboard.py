@@ -18,7 +18,7 @@ from urllib.parse import quote
 import dashboard_records as made_up
 import pytest
 
-from benchmarks.dashboard import DashboardError, graphs, libraries, pages, patches, publish
+from benchmarks.dashboard import DashboardError, graphs, history, libraries, pages, patches, publish
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMES = ("http", "file")
@@ -210,12 +210,12 @@ def test_new_remote_script_of_asv_is_refused_and_nothing_is_left(write, tmp_path
 def test_earlier_dashboard_stays_until_the_new_one_is_complete(write, source, tmp_path):
     output = tmp_path / "dashboard"
     write(output, records=tmp_path / "none")
-    assert (output / "compare-data.js").read_text() == "window.FASTBP_RECORDS = [];\n"
+    assert (output / "compare-data.js").read_text().startswith("window.FASTBP_RECORDS = [];\n")
     (tmp_path / "bad" / "machine").mkdir(parents=True)
     (tmp_path / "bad" / "machine" / "1234.json").write_text('{"format": 99}')
     with pytest.raises(DashboardError, match=r"1234\.json is no record of format 1"):
         write(output, records=tmp_path / "bad")
-    assert (output / "compare-data.js").read_text() == "window.FASTBP_RECORDS = [];\n"
+    assert (output / "compare-data.js").read_text().startswith("window.FASTBP_RECORDS = [];\n")
     write(output)
     assert "zen4-2" in (output / "compare-data.js").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "dashboard"]
@@ -359,6 +359,56 @@ def test_commits_are_those_with_a_figure_and_say_where(graphs_of):
         ("c5", "2026-11-02T12:00:00+00:00", ["new", "old"]),
         ("c3", "2026-11-01T12:00:00+00:00", ["old"]),
     ]
+
+
+# ---- what git knows of commits ----
+
+
+@pytest.fixture(scope="module")
+def commits(source):
+    """The commits of the repository, the oldest first."""
+    words = ["git", "-C", source / "repository", "log", "--reverse", "--format=%H", "main"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_history_counts_the_commits_since_and_names_those_measured(source, commits):
+    measured = [graphs.Commit(commits[1], "2026-11-02T12:00:00+00:00", ["zen4-2"])]
+    assert history.history(source / "repository", "main", [commits[-1], commits[2], "0" * 40], measured) == {
+        "newest": commits[-1],
+        "later": {commits[-1]: 0, commits[2]: 3},
+        "measured": [
+            {
+                "commit": commits[1],
+                "date": "2026-11-02T12:00:00+00:00",
+                "machines": ["zen4-2"],
+                "subject": "Make step 2 of the kernels a little faster",
+            }
+        ],
+    }
+
+
+def test_history_leaves_out_what_a_shallow_clone_does_not_know(source, commits, tmp_path):
+    address = (source / "repository").as_uri()
+    subprocess.run(["git", "clone", "--quiet", "--depth=2", address, tmp_path / "shallow"], check=True)
+    measured = [graphs.Commit(commits[0], "2026-11-01T12:00:00+00:00", ["zen4-2"])]
+    known = history.history(tmp_path / "shallow", "main", commits, measured)
+    assert known["later"] == {commits[-1]: 0, commits[-2]: 1}
+    assert known["measured"][0]["subject"] == ""
+
+
+def test_history_of_a_commit_that_is_not_of_the_branch_counts_nothing(source, commits, tmp_path):
+    subprocess.run(["git", "clone", "--quiet", source / "repository", tmp_path / "clone"], check=True)
+    git = ["git", "-C", tmp_path / "clone", "-c", "user.name=tester", "-c", "user.email=tester"]
+    subprocess.run([*git, "checkout", "--quiet", "-b", "aside", commits[0]], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "Aside"], check=True)
+    assert history.history(tmp_path / "clone", "main", ["aside", commits[0]], [])["later"] == {commits[0]: 5}
+
+
+def test_history_without_git_is_what_asv_knows(source, commits, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    measured = [graphs.Commit(commits[1], "2026-11-02T12:00:00+00:00", ["zen4-2"])]
+    known = history.history(source / "repository", "main", commits, measured)
+    assert known == {"newest": None, "later": {}, "measured": [measured[0]._asdict() | {"subject": ""}]}
 
 
 # ---- the results that are published ----
@@ -678,7 +728,8 @@ def test_compare_ranks_the_implementations_by_time(browser, records):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_compare_shows_the_networks_of_a_dtype(browser, records, scheme):
     browser.open("compare.html#machine=zen4-2&dtype=float32", scheme)
-    named = [f"{name} {shape}" for name, shape, _, dtype in made_up.NETWORKS if dtype == "float32"]
+    named = ["mnist 60,000 rows, 784-128-10 sigmoid, batches of 32, SGD"]
+    named += ["tall 100,000 rows, 8-16-16-1 sigmoid, batches of 32, SGD"]
     assert browser.texts("#networks h3") == named
     assert browser.count("#networks .bar") == len(named) * len({"fastbp", "numpy", "torch", "jax", "scikit-learn"})
     network = records["zen4-2"][-1]["networks"][0]
@@ -753,8 +804,12 @@ def test_back_returns_to_what_was_picked_before(browser):
 def test_address_of_what_is_not_there_shows_the_newest_instead(browser, records):
     browser.open("compare.html#machine=nobody&commit=none&dtype=float16")
     assert browser.count("#cases .case") == len(FLOAT32_CASES)
-    wanted = "No comparison of machine nobody, commit none, float16: this is the nearest."
-    assert browser.texts("#absent") == [wanted]
+    newest = browser.run("return document.getElementById('commit').value")[:8]
+    assert browser.texts("#absent > div") == [
+        "Nothing was compared on nobody. Shown: m2-air.",
+        f"Nothing is known of commit none. Shown: {newest}, the newest on m2-air.",
+        "No comparison of float16. Shown: float32.",
+    ]
     newest = max(each[-1]["date"] for each in records.values())
     assert newest[:10] in browser.run("return document.getElementById('commit').selectedOptions[0].textContent")
     browser.assert_quiet()
@@ -768,6 +823,84 @@ def test_a_commit_alone_leads_to_where_it_was_measured(browser, records):
     assert browser.count("#absent") == 0
     settings = json.loads(re.sub(r"^ *//.*", "", (ROOT / "asv.conf.json").read_text(), flags=re.MULTILINE))
     assert settings["show_commit_url"] == "compare.html#commit="
+
+
+@pytest.fixture
+def with_history(browser, site, records, tmp_path):
+    """with_history(kept, known, address) opens Compare with the records of those days; what is shown instead, if so."""
+    for name in publish.COMPARE:
+        shutil.copy(site / name, tmp_path)
+
+    def with_history(kept, known, address):
+        data = [record for name in made_up.MACHINES for record in records[name] if record["date"][8:10] in kept[name]]
+        newest_first = sorted(data, key=lambda record: record["date"], reverse=True)
+        data = pages.assignment("FASTBP_RECORDS", newest_first) + pages.assignment("FASTBP_HISTORY", known)
+        (tmp_path / "compare-data.js").write_text(data)
+        browser.get(f"{tmp_path.as_uri()}/compare.html#{address}")
+        browser.driver.refresh()
+        browser.wait("document.querySelectorAll('.case').length > 0")
+        return browser.run("return document.getElementById('absent')?.innerText ?? ''").split("\n")
+
+    return with_history
+
+
+def test_commit_that_asv_alone_measured_leads_to_the_nearest_comparison(with_history, records):
+    second, fifth, sixth = (records["zen4-2"][number]["commit"] for number in (1, 4, 5))
+    of_asv = [
+        {"commit": commit, "date": date, "subject": "Faster", "machines": machines}
+        for commit, date, machines in [
+            ("a" * 40, "2026-11-02T23:00:00+00:00", ["zen4-2"]),
+            ("b" * 40, "2026-11-05T20:00:00+00:00", ["m2-air"]),
+            ("c" * 40, "2026-11-03T23:00:00+00:00", ["another"]),
+        ]
+    ]
+    kept, known = {"zen4-2": ["02", "06"], "m2-air": ["05"]}, {"newest": None, "later": {}, "measured": of_asv}
+    asv_alone = "Faster: measured by asv, without a comparison. Shown:"
+    shown = [
+        ("commit=aaaaaaaa", f"aaaaaaaa · 2026-11-02 · {asv_alone} {second[:8]}, the nearest on zen4-2."),
+        ("commit=bbbbbbbb", f"bbbbbbbb · 2026-11-05 · {asv_alone} {fifth[:8]}, the nearest on m2-air."),
+        ("commit=cccccccc", f"cccccccc · 2026-11-03 · {asv_alone} {second[:8]}, the nearest on zen4-2."),
+        ("commit=dddddddd", f"Nothing is known of commit dddddddd. Shown: {sixth[:8]}, the newest on zen4-2."),
+        ("machine=elsewhere", "Nothing was compared on elsewhere. Shown: zen4-2."),
+        ("dtype=float16", "No comparison of float16. Shown: float32."),
+        (f"commit={second[:8]}", ""),
+    ]
+    for address, notice in shown:
+        assert with_history(kept, known, address) == [notice]
+    subject = "Make step 2 of the kernels a little faster"
+    assert with_history(kept, known, f"machine=m2-air&commit={second}&dtype=float64") == [
+        f"{second[:8]} · 2026-11-02 · {subject}: not compared on m2-air. Shown: {fifth[:8]}, the nearest on m2-air."
+    ]
+
+
+def test_compare_says_how_far_the_branch_has_come_since(browser, with_history, records):
+    kept = {"zen4-2": ["05", "06"], "m2-air": []}
+    fifth, sixth = (records["zen4-2"][number]["commit"] for number in (4, 5))
+    subject = {
+        commit: f"Make step {number} of the kernels a little faster" for commit, number in ((fifth, 5), (sixth, 6))
+    }
+    for commit, later, said in [
+        (fifth, {fifth: 1149}, ", 1,149 commits before the newest (eeeeeeee)"),
+        (fifth, {fifth: 1}, ", 1 commit before the newest (eeeeeeee)"),
+        (sixth, {fifth: 1, sixth: 0}, ", the newest"),
+        (sixth, {fifth: 1}, ""),
+    ]:
+        with_history(kept, {"newest": "e" * 40, "later": later, "measured": []}, f"commit={commit}")
+        assert browser.texts("#chosen") == [f"{commit[:8]}{said}: {subject[commit]}"]
+
+
+def test_commits_of_asv_lead_to_compare_with_what_is_known_of_them(site, commits):
+    data = (site / "compare-data.js").read_text().splitlines()[1]
+    known = json.loads(data.removeprefix("window.FASTBP_HISTORY = ").removesuffix(";"))
+    assert known["newest"] == commits[-1]
+    assert known["later"] == {commit: number for number, commit in enumerate(reversed(commits))}
+    assert [each["commit"] for each in known["measured"]] == commits[::-1]
+    assert known["measured"][0] == {
+        "commit": commits[-1],
+        "date": "2026-11-06T12:00:00+00:00",
+        "machines": ["m2-air", "zen4-2"],
+        "subject": "Make step 6 of the kernels a little faster",
+    }
 
 
 def test_machine_keeps_the_commit_where_it_was_measured_there_too(browser, records):
@@ -855,11 +988,16 @@ def test_records_of_a_peak_measured_too_low_say_so_and_later_ones_do_not(browser
     for name in publish.COMPARE:
         shutil.copy(site / name, tmp_path)
     record = records["m2-air"][-1]
-    for date, notices in [("2026-11-26T02:43:06+00:00", 1), ("2026-11-26T06:26:38+00:00", 0)]:  # of 4207ff64
+    for date, notices in [
+        ("2026-11-26T02:43:06+00:00", 1),
+        ("2026-11-26T09:26:37+03:00", 1),
+        ("2026-11-26T06:26:38+00:00", 0),  # of 4207ff64
+        ("2026-11-26T05:26:38-01:00", 0),
+    ]:
         (tmp_path / "compare-data.js").write_text(pages.assignment("FASTBP_RECORDS", [record | {"date": date}]))
         browser.get(f"{tmp_path.as_uri()}/compare.html")
         browser.wait("document.querySelectorAll('.case').length > 0")
-        assert browser.count("#cases .notice") == notices
+        assert browser.count(".notice") == browser.count("#comparison > #older-peak:first-child") == notices
 
 
 # ---- for every reader ----
@@ -927,7 +1065,7 @@ def test_nothing_is_wider_than_the_window_and_no_label_is_cut_off(browser, width
 
 
 def test_tables_fade_where_there_is_more_of_them(browser):
-    browser.open("compare.html#machine=zen4-2&dtype=float32", width=375)
+    browser.open("compare.html#machine=zen4-2&dtype=float32", width=280)
     browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     fades = """[...document.querySelectorAll(".scroll")].map((each) => [
                  each.scrollWidth - each.clientWidth,
@@ -936,6 +1074,32 @@ def test_tables_fade_where_there_is_more_of_them(browser):
     assert any(hidden > 40 for hidden, *_ in browser.run(f"return {fades}"))
     browser.run("document.querySelectorAll('.scroll').forEach((each) => { each.scrollLeft = each.scrollWidth; })")
     browser.wait(f"{fades}.every(([hidden, before, after]) => before === Math.min(hidden, 40) && after === 0)")
+
+
+@pytest.mark.parametrize(("width", "most"), [(1280, 0), (390, 20)])
+def test_tables_of_scaling_fit(browser, width, most):
+    browser.open("compare.html#machine=zen4-2&dtype=float32", width=width)
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    hidden = "[...document.querySelectorAll('#scaling .scroll')].map(each => each.scrollWidth - each.clientWidth)"
+    assert browser.run(f"return {hidden}.length") == len(made_up.SCALING)
+    assert browser.run(f"return Math.max(...{hidden})") <= most
+    sizes = browser.texts("[data-axis=rows] tbody th")
+    assert sizes == ["10", "100", "1k", "10k", "100k", "1M"]
+
+
+def test_numbers_and_names_are_written_alike(browser):
+    browser.open("compare.html#machine=zen4-2&dtype=float32")
+    browser.wait("document.querySelector('#networks .chart.bars svg') !== null")
+    mnist = "[data-case=mnist-float32]"
+    assert browser.texts(f"#cases {mnist} .shape") == ["60,000 \N{MULTIPLICATION SIGN} 784 → 10"]
+    assert browser.texts(f"#networks {mnist} .shape")[0].startswith("60,000 rows, 784-128-10 sigmoid, batches of 32")
+    assert browser.texts(f"#networks {mnist} svg .detail").count("auto threads") == 1  # JAX
+    threads = browser.run(
+        f"""return [...document.querySelectorAll("#networks {mnist} tbody tr")].filter(
+               row => row.textContent.startsWith("jax")).map(row => row.children[1].textContent)"""
+    )
+    assert threads == ["auto"]
+    assert "2026-11-06 12:45 UTC" in browser.texts("#environment dd")
 
 
 def test_all_columns_of_a_case_are_seen_on_a_phone(browser):

@@ -87,27 +87,34 @@ const Measures = (() => {
   /* A whole number, with thousands set apart. */
   const grouped = (value) => value.toLocaleString("en");
 
-  /* 1000 as 1k, 60000 as 60k, 1797 as it is. */
+  /* 1000 as 1k, 60000 as 60k, 1797 as 1,797. */
   function count(value) {
     if (value >= 1e6 && value % 1e5 === 0) return `${value / 1e6}M`;
-    return value >= 1000 && value % 100 === 0 ? `${value / 1000}k` : String(value);
+    return value >= 1000 && value % 100 === 0 ? `${value / 1000}k` : grouped(value);
   }
 
-  /* Of a layer in figures; a network is described in words. */
+  /* Of a layer from its figures; a network's is described in words, and written alike. */
   function shape(entry) {
-    if (!("inputs" in entry)) return entry.shape;
+    if (!("inputs" in entry)) return entry.shape.replace(/(?<![.\d])\d{4,}/g, (digits) => grouped(Number(digits)));
     const [rows, inputs, outputs, steps] = [entry.rows, entry.inputs, entry.outputs, entry.steps].map(grouped);
     return `${rows} × ${inputs} → ${outputs}${entry.steps > 1 ? `, ${steps} steps` : ""}`;
   }
 
-  const day = (date) => date.slice(0, 10);
-  const shortHash = (commit) => commit.slice(0, 7);
+  const utc = (date) => new Date(date).toISOString().slice(0, 16).replace("T", " ");
+  const day = (date) => utc(date).slice(0, 10);
+  const shortHash = (commit) => commit.slice(0, 8); // as on asv's pages
+
+  /* A commit on a line. */
+  function about({ commit, date, subject }) {
+    const shortened = subject.length > 60 ? `${subject.slice(0, 59)}…` : subject;
+    return [shortHash(commit), day(date), shortened].filter(Boolean).join(" · ");
+  }
 
   return {
+    about,
     bestOf,
     bestOfFamilies,
     count,
-    day,
     duration,
     familyTitle,
     grouped,
@@ -121,5 +128,6 @@ const Measures = (() => {
     shape,
     shortHash,
     speedUp,
+    utc,
   };
 })();

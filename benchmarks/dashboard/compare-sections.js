@@ -21,11 +21,11 @@ const Sections = (() => {
     shape: FAMILY_SHAPES[family] ?? "star",
   });
   /* Before this commit, the peak was measured in bursts too short for the processor's clock to rise. */
-  const BETTER_PEAK = "2026-11-26T06:26:38";
+  const BETTER_PEAK = Date.parse("2026-11-26T06:26:38+00:00");
 
   const LIMIT = { title: "limit of the machine", colour: "limit" };
 
-  const threadsOf = (each) => (each.threads === null ? "" : `${each.threads} thread${each.threads > 1 ? "s" : ""}`);
+  const threadsOf = ({ threads }) => (threads === null ? "auto threads" : `${threads} thread${threads > 1 ? "s" : ""}`);
   const detailOf = (each) => [each.variant, threadsOf(each)].filter(Boolean).join(", ");
 
   /* ---- the cases ---- */
@@ -33,15 +33,7 @@ const Sections = (() => {
   function casesSection(record, dtype) {
     const cases = record.cases.filter((entry) => entry.dtype === dtype);
     if (!cases.length) return null;
-    return h(
-      "section",
-      { id: "cases" },
-      heading("Layers"),
-      record.date < BETTER_PEAK
-        ? h("p", { class: "notice" }, "The peak of this record is a fifth too low, and shares of the limit are as much too high.")
-        : null,
-      cases.map(caseSection),
-    );
+    return h("section", { id: "cases" }, heading("Layers"), cases.map(caseSection));
   }
 
   /* The epochs of networks, where a record has them. */
@@ -197,7 +189,7 @@ const Sections = (() => {
     const titles = [[axis], ...families.map((family) => [M.familyTitle(family), true]), ["limit", true]];
     const rows = entries.map((entry) => ({
       cells: [
-        M.grouped(entry.size),
+        M.count(entry.size),
         ...families.map((family) => (bestAt(entry, family) ? M.duration(bestAt(entry, family).seconds) : "-")),
         M.duration(entry.limit),
       ],
@@ -279,7 +271,7 @@ const Sections = (() => {
       ["Versions", pairs(record.versions)],
       ["BLAS", pairs(record.blas)],
       ["Thread settings", settings.length ? settings.map((each) => h("code", { class: "pair" }, each)) : "none"],
-      ["Measured", record.measured.slice(0, 16).replace("T", " ")],
+      ["Measured", `${M.utc(record.measured)} UTC`],
     ];
     const errors = (record.errors ?? []).map((error) => h("li", {}, error));
     return h(
@@ -310,9 +302,20 @@ const Sections = (() => {
     return [h("h3", {}, `Not compared for ${subject}`), h("ul", { id: `left-out-of-${subject}` }, reasons)];
   }
 
+  function peakNotice({ date }) {
+    if (Date.parse(date) >= BETTER_PEAK) return null;
+    return h(
+      "p",
+      { class: "notice", id: "older-peak" },
+      "The peak of this record is up to a fifth too low, and shares of limits set by it are as much too high; " +
+        "limits set by bandwidth are not affected.",
+    );
+  }
+
   /* All that there is to show of the record for the dtype. */
   function all(records, record, dtype) {
     const sections = [
+      peakNotice(record),
       casesSection(record, dtype),
       networksSection(record, dtype),
       scalingSection(record, dtype),

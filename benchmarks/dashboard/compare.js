@@ -8,25 +8,62 @@
   const chosen = document.getElementById("chosen");
   const comparison = document.getElementById("comparison");
   const records = window.FASTBP_RECORDS ?? [];
+  const history = window.FASTBP_HISTORY ?? { newest: null, later: {}, measured: [] };
 
   const dtypesOf = ({ cases, scaling = [], networks = [] }) =>
     [...new Set([...cases, ...scaling, ...networks].map((entry) => entry.dtype))].sort();
 
-  /* The nearest choice that there is to what is asked for, the newest where nothing fits, and what there is not. */
+  const time = (each) => Date.parse(each.date);
+
+  /* The record of the commit nearest in time; the newest where the time is not known. */
+  function nearest(candidates, commit) {
+    const apart = (each) => Math.abs(time(each) - time(commit));
+    return commit ? candidates.reduce((best, each) => (apart(each) < apart(best) ? each : best)) : candidates[0];
+  }
+
+  /* The choice that there is to what is asked for, and, where it is another, why. */
   function choose(wanted) {
     const isMachine = (each) => each.machine.name === wanted.machine;
     const isCommit = (each) => wanted.commit && each.commit.startsWith(wanted.commit);
-    const known = records.find(isMachine) ?? records.find(isCommit) ?? records[0];
-    const candidates = records.filter((each) => each.machine.name === known.machine.name);
-    const record = candidates.find(isCommit) ?? candidates[0];
+    const measured = history.measured.find(isCommit);
+    const commit = records.find(isCommit) ?? measured;
+    const candidates = [
+      records.filter(isMachine),
+      records.filter(isCommit),
+      records.filter((each) => measured?.machines.includes(each.machine.name)),
+      records,
+    ].find((each) => each.length);
+    const record = candidates.find(isCommit) ?? nearest(candidates, commit);
     const dtypes = dtypesOf(record);
     const dtype = dtypes.includes(wanted.dtype) ? wanted.dtype : dtypes[0];
-    const absent = [
-      wanted.machine && !isMachine(record) ? `machine ${wanted.machine}` : "",
-      wanted.commit && !isCommit(record) ? `commit ${wanted.commit}` : "",
-      wanted.dtype && dtype !== wanted.dtype ? wanted.dtype : "",
-    ].filter(Boolean);
-    return { record, dtype, absent };
+    return { record, dtype, notices: notices(wanted, record, dtype, commit) };
+  }
+
+  /* What is shown instead of what is asked for; `commit` is what is known of the one asked for, if anything. */
+  function notices(wanted, record, dtype, commit) {
+    const { name } = record.machine;
+    const said = [];
+    if (wanted.machine && wanted.machine !== name) {
+      said.push(`Nothing was compared on ${wanted.machine}. Shown: ${name}.`);
+    }
+    if (wanted.commit && !record.commit.startsWith(wanted.commit)) {
+      const missing = records.includes(commit) ? `not compared on ${name}` : "measured by asv, without a comparison";
+      const what = commit ? `${Measures.about(commit)}: ${missing}.` : `Nothing is known of commit ${wanted.commit}.`;
+      const shown = Measures.shortHash(record.commit);
+      said.push(`${what} Shown: ${shown}, the ${commit ? "nearest" : "newest"} on ${name}.`);
+    }
+    if (wanted.dtype && wanted.dtype !== dtype) said.push(`No comparison of ${wanted.dtype}. Shown: ${dtype}.`);
+    return said;
+  }
+
+  /* How far the branch has come since. */
+  function since({ commit }) {
+    const { newest, later } = history;
+    if (!newest || !(commit in later)) return "";
+    const commits = `commit${later[commit] === 1 ? "" : "s"}`;
+    return later[commit]
+      ? `, ${Measures.grouped(later[commit])} ${commits} before the newest (${Measures.shortHash(newest)})`
+      : ", the newest";
   }
 
   const address = ({ record, dtype }) =>
@@ -40,12 +77,9 @@
   }
 
   function show(choice) {
-    const { record, dtype, absent } = choice;
+    const { record, dtype, notices } = choice;
     const machines = [...new Set(records.map((each) => each.machine.name))].sort();
     const commits = records.filter((each) => each.machine.name === record.machine.name);
-    const shortened = (subject) => (subject.length > 60 ? `${subject.slice(0, 59)}…` : subject);
-    const commitTitle = (each) =>
-      `${Measures.shortHash(each.commit)} · ${Measures.day(each.date)} · ${shortened(each.subject)}`;
     fill(
       machinePicker,
       machines.map((name) => [name, name]),
@@ -53,7 +87,7 @@
     );
     fill(
       commitPicker,
-      commits.map((each) => [each.commit, commitTitle(each)]),
+      commits.map((each) => [each.commit, Measures.about(each)]),
       record.commit,
     );
     fill(
@@ -61,11 +95,12 @@
       dtypesOf(record).map((each) => [each, each]),
       dtype,
     );
-    chosen.replaceChildren(h("code", {}, Measures.shortHash(record.commit)), ` ${record.subject}`);
+    const hash = h("code", {}, Measures.shortHash(record.commit));
+    chosen.replaceChildren(hash, `${since(record)}: ${record.subject}`);
     comparison.replaceChildren(...Sections.all(records, record, dtype));
-    if (absent.length) {
-      const what = absent.join(", ");
-      comparison.prepend(h("p", { class: "notice", id: "absent" }, `No comparison of ${what}: this is the nearest.`));
+    if (notices.length) {
+      const said = notices.map((notice) => h("div", {}, notice));
+      comparison.prepend(h("div", { class: "notice", id: "absent" }, said));
     }
   }
 

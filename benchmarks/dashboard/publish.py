@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # run as a script,
 
 from benchmarks.dashboard import DashboardError
 from benchmarks.dashboard.graphs import Graphs
+from benchmarks.dashboard.history import history
 from benchmarks.dashboard.libraries import LOCAL, copy_libraries, installed
 from benchmarks.dashboard.pages import assignment, embedded, with_additions, without_network
 from benchmarks.dashboard.patches import PATCHES, patched
@@ -66,10 +67,15 @@ def publish(
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as scratch:
         site = Path(scratch) / "new"
         _run_asv(settings | {"results_dir": str(results), "html_dir": str(site)}, Path(scratch), configuration.parent)
-        Graphs(site).rewrite()
+        graphs = Graphs(site)
+        graphs.rewrite()
         _patch(site)
         _make_offline(site, libraries)
-        _add_compare(site, records)
+        compared = read_records(records)
+        commits = [record["commit"] for record in compared]
+        branch = settings.get("branches", ["HEAD"])[0]
+        known = history(Path(settings["repo"]), branch, commits, graphs.commits())
+        _add_compare(site, compared, known)
         if output.exists():
             output.rename(Path(scratch) / "old")
         site.rename(output)
@@ -130,11 +136,12 @@ def _make_offline(site: Path, libraries: Path) -> None:
         shutil.copy(HERE / name, site)
 
 
-def _add_compare(site: Path, records: Path) -> None:
-    """The Compare page and its data."""
+def _add_compare(site: Path, records: list[dict[str, Any]], known: dict[str, Any]) -> None:
+    """The Compare page and its data: the records, and what is known of commits."""
     for name in COMPARE:
         shutil.copy(HERE / name, site)
-    (site / "compare-data.js").write_text(assignment("FASTBP_RECORDS", read_records(records)), encoding="utf-8")
+    data = assignment("FASTBP_RECORDS", records) + assignment("FASTBP_HISTORY", known)
+    (site / "compare-data.js").write_text(data, encoding="utf-8")
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
