@@ -87,12 +87,14 @@ class NetworkCalls(NamedTuple):
 
     def bits(self):
         loss, output, kind = self.target
-        x, y, weight = problem(kind, self.rows, self.sizes[0], self.sizes[-1], self.weighted)
+        *inner, outputs = self.sizes
+        sizes = (*inner, max(2, outputs)) if output == "softmax" else self.sizes  # which has two outputs or more
+        x, y, weight = problem(kind, self.rows, sizes[0], sizes[-1], self.weighted)
         x = LAYOUTS[self.layout]((x / 8).astype(self.dtype))
         y = LAYOUTS[self.layout](y if kind == "labels" else y.astype(self.dtype))
         weight = None if weight is None else LAYOUTS[self.layout](weight.astype(self.dtype))
         options = {"activation": self.activation, "loss": loss, "output_activation": output}
-        network = made(fastbp.Network, self.sizes, self.dtype, **options)
+        network = made(fastbp.Network, sizes, self.dtype, **options)
         loss, gradients = network.gradients(x, y, sample_weight=weight)
         results = [network.predict(x), loss, *(part for layer in gradients for part in layer)]
         results += network.evaluate(x, y, sample_weight=weight).values()

@@ -257,7 +257,7 @@ def test_the_command_prints_json_alone_on_standard_output() -> None:
         (["--sizes", "3,2"], "--rows and --sizes are wanted for a network of your own; one of them is missing"),
         (["--batch-size", "3"], "--rows and --sizes are wanted for a network of your own; one of them is missing"),
         (["--rows", "7", "--sizes", "3"], "--sizes is 3; inputs and outputs at least are wanted, such as 784,10"),
-        (["--rows", "7", "--sizes", "0"], "--sizes is 0; inputs and outputs at least are wanted, such as 784,10"),
+        (["--rows", "7", "--sizes", "0"], "'0' is no list of sizes; numbers such as 784,128,10 are wanted"),
         (["--rows", str(10**15), "--sizes", "9,2"], "--rows is 1000000000000000: a table of 11 columns takes 44,000,"),
         (
             ["--rows", "7", "--sizes", "9,99999999,9999999"],

@@ -55,7 +55,7 @@ def _network(
         raise click.UsageError("--rows and --sizes are wanted for a network of your own; one of them is missing")
     shown = ",".join(map(str, sizes))
     if len(sizes) < 2:
-        raise click.UsageError(f"--sizes is {shown or 0}; inputs and outputs at least are wanted, such as 784,10")
+        raise click.UsageError(f"--sizes is {shown}; inputs and outputs at least are wanted, such as 784,10")
     if loss is None:
         loss = "cross_entropy" if sizes[-1] > 1 else "squared_error"
     if loss == "cross_entropy" and sizes[-1] == 1:

@@ -66,9 +66,14 @@ class Table:
         return bool(self.image) and len(self.names) > math.prod(self.image)
 
     @property
+    def _width(self) -> int:
+        """How many columns the file has."""
+        return len(self.names) + len(self.ignored)
+
+    @property
     def _numbers(self) -> list[int]:
         """The number of each column in the file."""
-        return [number for number in range(len(self.names) + len(self.ignored)) if number not in self.ignored]
+        return [number for number in range(self._width) if number not in self.ignored]
 
     def find(self, column: str) -> int:
         """The position of a column given by its name or its number in the file: 0 is the first, -1 the last."""
@@ -76,22 +81,25 @@ class Table:
             if (times := self.names.count(column)) > 1:
                 raise ValueError(f"{self.source} has {times} columns named {quoted(column)}; a number is wanted")
             return self.names.index(column)
-        width = len(self.names) + len(self.ignored)
-        number = int(column) if NUMBER.fullmatch(column) else width
         if self._ignores(column):
             raise ValueError(f"column {quoted(column)} of {self.source} is left out; another one is wanted")
-        if not -width <= number < width:
+        number = self._number(column)
+        if number is None:
             raise ValueError(
                 f"there is no column {quoted(column)} in {self.source}; a name is wanted ({listed(self.names)}), "
-                f"or a number from {-width} to {width - 1}"
+                f"or a number from {-self._width} to {self._width - 1}"
             )
-        return self._numbers.index(number % width)
+        return self._numbers.index(number)
+
+    def _number(self, column: str) -> int | None:
+        """The number of a column in the file, 0 or more, if it is given by one."""
+        number = int(column) if NUMBER.fullmatch(column) else self._width
+        return number % self._width if -self._width <= number < self._width else None
 
     def _ignores(self, column: str) -> bool:
-        """Whether a name or number is that of a column that is left out."""
-        width = len(self.names) + len(self.ignored)
-        number = int(column) if NUMBER.fullmatch(column) else width
-        return column in self.ignored.values() or (number % width in self.ignored and -width <= number < width)
+        """Whether a name or number is that of a column that is left out, and of no other."""
+        left_out = column in self.ignored.values() or self._number(column) in self.ignored
+        return left_out and column not in self.names
 
     def has(self, column: str) -> bool:
         """Whether `find` finds it."""
@@ -123,8 +131,7 @@ class Table:
         if self.named and other.named:
             positions = {i for i, name in enumerate(self.names) if name in other.ignored.values()}
         else:
-            width, others = len(self._numbers) + len(self.ignored), len(other.names) + len(other.ignored)
-            numbers = set(other.ignored) if width == others else set()
+            numbers = set(other.ignored) if self._width == other._width else set()
             positions = {i for i, number in enumerate(self._numbers) if number in numbers}
         return self._without(positions)._distinct()
 

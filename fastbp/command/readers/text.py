@@ -127,9 +127,11 @@ def _table(
 def _is_header(cells: list[str]) -> bool:
     """Whether the first line names the columns: it holds text, and no true or false, nor a number but a column's own.
 
-    Or it is 0, 1, 2, ..., as pandas writes columns without names; a single 0 more likely begins a file of labels.
+    Or it is 0, 1, 2, ..., as pandas writes columns without names, after an empty cell where it writes the index too; a
+    single 0 more likely begins a file of labels.
     """
-    if len(cells) > 1 and cells == list(map(str, range(len(cells)))):
+    named = cells if cells[0] else cells[1:]
+    if len(cells) > 1 and named == list(map(str, range(len(named)))):
         return True
     if any(cell.lower() in TRUTHS for cell in cells):
         return False
