@@ -38,8 +38,10 @@ class PerLayer(tuple[FloatArray, ...]):
             raise ValueError(f"{name} has shape {given.shape}; {array.shape} or a number is wanted")
         with np.errstate(over="ignore"):
             converted = given.astype(array.dtype)
-        if (np.isfinite(given) & ~np.isfinite(converted)).any():
-            raise ValueError(f"{name} has numbers beyond those of {array.dtype}; smaller ones are wanted")
+        beyond = np.isfinite(given) & ~np.isfinite(converted)
+        if beyond.any():
+            found = f"{name} holds {given[beyond][0]}, which {array.dtype} does not have"
+            raise ValueError(f"{found}; smaller numbers are wanted")
         array[...] = converted
 
 

@@ -291,10 +291,9 @@ def test_weights_that_are_not_finite_are_named_and_nothing_changes(network_class
 def test_numbers_beyond_float32_are_no_weights(network_class):
     network = made(network_class, dtype="float32")
     before = parameters(network)
-    for beyond in (1e300, np.full(network.biases[0].shape, -1e39)):
-        with pytest.raises(
-            ValueError, match=r"^the array for layer 0 has numbers beyond those of float32; smaller ones"
-        ):
+    for beyond, shown in ((1e300, "1e+300"), (np.full(network.biases[0].shape, -1e39), "-1e+39")):
+        message = f"the array for layer 0 holds {shown}, which float32 does not have; smaller numbers are wanted"
+        with pytest.raises(ValueError, match=re.escape(message)):
             network.biases[0] = beyond
     assert_same_bits(parameters(network), before)
 

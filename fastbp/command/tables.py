@@ -138,14 +138,14 @@ class Table:
     def _without(self, positions: Set[int]) -> Table:
         if not positions:
             return self
-        kept = [position for position in range(len(self.names)) if position not in positions]
+        kept, numbers = [position for position in range(len(self.names)) if position not in positions], self._numbers
         return replace(
             self,
             names=tuple(self.names[position] for position in kept),
             values=self.values[:, kept],
             text={new: self.text[old] for new, old in enumerate(kept) if old in self.text},
             unusable={new: self.unusable[old] for new, old in enumerate(kept) if old in self.unusable},
-            ignored={**self.ignored, **{self._numbers[position]: self.names[position] for position in positions}},
+            ignored={**self.ignored, **{numbers[position]: self.names[position] for position in positions}},
         )
 
     def _distinct(self) -> Table:
