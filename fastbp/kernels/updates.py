@@ -127,9 +127,8 @@ def _sum_over(rows):
     return row_of, gradient_at
 
 
-# Of the gradient delta^T input, where that is (delta, input), (1, rows) and (1, columns), or of so many rows at
-# most. It
-# stays in registers. With a loop over these within that over columns, 100 x 785 took a Zen 3 9 cycles for a vector of
-# one row, and 18 of four; they take 1.9 and 3.5.
+# Of the gradient delta^T input, where that is (delta, input), (1, rows) and (1, columns), or of so many rows at most:
+# it stays in registers. With a loop over these within that over columns, 100 x 785 took a Zen 3 9 cycles for a vector
+# of one row, and 18 of four; they take 1.9 and 3.5.
 ROWS_IN_REGISTERS = 4
 update_from_row, update_from_few = _update(*_sum_over(1)), _update(*_sum_over(ROWS_IN_REGISTERS))
