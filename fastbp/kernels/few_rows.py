@@ -7,11 +7,13 @@ lanes; weights are read for y_pred, and read and written once more for the updat
     OUTPUTS    x w, in cuts of the inputs                                              eq. 4
     DELTA      y_pred = g(the sum of these + b), the cost and delta                    eqs. 4, 9, 13, 14 and 1
     GRADIENT   dC/dw = x^T delta (eq. 26), and dC/db likewise, of an input that is 1 (eq. 27)
+    REHEARSAL  the same, to see whether the new weights will be finite
+    UPDATE     the same, to the new weights
 
 An update is a product, too: w += x^T (-learning_rate delta). A tile of the gradient goes from registers to the weights,
 and is never stored.
 
-A task of OUTPUTS and one of GRADIENT have the same weights, so that a worker finds them in its core's cache when they
+A task of OUTPUTS and one of UPDATE have the same weights, so that a worker finds them in its core's cache when they
 are updated: those of some inputs, which lie together in memory, and of a group of outputs if more tasks are wanted.
 They are gone through in blocks that stay in the level 1 cache, or as they lie in memory if the rows of x are a single
 tile. A task of DELTA has some outputs.
@@ -51,10 +53,7 @@ from fastbp.tiles.records import record
 from fastbp.tiles.registers import CACHE_LINE_VECTORS, TILE_ROWS
 
 # The phases.
-PREPARE, OUTPUTS, DELTA, GRADIENT = range(4)
-
-# What a gradient is computed for: itself, a rehearsal of the update, whose new weights are dropped, or the update.
-KEEP, REHEARSE, UPDATE = range(3)
+PREPARE, OUTPUTS, DELTA, GRADIENT, REHEARSAL, UPDATE = range(6)
 
 # The rows of each task in `squares`: their sums over some inputs of x, and over some weights and biases.
 OF_X, OF_W = range(2)
@@ -76,12 +75,12 @@ class Plan(NamedTuple):
     # Where the matrices start in memory.
     y: int  # (rows, width)
     y_pred: int  # (cuts * rows, width): x w of the inputs of each cut; the first becomes their sum, y_pred and delta
-    gradient: int  # (inputs + 1, width): dC/dw, and dC/db behind it
+    gradient: int  # (inputs + 1, width): dC/dw, and dC/db behind it: what GRADIENT keeps
     bias_input: int  # (rows, 1)
     tail: int  # (rows + 1, lanes)
     squares: int  # (tasks * SQUARES, lanes)
     # For each worker.
-    block: int  # (block_inputs, block_outputs): one that is packed, or an update that is rehearsed
+    block: int  # (block_inputs, block_outputs): one that is packed, or one of REHEARSAL
     sums: int  # (rows, lanes)
 
 
@@ -119,7 +118,7 @@ def _add_square(total, vector):
 
 @inlined
 def _inputs_of(arrays, plan, task):
-    """The first of the inputs that a task of OUTPUTS or GRADIENT has, and the one behind its last."""
+    """The first of the inputs that a task of OUTPUTS or of a gradient has, and the one behind its last."""
     first, count = share(arrays.x.shape[1], task // plan.groups, plan.cuts, TILE_ROWS)
     return first, first + count
 
@@ -308,11 +307,11 @@ def surely_finite(arrays, plan, cost):
 
 
 @inlined
-def _gradient(purpose, arrays, plan, worker, task):
-    """The gradient of some weights, and what becomes of it. False if a new weight is not finite."""
+def _gradient(phase, arrays, plan, worker, task):
+    """The gradient of some weights, or their update. False if a new one would not be finite."""
     rows, outputs = arrays.x.shape[0], arrays.w.shape[1]
     first, end = _outputs_of(arrays, task % plan.groups, plan.groups)
-    left = 0 if purpose == KEEP else end % lanes(arrays.x)  # what is kept is padded
+    left = 0 if phase == GRADIENT else end % lanes(arrays.x)  # what is kept is padded
     whole = first + whole_vectors(end - first - left, lanes(arrays.x))
     blocks = -(-(whole - first) // plan.block_outputs)
     good = True
@@ -321,15 +320,15 @@ def _gradient(purpose, arrays, plan, worker, task):
         if number < blocks:
             o = first + number * plan.block_outputs
             delta = block(_y_pred(arrays, plan), 0, o, rows, min(plan.block_outputs, whole - o))
-        good &= _gradient_of_outputs(purpose, arrays, plan, worker, task, o, delta)
+        good &= _gradient_of_outputs(phase, arrays, plan, worker, task, o, delta)
     return good
 
 
 @inlined
-def _gradient_of_outputs(purpose, arrays, plan, worker, task, o, delta):
+def _gradient_of_outputs(phase, arrays, plan, worker, task, o, delta):
     """Some inputs' weights to the outputs that delta has, from o on; behind the last input, the bias."""
     (rows, inputs), outputs = arrays.x.shape, delta.shape[1]
-    if purpose == KEEP:
+    if phase == GRADIENT:
         gradient = matrix_at(arrays.memory, plan.gradient, inputs + 1, plan.width)
         w, b = block(gradient, 0, o, inputs, outputs), block(gradient, inputs, o, 1, outputs)
     else:
@@ -340,18 +339,18 @@ def _gradient_of_outputs(purpose, arrays, plan, worker, task, o, delta):
     for i in range(first, end, plan.block_inputs):
         some = min(plan.block_inputs, end - i)
         x, some_of_w = block(arrays.x, 0, i, rows, some), block(w, i, 0, some, outputs)
-        good &= _add(purpose, some_of_w, x, delta, rate, _block(arrays, plan, worker, some, outputs))
+        good &= _add(phase, some_of_w, x, delta, rate, _block(arrays, plan, worker, some, outputs))
     if end == inputs:
-        good &= _add(purpose, b, _bias_input(arrays, plan), delta, rate, _block(arrays, plan, worker, 1, outputs))
+        good &= _add(phase, b, _bias_input(arrays, plan), delta, rate, _block(arrays, plan, worker, 1, outputs))
     return good
 
 
 @kernel
-def _add(purpose, w, x, delta, learning_rate, rehearsed):
-    """w += x^T delta, or w = x^T delta (KEEP), or neither: False if the first would not be finite, or the gradient."""
-    target = rehearsed if purpose == REHEARSE else w
-    add_product_of_t(target, x, delta, 1 if purpose == UPDATE else 0, nothing_ahead(delta))
-    return purpose != REHEARSE or _leads_to_finite(w, rehearsed, learning_rate)
+def _add(phase, w, x, delta, learning_rate, rehearsed):
+    """w = x^T delta (GRADIENT), or w += x^T delta (UPDATE), or neither: False if the latter would not be finite."""
+    target = rehearsed if phase == REHEARSAL else w
+    add_product_of_t(target, x, delta, 1 if phase == UPDATE else 0, nothing_ahead(delta))
+    return phase != REHEARSAL or _leads_to_finite(w, rehearsed, learning_rate)
 
 
 @inlined
@@ -368,13 +367,13 @@ def _leads_to_finite(w, update, learning_rate):
 
 @kernel
 def perform(phase, purpose, arrays, plan, worker, task):
-    """One of the tasks of a phase. The purpose is that of rows (`sigmoid_layer`), or that of a GRADIENT."""
+    """One of the tasks of a phase. The purpose is that of rows: `sigmoid_layer`."""
     if phase == PREPARE:
         _prepare(arrays, plan, task)
     elif phase == OUTPUTS:
         _outputs(purpose, arrays, plan, worker, task)
     elif phase == DELTA:
         _delta(purpose, arrays, plan, worker, task)
-    elif not (purpose == REHEARSE and arrays.state[SURE]):
-        good = _gradient(purpose, arrays, plan, worker, task)
+    elif not (phase == REHEARSAL and arrays.state[SURE]):
+        good = _gradient(phase, arrays, plan, worker, task)
         arrays.state[FAILED + task] = 0 if good else 1

@@ -18,7 +18,7 @@ from fastbp.kernels.sigmoid_layer import GRADIENTS
 from fastbp.tiles.operations import block, load, sum_lanes
 from fastbp.tiles.records import record
 
-# The columns of a program. The purpose is that of rows (`sigmoid_layer`), or of a GRADIENT of few rows.
+# The columns of a program. The purpose is that of rows: `sigmoid_layer`.
 PHASE, PURPOSE, FIRST_ROW, LAST_ROW, CLOSING = range(TASKS + 1, TASKS + 6)
 
 # What the leader does when all tasks of a line are done. TOTAL ends the call if the cost is not finite, the last two if

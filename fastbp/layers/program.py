@@ -70,14 +70,14 @@ class _FewRows:
         return [Line(self._tasks, phase, purpose) for phase in phases]
 
     def gradient(self) -> list[Line]:
-        return [Line(self._tasks, few_rows.GRADIENT, few_rows.KEEP)]
+        return [Line(self._tasks, few_rows.GRADIENT)]
 
     def update(self) -> list[Line]:
-        rehearsal = Line(self._tasks, few_rows.GRADIENT, few_rows.REHEARSE, closing=CHECK)
-        return [rehearsal, rehearsal._replace(purpose=few_rows.UPDATE, closing=NEXT_STEP)]
+        rehearsal = Line(self._tasks, few_rows.REHEARSAL, closing=CHECK)
+        return [rehearsal, Line(self._tasks, few_rows.UPDATE, closing=NEXT_STEP)]
 
     def saving(self) -> Line:
-        return Line(0, few_rows.GRADIENT)
+        return Line(0, few_rows.UPDATE)
 
 
 class _ManyRows:
