@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from fastbp.kernels.blocks import clear, copy, fold, probe, transpose, whole_vectors
+from fastbp.kernels.blocks import clear, copy, fold, probe, transpose, transpose_strip, whole_vectors
 from fastbp.kernels.jit import inlined
 from fastbp.kernels.layer_arrays import FAILED, FINITE_X, SIDE
 from fastbp.kernels.matmul import LEAST_VECTORS, add_product, add_product_with_t, nothing_ahead
@@ -254,7 +254,11 @@ def _forward(arrays, plan, task, panel, a_t, ahead):
         some = min(plan.strip, rows - at)
         strip_t = _strip_of_x_t(arrays, plan, task, at, some)
         if panel.fresh:
-            transpose(block(x, at, 0, some, inputs), strip_t)
+            rows_of_strip = block(x, at, 0, some, inputs)
+            if plan.strip < plan.panel:
+                transpose_strip(rows_of_strip, strip_t)
+            else:
+                transpose(rows_of_strip, strip_t)
         target = block(a_t, 0, at, outputs, whole_vectors(some, lanes(arrays.x)))
         add_product(target, w_t, strip_t, 1, block(ahead, 0, at * of_row, 1, some * of_row))
 
