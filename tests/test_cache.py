@@ -55,7 +55,7 @@ def healthy_cache(tmp_path_factory):
 UPGRADES = [
     ("kernels/functions.py", "s = t / (1.0 + t)", "s = t / (2.0 + t)", 6 / 7),
     (
-        "tiles/vectors.py",
+        "tiles/bits.py",
         'signed = emitter.builder.icmp_signed("<"',
         'signed = emitter.builder.icmp_signed(">="',
         1 / 4,

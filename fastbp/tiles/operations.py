@@ -1,11 +1,18 @@
 """The tile algebra: what the kernels are written in.
 
 All operations under one name; each is defined, as its NumPy twin and its lowering to registers, in `memory`, `vectors`,
-`products` or `transposition`. Rows, columns and extents are in elements; the widths of a tile are in vectors.
+`bits`, `sums`, `products` or `transposition`. Rows, columns and extents are in elements; the widths of a tile are in
+vectors.
 """
 
 from __future__ import annotations
 
+from fastbp.tiles.bits import (
+    exponent as exponent,
+    power_of_two as power_of_two,
+    where_signed as where_signed,
+    without_exponent as without_exponent,
+)
 from fastbp.tiles.memory import (
     as_row as as_row,
     block as block,
@@ -30,6 +37,7 @@ from fastbp.tiles.products import (
     store_tile_of_some_rows as store_tile_of_some_rows,
     zero_tile as zero_tile,
 )
+from fastbp.tiles.sums import add_products as add_products, sum_lanes as sum_lanes, zero_sums as zero_sums
 from fastbp.tiles.transposition import (
     narrow_lanes as narrow_lanes,
     transpose_some as transpose_some,
@@ -39,10 +47,8 @@ from fastbp.tiles.transposition import (
 )
 from fastbp.tiles.vectors import (
     absolute as absolute,
-    add_products as add_products,
     broadcast as broadcast,
     copy_sign as copy_sign,
-    exponent as exponent,
     fill as fill,
     keep as keep,
     load as load,
@@ -50,14 +56,9 @@ from fastbp.tiles.vectors import (
     maximum as maximum,
     minimum as minimum,
     multiply_add as multiply_add,
-    power_of_two as power_of_two,
     square_root as square_root,
     store as store,
     store_some as store_some,
-    sum_lanes as sum_lanes,
     where_equal as where_equal,
     where_negative as where_negative,
-    where_signed as where_signed,
-    without_exponent as without_exponent,
-    zero_sums as zero_sums,
 )

@@ -10,8 +10,9 @@ from numba.core import types
 
 from fastbp.tiles.lowering import is_block, lowers
 from fastbp.tiles.memory import lanes
+from fastbp.tiles.sums import sum_lanes
 from fastbp.tiles.values import Scalars, Tile, Vector
-from fastbp.tiles.vectors import load_some, sum_lanes
+from fastbp.tiles.vectors import load_some
 
 
 def add_matrix(tile, matrix, row, column, kept):

@@ -9,13 +9,21 @@ from __future__ import annotations
 import operator
 
 import numpy as np
-from llvmlite import ir
 from numba.core import types
 
-from fastbp.tiles.lowering import INT64, is_block, lowers
+from fastbp.tiles.lowering import is_block, lowers
 from fastbp.tiles.memory import lanes
-from fastbp.tiles.registers import lanes_of
-from fastbp.tiles.values import Block, Vector
+from fastbp.tiles.values import Vector
+
+
+def first_vector(*kinds):
+    """The type of the first vector among values, which is that of the result; None if there is none."""
+    return next((kind for kind in kinds if isinstance(kind, Vector)), None)
+
+
+def as_register(emitter, value, vector):
+    """A vector as it is; a number in every lane, rounded to the vector's dtype."""
+    return value.ir if isinstance(value.kind, Vector) else emitter.splat(value.cast(vector.dtype), vector)
 
 
 def load(matrix, row, column):
@@ -73,7 +81,7 @@ def fill(matrix, number):
 
 @lowers(fill, _vector_of)
 def _(emitter, matrix, number):
-    return _as_register(emitter, number, matrix.kind.vector)
+    return as_register(emitter, number, matrix.kind.vector)
 
 
 def store_some(matrix, row, column, vector, count):
@@ -104,14 +112,10 @@ def multiply_add(a, b, c):
     return a * b + c
 
 
-def _first_vector(*kinds):
-    return next((kind for kind in kinds if isinstance(kind, Vector)), None)
-
-
-@lowers(multiply_add, _first_vector)
+@lowers(multiply_add, first_vector)
 def _(emitter, a, b, c):
-    vector = _first_vector(a.kind, b.kind, c.kind)
-    return emitter.multiply_add(*(_as_register(emitter, value, vector) for value in (a, b, c)), vector)
+    vector = first_vector(a.kind, b.kind, c.kind)
+    return emitter.multiply_add(*(as_register(emitter, value, vector) for value in (a, b, c)), vector)
 
 
 def absolute(vector):
@@ -119,7 +123,7 @@ def absolute(vector):
     return np.abs(vector)
 
 
-@lowers(absolute, _first_vector)
+@lowers(absolute, first_vector)
 def _(emitter, vector):
     return emitter.intrinsic("fabs", [vector.ir], vector.kind)
 
@@ -129,7 +133,7 @@ def square_root(vector):
     return np.sqrt(vector)
 
 
-@lowers(square_root, _first_vector)
+@lowers(square_root, first_vector)
 def _(emitter, vector):
     return emitter.intrinsic("sqrt", [vector.ir], vector.kind)
 
@@ -161,16 +165,16 @@ def _dtype_of(*values):
 def _choose_second(comparison):
     # Compare and select become one instruction if b is a constant; llvm.maximum would order 0 and -0 in five.
     def emit(emitter, a, b):
-        vector = _first_vector(a.kind, b.kind)
-        a, b = (_as_register(emitter, value, vector) for value in (a, b))
+        vector = first_vector(a.kind, b.kind)
+        a, b = (as_register(emitter, value, vector) for value in (a, b))
         chosen = emitter.builder.select(emitter.builder.fcmp_ordered(comparison, a, b), b, a)
         return emitter.builder.select(emitter.builder.fcmp_unordered("uno", b, b), b, chosen)
 
     return emit
 
 
-lowers(maximum, _first_vector)(_choose_second("<"))
-lowers(minimum, _first_vector)(_choose_second(">"))
+lowers(maximum, first_vector)(_choose_second("<"))
+lowers(minimum, first_vector)(_choose_second(">"))
 
 
 def where_negative(vector, a, b):
@@ -178,22 +182,10 @@ def where_negative(vector, a, b):
     return np.where(vector < 0, a, b).astype(vector.dtype)
 
 
-@lowers(where_negative, _first_vector)
+@lowers(where_negative, first_vector)
 def _(emitter, vector, a, b):
     negative = emitter.builder.fcmp_ordered("<", vector.ir, emitter.constant(0.0, vector.kind))
-    return emitter.builder.select(negative, *(_as_register(emitter, value, vector.kind) for value in (a, b)))
-
-
-def where_signed(vector, a, b):
-    """a in the lanes whose sign bit is set, which -0 and some nan have too, b in the others: sooner told than x < 0."""
-    return np.where(np.signbit(vector), a, b).astype(vector.dtype)
-
-
-@lowers(where_signed, _first_vector)
-def _(emitter, vector, a, b):
-    bits, constant = _as_integers(emitter, vector)
-    signed = emitter.builder.icmp_signed("<", bits, constant(0))
-    return emitter.builder.select(signed, *(_as_register(emitter, value, vector.kind) for value in (a, b)))
+    return emitter.builder.select(negative, *(as_register(emitter, value, vector.kind) for value in (a, b)))
 
 
 def where_equal(vector, wanted, a, b):
@@ -203,146 +195,8 @@ def where_equal(vector, wanted, a, b):
 
 @lowers(where_equal, lambda vector, *_: vector if isinstance(vector, Vector) else None)
 def _(emitter, vector, wanted, a, b):
-    wanted, a, b = (_as_register(emitter, value, vector.kind) for value in (wanted, a, b))
+    wanted, a, b = (as_register(emitter, value, vector.kind) for value in (wanted, a, b))
     return emitter.builder.select(emitter.builder.fcmp_ordered("==", vector.ir, wanted), a, b)
-
-
-def power_of_two(shifted):
-    """2^n for shifted = n + bias + 1.5 * 2^m: m is the number of bits of the fraction, bias that of the exponent.
-
-    The lowest bits of such a number are n + bias itself: moved into the exponent's place, they make 2^n without a
-    conversion; or 0, where n + bias is 0.
-    """
-    fraction, _, _ = _FORMAT[shifted.dtype.itemsize * 8]
-    return (shifted.view(f"i{shifted.dtype.itemsize}") << fraction).view(shifted.dtype)
-
-
-# Of float32 and float64: bits of the fraction, bias of the exponent, the integer of the same size.
-_FORMAT = {32: (23, 127, ir.IntType(32)), 64: (52, 1023, ir.IntType(64))}
-
-
-@lowers(power_of_two, lambda shifted: shifted if isinstance(shifted, Vector) else None)
-def _(emitter, shifted):
-    fraction, _, _ = _FORMAT[shifted.kind.dtype.bitwidth]
-    bits, constant = _as_integers(emitter, shifted)
-    return emitter.builder.bitcast(emitter.builder.shl(bits, constant(fraction)), shifted.kind.register)
-
-
-def exponent(vector):
-    """n + 1.5 * 2^m of positive normal numbers 2^n f, where f is in [sqrt(1/2), sqrt(2)); m as in `power_of_two`.
-
-    Without a conversion as there: what rounds log2(vector) to an integer is the carry into the bits of the exponent.
-    """
-    fraction, _, _ = _FORMAT[vector.dtype.itemsize * 8]
-    bits = vector.view(f"u{vector.dtype.itemsize}")
-    to_one, to_shifted = (bits.dtype.type(number) for number in _exponent_numbers(vector.dtype.itemsize * 8))
-    return (((bits + to_one) >> bits.dtype.type(fraction)) + to_shifted).view(vector.dtype)
-
-
-def _exponent_numbers(bitwidth):
-    """What moves the bits of sqrt(1/2) to those of 1, and a biased exponent to the bits of n + 1.5 * 2^m."""
-    fraction, bias, _ = _FORMAT[bitwidth]
-    half_root = int(np.array(0.5**0.5, f"f{bitwidth // 8}").view(f"u{bitwidth // 8}"))
-    return (bias << fraction) - half_root, (bias + fraction << fraction) + (1 << fraction - 1) - bias
-
-
-@lowers(exponent, lambda vector: vector if isinstance(vector, Vector) else None)
-def _(emitter, vector):
-    fraction, _, _ = _FORMAT[vector.kind.dtype.bitwidth]
-    to_one, to_shifted = _exponent_numbers(vector.kind.dtype.bitwidth)
-    bits, constant = _as_integers(emitter, vector)
-    bits = emitter.builder.lshr(emitter.builder.add(bits, constant(to_one)), constant(fraction))
-    return emitter.builder.bitcast(emitter.builder.add(bits, constant(to_shifted)), vector.kind.register)
-
-
-def without_exponent(vector, shifted):
-    """vector / 2^n for shifted = n + 1.5 * 2^m as in `power_of_two`; also where 2^-n is not a normal number."""
-    fraction, _, _ = _FORMAT[vector.dtype.itemsize * 8]
-    bits, n = (value.view(f"i{vector.dtype.itemsize}") for value in (vector, shifted))
-    return (bits - (n << fraction)).view(vector.dtype)
-
-
-@lowers(without_exponent, lambda vector, shifted: vector if isinstance(vector, Vector) and vector == shifted else None)
-def _(emitter, vector, shifted):
-    fraction, _, _ = _FORMAT[vector.kind.dtype.bitwidth]
-    (bits, constant), (n, _) = _as_integers(emitter, vector), _as_integers(emitter, shifted)
-    bits = emitter.builder.sub(bits, emitter.builder.shl(n, constant(fraction)))
-    return emitter.builder.bitcast(bits, vector.kind.register)
-
-
-def _as_integers(emitter, vector):
-    """The bits of the lanes, and what makes an integer constant of the same shape."""
-    integers = ir.VectorType(_FORMAT[vector.kind.dtype.bitwidth][2], vector.kind.lanes)
-
-    def constant(value):
-        return ir.Constant(integers, [value] * vector.kind.lanes)
-
-    return emitter.builder.bitcast(vector.ir, integers), constant
-
-
-def sum_lanes(vector):
-    """The sum of the lanes, folded in halves."""
-    while vector.size > 1:
-        vector = vector[: vector.size // 2] + vector[vector.size // 2 :]
-    return vector[0]
-
-
-@lowers(sum_lanes, lambda vector: vector.dtype if isinstance(vector, Vector) else None)
-def _(emitter, vector):
-    part, size = vector.ir, vector.kind.lanes
-    while size > 1:
-        size //= 2
-        low, high = (emitter.shuffle(part, part, list(range(at, at + size))) for at in (0, size))
-        part = emitter.builder.fadd(low, high)
-    return emitter.builder.extract_element(part, ir.Constant(INT64, 0))
-
-
-def zero_sums(matrix):
-    """A float64 vector of zeros, whatever the dtype of the matrix: what `add_products` begins with."""
-    return np.zeros(lanes_of(8))
-
-
-def _sums_of(matrix):
-    return Vector(types.float64) if isinstance(matrix, Block | types.Array) else None
-
-
-@lowers(zero_sums, _sums_of)
-def _(emitter, matrix):
-    return emitter.constant(0.0, _sums_of(matrix.kind))
-
-
-def add_products(total, a, b):
-    """The float64 vector `total` plus the products of the vectors a and b, multiplied and added in float64.
-
-    The products first: a sum over many vectors waits for one addition each.
-    """
-    wide_a, wide_b = (vector.astype(np.float64).reshape(-1, total.size) for vector in (a, b))
-    products = wide_a[0] * wide_b[0]
-    for part_a, part_b in zip(wide_a[1:], wide_b[1:], strict=True):
-        products = products + part_a * part_b
-    return total + products
-
-
-@lowers(add_products, lambda total, a, b: total if isinstance(a, Vector) and a == b else None)
-def _(emitter, total, a, b):
-    products = None
-    for start in range(0, a.kind.lanes, total.kind.lanes):
-        parts = []
-        for vector in (a, b):
-            part = emitter.shuffle(vector.ir, vector.ir, list(range(start, start + total.kind.lanes)))
-            if vector.kind != total.kind:
-                part = emitter.builder.fpext(part, total.kind.register)
-            parts.append(part)
-        if products is None:
-            products = emitter.builder.fmul(*parts)
-        else:
-            products = emitter.multiply_add(*parts, products, total.kind)
-    return emitter.builder.fadd(total.ir, products)
-
-
-def _as_register(emitter, value, vector):
-    """A vector as it is; a number in every lane, rounded to the vector's dtype."""
-    return value.ir if isinstance(value.kind, Vector) else emitter.splat(value.cast(vector.dtype), vector)
 
 
 def _arithmetic(operation, instruction):
@@ -350,11 +204,11 @@ def _arithmetic(operation, instruction):
 
     for kinds in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
 
-        @lowers(operation, _first_vector, *kinds)
+        @lowers(operation, first_vector, *kinds)
         def _(emitter, a, b):
-            vector = _first_vector(a.kind, b.kind)
+            vector = first_vector(a.kind, b.kind)
             return getattr(emitter.builder, instruction)(
-                _as_register(emitter, a, vector), _as_register(emitter, b, vector)
+                as_register(emitter, a, vector), as_register(emitter, b, vector)
             )
 
 
