@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastbp.memory import rounded_up
 from fastbp.tiles.registers import TILE_ROWS
 
+# Shards of the rows, at most: each has a gradient of its own. Sixteen threads, the most that were tried, have two each.
 MOST_SHARDS = 32
-# Tasks of few rows, of groups of many outputs, and of a layer of a network, at most.
+# Tasks of few rows, of groups of many outputs, and of a layer of a network, at most: one for each of these threads.
 MOST_TASKS = 16
 # Multiply-adds of one line of a program: 50 ms of a core that does ten in a nanosecond. Between lines, Ctrl-C is heard.
 LINE_WORK = 500_000_000

@@ -32,6 +32,8 @@ def targets(y: Any, rows: int, outputs: int, dtype: np.dtype[Any], loss: str) ->
     numbers must be 0 or more; for "binary_cross_entropy" they must be in 0 ... 1: beyond, a loss has no lower bound.
     For one output, numbers may also be (rows,).
     """
+    if loss == "squared_error" and is_ready(y, dtype) and y.shape == (rows, outputs):
+        return y, False
     array, may_be_labels = real("y", y), loss == "cross_entropy"
     is_labels = may_be_labels and array.ndim == 1 and array.dtype.kind in "iub" and array.size > 0
     if not is_labels and outputs == 1 and array.ndim == 1:
@@ -94,10 +96,11 @@ def classes_of(y: FloatArray) -> npt.NDArray[np.int64]:
 def check_apart_from_network(parameters: Sequence[FloatArray], **inputs: FloatArray | None) -> None:
     """Refuse rows that share memory with the parameters of the network that is to be trained on them."""
     for name, array in inputs.items():
-        if array is not None and any(np.may_share_memory(array, parameter) for parameter in parameters):
-            raise ValueError(
-                f"{name} and the network's weights overlap in memory; they are updated in place and must be apart"
-            )
+        for parameter in parameters:
+            if array is not None and np.may_share_memory(array, parameter):
+                raise ValueError(
+                    f"{name} and the network's weights overlap in memory; they are updated in place and must be apart"
+                )
 
 
 def raise_network_diverged(
