@@ -684,13 +684,13 @@ def test_graph_that_was_never_measured_is_missed_as_asv_does(browser, scheme):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_compare_draws_a_bar_and_a_line_for_every_family(browser, scheme):
+def test_compare_draws_a_marker_and_a_line_for_every_family(browser, scheme):
     browser.open("compare.html#machine=zen4-2&dtype=float32", scheme)
     browser.wait("document.querySelector('#history .chart path.series') !== null")
     assert [title.split()[0] for title in browser.texts("#cases h3")] == FLOAT32_CASES
     cases = "[...document.querySelectorAll('#cases .case')]"
-    bars = browser.run(f"return {cases}.map(e => e.querySelectorAll('.bar').length)")
-    assert bars == [FAMILIES_OF_TINY] + [len(made_up.FAMILIES)] * (len(FLOAT32_CASES) - 1)
+    markers = browser.run(f"return {cases}.map(e => e.querySelectorAll('.chart.dots .marker').length)")
+    assert markers == [FAMILIES_OF_TINY] + [len(made_up.FAMILIES)] * (len(FLOAT32_CASES) - 1)
     for axis, sizes in made_up.SCALING.items():
         figure = f'figure[data-axis="{axis}"]'
         assert browser.count(f"{figure} path.series") == len(made_up.FAMILIES)
@@ -700,6 +700,31 @@ def test_compare_draws_a_bar_and_a_line_for_every_family(browser, scheme):
     assert browser.count("#history .chart path.series") == len(FLOAT32_CASES)
     assert browser.count("#history .chart path.marker") == len(FLOAT32_CASES) * made_up.COMMITS
     browser.assert_quiet()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_stem_starts_at_the_limit_and_is_as_long_as_the_ratio_to_it(browser, records, width):
+    """Also leftwards, where a case in the caches takes less than one read of its data from memory."""
+    browser.open("compare.html#machine=zen4-2&dtype=float32", width=width)
+    browser.wait("document.querySelector('#history .chart path.series') !== null")
+    stems = browser.run(
+        """return Object.fromEntries([...document.querySelectorAll("#cases .case")].map((each) => [
+             each.dataset.case, [...each.querySelectorAll("line.stem")].map((stem) =>
+               [...["x1", "x2"].map((name) => Number(stem.getAttribute(name))),
+                Number(each.querySelector("line.limit").getAttribute("x1"))])]))"""
+    )
+    entries = {each["case"]: each for each in records["zen4-2"][-1]["cases"]}
+    for case, of_families in stems.items():
+        best = {}
+        for label, seconds in sorted(entries[case]["medians"].items(), key=lambda item: item[1]):
+            best.setdefault(re.split("[ ,]", label)[0], seconds)
+        ratios = [math.log(best[family] / entries[case]["limit"]) for family in made_up.FAMILIES if family in best]
+        assert len(of_families) == len(ratios)
+        assert all(start == limit for start, _, limit in of_families)
+        lengths = [end - start for start, end, _ in of_families]
+        pixels = lengths[0] / ratios[0]
+        assert pixels > 0
+        assert lengths == pytest.approx([pixels * ratio for ratio in ratios])
 
 
 def test_compare_ranks_the_implementations_by_time(browser, records):
@@ -731,7 +756,8 @@ def test_compare_shows_the_networks_of_a_dtype(browser, records, scheme):
     named = ["mnist 60,000 rows, 784-128-10 sigmoid, batches of 32, SGD"]
     named += ["tall 100,000 rows, 8-16-16-1 sigmoid, batches of 32, SGD"]
     assert browser.texts("#networks h3") == named
-    assert browser.count("#networks .bar") == len(named) * len({"fastbp", "numpy", "torch", "jax", "scikit-learn"})
+    families = {"fastbp", "numpy", "torch", "jax", "scikit-learn"}
+    assert browser.count("#networks .chart.dots .marker") == len(named) * len(families)
     network = records["zen4-2"][-1]["networks"][0]
     rows = browser.run(
         """return [...document.querySelectorAll('#networks [data-case="mnist-float32"] tbody tr')].map(
@@ -755,7 +781,7 @@ def test_record_without_networks_has_no_section_of_them(browser, site, records, 
     older = {key: value for key, value in records["zen4-2"][-1].items() if key != "networks"}
     (tmp_path / "compare-data.js").write_text(pages.assignment("FASTBP_RECORDS", [older]))
     browser.get(f"{tmp_path.as_uri()}/compare.html")
-    browser.wait("document.querySelectorAll('#cases .bar').length > 0")
+    browser.wait("document.querySelectorAll('#cases .chart.dots .marker').length > 0")
     assert browser.count("#networks") == 0
 
 
@@ -977,7 +1003,7 @@ def test_record_with_little_in_it_is_shown_all_the_same(browser, site, records, 
     scarce["cases"][0]["medians"] = {"fastbp": 1.25e-3, "another library, 1 thread": 2.5e-3}
     (tmp_path / "compare-data.js").write_text(pages.assignment("FASTBP_RECORDS", [scarce]))
     browser.get(f"{tmp_path.as_uri()}/compare.html")
-    browser.wait("document.querySelectorAll('.bar').length === 2")
+    browser.wait("document.querySelectorAll('.chart.dots .marker').length === 2")
     rows = browser.run("return [...document.querySelectorAll('.case tbody tr')].map(row => row.innerText.split(/\\t/))")
     assert [row[1:4] for row in rows] == [["auto", "1.25\xa0ms", "-"], ["1", "2.50\xa0ms", "-"]]
     assert browser.run("return document.getElementById('chosen').textContent").endswith(" <b>")
@@ -1089,7 +1115,7 @@ def test_tables_of_scaling_fit(browser, width, most):
 
 def test_numbers_and_names_are_written_alike(browser):
     browser.open("compare.html#machine=zen4-2&dtype=float32")
-    browser.wait("document.querySelector('#networks .chart.bars svg') !== null")
+    browser.wait("document.querySelector('#networks .chart.dots svg') !== null")
     mnist = "[data-case=mnist-float32]"
     assert browser.texts(f"#cases {mnist} .shape") == ["60,000 \N{MULTIPLICATION SIGN} 784 → 10"]
     assert browser.texts(f"#networks {mnist} .shape")[0].startswith("60,000 rows, 784-128-10 sigmoid, batches of 32")
@@ -1114,10 +1140,10 @@ def test_all_columns_of_a_case_are_seen_on_a_phone(browser):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_line_of_the_limit_crosses_no_label(browser, width):
     browser.open("compare.html#machine=zen4-2&dtype=float32", width=width)
-    browser.wait("document.querySelector('.chart.bars svg') !== null")
-    assert browser.count("#cases .chart.bars line.limit") >= len(FLOAT32_CASES)
+    browser.wait("document.querySelector('.chart.dots svg') !== null")
+    assert browser.count("#cases .chart.dots line.limit") >= len(FLOAT32_CASES)
     crossed = browser.run(
-        """return [...document.querySelectorAll(".chart.bars svg")].flatMap((svg) => {
+        """return [...document.querySelectorAll(".chart.dots svg")].flatMap((svg) => {
              const lines = [...svg.querySelectorAll("line.limit")].map(line => line.getBoundingClientRect());
              const across = (p, q) =>
                p.left > q.left && p.left < q.right && p.top < q.bottom - 3 && p.bottom > q.top + 3;
@@ -1130,10 +1156,10 @@ def test_line_of_the_limit_crosses_no_label(browser, width):
 
 def test_logarithmic_axes_are_called_so(browser):
     browser.open("compare.html#machine=zen4-2&dtype=float32")
-    browser.wait("document.querySelector('.chart.bars svg') !== null")
-    bars = browser.run("return [...document.querySelectorAll('.chart.bars')].map(each => each.textContent)")
-    assert bars
-    assert all("log scale" in each for each in bars)
+    browser.wait("document.querySelector('.chart.dots svg') !== null")
+    dots = browser.run("return [...document.querySelectorAll('.chart.dots')].map(each => each.textContent)")
+    assert dots
+    assert all("log scale" in each for each in dots)
     assert all("log" in browser.texts(f"#{section} > p")[0] for section in ("scaling", "history"))
 
 
@@ -1181,7 +1207,7 @@ const page = getComputedStyle(document.body).backgroundColor;
 const of = (selector, property) => Object.fromEntries([...document.querySelectorAll(selector)].map(
   (e) => [e.className.baseVal ?? (e.className || e.localName), contrast(getComputedStyle(e)[property], page)]));
 return {page, text: of("body, .lead, td, dt, main a, .chart text", "color"), labels: of(".chart text", "fill"),
-        marks: of(".chart .marker, .chart .bar", "fill")};"""
+        marks: of(".chart .marker", "fill")};"""
 
 
 def test_dark_scheme_changes_the_colours_and_both_are_readable(browser):

@@ -104,8 +104,8 @@ const Charts = (() => {
     return `M${points[shape]().join("L")}z`;
   }
 
-  const marker = (series, x, y) =>
-    element("path", { d: outline(series.shape, x, y, 4), class: `marker ${series.colour}` });
+  const marker = (series, x, y, r = 4) =>
+    element("path", { d: outline(series.shape, x, y, r), class: `marker ${series.colour}` });
 
   /* One marker on a piece of its line, for a legend. */
   function swatch(series) {
@@ -116,15 +116,18 @@ const Charts = (() => {
   }
 
   /*
-   * One bar for each row {title, detail, colour, value, label}, and the limit as a line across them. Names stand left
-   * of the bars where there is room, above them where there is not.
+   * One marker for each row {title, detail, colour, shape, value, label}, and the limit as a line across them. From the
+   * limit, a stem leads to each marker: where a logarithmic axis begins says nothing, and a length from there would say
+   * as little; from the limit, it is the ratio to it. Names stand left of the plot where there is room, above their
+   * markers where there is not.
    */
-  function bars(width, { label, xTitle, rows, limit, limitLabel, format }) {
+  function dots(width, { label, xTitle, rows, limit, limitLabel, format }) {
     const narrow = width < 420;
     const [top, left, bottom] = [24, narrow ? 0 : 146, 44];
     const pitch = narrow ? 46 : 42;
-    const thick = narrow ? 16 : 20;
-    const right = Math.max(...rows.map((row) => textWidth(row.label, 600))) + 14;
+    const radius = 6;
+    const apart = 2 * radius; // from a marker to its label
+    const right = Math.max(...rows.map((row) => textWidth(row.label, 600))) + apart + 6;
     const height = top + rows.length * pitch + bottom;
     const values = [limit, ...rows.map((row) => row.value)];
     const [lowest, highest] = [roundDown(Math.min(...values) * 0.8), Math.max(...values)];
@@ -140,41 +143,36 @@ const Charts = (() => {
       svg.append(line(x, top, x, end, "grid"), text(name, x, end + 17, { "text-anchor": anchor, class: "tick" }));
     }
     svg.append(text(xTitle, (left + width - right) / 2, height - 6, { "text-anchor": "middle", class: "detail" }));
-    const names = [];
-    const barTop = (i) => top + i * pitch + (narrow ? 26 : (pitch - thick) / 2);
+    const [stems, markers, names] = [[], [], []];
+    const middle = (i) => top + i * pitch + (narrow ? 34 : pitch / 2);
     rows.forEach((row, i) => {
-      const y = barTop(i);
+      const y = middle(i);
       const x = scale(row.value);
-      const bar = element("rect", {
-        x: left,
-        y,
-        width: Math.max(x - left, 2),
-        height: thick,
-        rx: 2,
-        class: `bar ${row.colour}`,
-      });
-      svg.append(titled(bar, `${row.title}${row.detail ? ` (${row.detail})` : ""}: ${row.label}`));
-      const crossed = x < limitX && limitX < x + 12 + textWidth(row.label, 600); // faster than the limit
-      names.push(text(row.label, (crossed ? limitX : x) + 8, y + thick / 2 + 4, { class: "value" }));
+      const title = `${row.title}${row.detail ? ` (${row.detail})` : ""}: ${row.label}`;
+      stems.push(titled(line(limitX, y, x, y, `stem ${row.colour}`), title));
+      markers.push(titled(marker(row, x, y, radius), title));
+      // What is faster than the limit lies left of it, and its stem where its label would stand.
+      names.push(text(row.label, Math.max(x, limitX) + apart, y + 4, { class: "value" }));
       if (narrow) {
-        const name = text(row.title, 0, y - 6, { class: "name" });
+        const name = text(row.title, 0, y - 14, { class: "name" });
         if (row.detail) name.append(element("tspan", { class: "detail", dx: 6 }, row.detail));
         names.push(name);
       } else {
-        names.push(text(row.title, left - 12, y + (row.detail ? 7 : 14), { "text-anchor": "end", class: "name" }));
-        if (row.detail) names.push(text(row.detail, left - 12, y + 22, { "text-anchor": "end", class: "detail" }));
+        names.push(text(row.title, left - 12, y + (row.detail ? -3 : 4), { "text-anchor": "end", class: "name" }));
+        if (row.detail) names.push(text(row.detail, left - 12, y + 12, { "text-anchor": "end", class: "detail" }));
       }
     });
     const room = limitX + textWidth(limitLabel) < width;
-    // Above the bars stand their names: there, the line is broken.
-    const broken = rows.map((_, i) => [barTop(i) - 2, barTop(i) + thick + 2]);
+    // Above the markers stand their names: there, the line is broken.
+    const broken = rows.map((_, i) => [middle(i) - 10, middle(i) + 10]);
     const pieces = narrow ? [[top - 6, top + 4], ...broken] : [[top - 6, end]];
     svg.append(
-      ...pieces.map(([from, to]) => line(limitX, from, limitX, to, "halo")),
+      ...stems,
       ...pieces.map(([from, to]) => line(limitX, from, limitX, to, "limit")),
       text(limitLabel, room ? limitX : width, 12, { "text-anchor": room ? "start" : "end", class: "detail" }),
+      ...markers,
+      ...names,
     );
-    svg.append(...names);
     return svg;
   }
 
@@ -227,5 +225,5 @@ const Charts = (() => {
     return svg;
   }
 
-  return { SHAPES, bars, lines, swatch };
+  return { SHAPES, dots, lines, swatch };
 })();

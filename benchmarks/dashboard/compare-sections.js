@@ -83,13 +83,12 @@ const Sections = (() => {
     const name = `${entry.name}, ${M.shape(entry)}`;
     const summary = best.map((each) => `${M.familyTitle(each.family)} ${M.duration(each.seconds)}`).join(", ");
     const draw = (width) =>
-      Charts.bars(width, {
+      Charts.dots(width, {
         label: `Time of one call of ${name}: ${summary}; the limit is ${M.duration(entry.limit)}`,
-        xTitle: "time of one call (log scale)",
+        xTitle: "time of one call, from the limit (log scale)",
         rows: best.map((each) => ({
-          title: M.familyTitle(each.family),
+          ...familySeries(each.family),
           detail: detailOf(each),
-          colour: familySeries(each.family).colour,
           value: each.seconds,
           label: M.duration(each.seconds),
         })),
@@ -104,7 +103,7 @@ const Sections = (() => {
       h(
         "div",
         { class: "sides" },
-        best.length ? chart("bars", draw) : h("p", {}, "Nothing was timed here."),
+        best.length ? chart("dots", draw) : h("p", {}, "Nothing was timed here."),
         best.length ? table(`All implementations on ${name}, the fastest first`, titles, rows) : null,
       ),
     );
