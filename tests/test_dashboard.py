@@ -23,6 +23,7 @@ from benchmarks.dashboard import DashboardError, graphs, history, libraries, pag
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMES = ("http", "file")
 FLOAT32_CASES = [name for name, *_ in made_up.SHAPES]
+FLOAT32_NETWORKS = [name for name, *_, dtype in made_up.NETWORKS if dtype == "float32"]
 FAMILIES_OF_TINY = len(made_up.FAMILIES) - 1  # without PyTorch
 
 # ---- asv's pages, rewritten ----
@@ -697,8 +698,10 @@ def test_compare_draws_a_marker_and_a_line_for_every_family(browser, scheme):
         assert browser.count(f"{figure} path.marker") == len(made_up.FAMILIES) * len(sizes)
         assert browser.count(f"{figure} path.limit") == 1
         assert browser.count(f"{figure} tbody tr") == len(sizes)
-    assert browser.count("#history .chart path.series") == len(FLOAT32_CASES)
-    assert browser.count("#history .chart path.marker") == len(FLOAT32_CASES) * made_up.COMMITS
+    for name, lines in [("layers", len(FLOAT32_CASES)), ("networks", len(FLOAT32_NETWORKS))]:
+        chart = f"#history [data-history={name}] .chart"
+        assert browser.count(f"{chart} path.series") == lines
+        assert browser.count(f"{chart} path.marker") == lines * made_up.COMMITS
     browser.assert_quiet()
 
 
@@ -816,6 +819,68 @@ def test_pickers_change_what_is_shown_and_the_address_restores_it(browser, recor
     assert browser.run(f"return {state}") == picked
     assert browser.texts("#comparison") == shown
     browser.assert_quiet()
+
+
+LINKS_TO_A_COMMIT = {
+    "label": "#history .chart a:not([tabindex])",
+    "point": "#history [data-history=networks] .chart a[tabindex]",
+    "row": "#history tbody th a",
+}
+
+
+@pytest.mark.parametrize("link", LINKS_TO_A_COMMIT)
+def test_commit_of_the_history_leads_to_its_comparison(browser, records, link):
+    browser.open("compare.html#machine=zen4-2&dtype=float32")
+    browser.wait("document.querySelector('#history .chart path.series') !== null")
+    browser.run("document.querySelectorAll('#history details').forEach((each) => { each.open = true; })")
+    oldest = records["zen4-2"][0]["commit"]
+    selector = f"{LINKS_TO_A_COMMIT[link]}[href*='commit={oldest[:10]}']"
+    target = browser.driver.find_element("css selector", selector)
+    browser.run("arguments[0].scrollIntoView({block: 'center'})", target)
+    assert browser.run("return scrollY") > 0
+    target.click()
+    browser.wait("document.getElementById('commit').value === arguments[0]", oldest)
+    browser.wait("document.querySelector('#history .chart path.series') !== null")
+    assert browser.run("return document.getElementById('dtype').value") == "float32"
+    assert browser.run("return document.activeElement.id") == "main"  # from its beginning
+    assert browser.run("return document.getElementById('main').getBoundingClientRect().top") == pytest.approx(0, abs=1)
+    here = browser.run("return [...document.querySelectorAll('#history [aria-current]')].map(e => e.textContent)")
+    assert here == [oldest[:8]] * 2
+    browser.assert_quiet()
+
+
+def test_history_tells_the_speed_ups_of_networks(browser, records):
+    browser.open("compare.html#machine=zen4-2&dtype=float32")
+    table = "#history [data-history=networks] table"
+    assert browser.texts(f"{table} thead th") == ["commit", *FLOAT32_NETWORKS]
+    rows = browser.run(
+        f"""return [...document.querySelectorAll("{table} tbody tr")].map(
+               row => [...row.children].map(cell => cell.textContent))"""
+    )
+    assert [row[0] for row in rows] == [record["commit"][:8] for record in reversed(records["zen4-2"])]
+    for row, record in zip(rows, reversed(records["zen4-2"]), strict=True):
+        for shown, name in zip(row[1:], FLOAT32_NETWORKS, strict=True):
+            medians = next(each["medians"] for each in record["networks"] if each["case"] == f"{name}-float32")
+            own, numpy = (
+                min(seconds for label, seconds in medians.items() if label.startswith(family))
+                for family in ("fastbp", "numpy")
+            )
+            assert float(shown.rstrip("\N{MULTIPLICATION SIGN}")) == pytest.approx(numpy / own, rel=5e-3)
+
+
+def test_history_is_of_the_commits_that_have_it(browser, site, records, tmp_path):
+    """Records from before networks were compared, and a single one with them."""
+    for name in publish.COMPARE:
+        shutil.copy(site / name, tmp_path)
+    newest, *older = reversed(records["zen4-2"])
+    older = [{key: value for key, value in record.items() if key != "networks"} for record in older]
+    for data, histories in [([newest, *older], ["layers"]), ([newest], [])]:
+        (tmp_path / "compare-data.js").write_text(pages.assignment("FASTBP_RECORDS", data))
+        browser.get(f"{tmp_path.as_uri()}/compare.html")
+        browser.driver.refresh()
+        browser.wait("document.querySelectorAll('#networks .case').length > 0")
+        shown = "return [...document.querySelectorAll('#history figure')].map(each => each.dataset.history)"
+        assert browser.run(shown) == histories
 
 
 def test_back_returns_to_what_was_picked_before(browser):
@@ -1029,7 +1094,7 @@ def test_records_of_a_peak_measured_too_low_say_so_and_later_ones_do_not(browser
 # ---- for every reader ----
 
 
-CONTROLS = "a[href], select, summary, [tabindex='0']"
+CONTROLS = "a[href]:not([tabindex='-1']), select, summary, [tabindex='0']"
 
 
 @pytest.mark.parametrize("width", [1280, 360])
@@ -1038,6 +1103,7 @@ def test_tab_reaches_every_control_and_focus_is_seen(browser, width):
 
     browser.open("compare.html#machine=zen4-2&dtype=float32", width=width)
     browser.wait("document.querySelector('#history .chart path.series') !== null")
+    browser.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     wanted = browser.count(CONTROLS)
     browser.run(
         """window.reached = new Set(); window.unseen = [];
@@ -1241,7 +1307,12 @@ def test_tables_and_charts_are_announced(browser):
         "return [...document.querySelectorAll('.chart svg')].map(e => [e.getAttribute('role'), e.ariaLabel])"
     )
     assert charts
-    assert all(role == "img" and label for role, label in charts)
+    assert all(role == "img" and label for role, label in charts if role != "group")
+    linked = browser.run(
+        "return [...document.querySelectorAll('.chart svg')].filter(e => e.querySelector('a')).map(e => e.ariaLabel)"
+    )
+    assert linked == [label for role, label in charts if role == "group"]  # what a picture holds is not announced
+    assert all(label.startswith("fastbp's speed-up over NumPy at 6 commits, for ") for label in linked)
     assert browser.count("table") == browser.count("table > caption")
     assert browser.count("table thead th:not([scope=col])") == 0
     assert browser.count("table tbody tr > :first-child:not(th[scope=row])") == 0

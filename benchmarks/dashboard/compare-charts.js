@@ -65,9 +65,13 @@ const Charts = (() => {
     return [lowest, highest];
   }
 
-  function frame(width, height, label) {
-    return element("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+  /* A picture, or a group where there are links in it. */
+  function frame(width, height, label, role = "img") {
+    return element("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role, "aria-label": label });
   }
+
+  /* The node, leading to the address if there is one. */
+  const linked = (node, href, attributes = {}) => (href ? element("a", { href, ...attributes }, node) : node);
 
   /* The outline of a marker around (x, y). */
   function outline(shape, x, y, r) {
@@ -178,7 +182,8 @@ const Charts = (() => {
 
   /*
    * A line with markers for each series {title, colour, shape, points: [{x, y, label}]}, and the limit, points as
-   * well, as a dashed line. `positions` are the sizes or commits on the x axis: [{x, label}].
+   * well, as a dashed line. `positions` are the sizes or commits on the x axis, [{x, label}]; the label and the points
+   * of one with `href` lead there, and the one with `current` stands out.
    */
   function lines(width, height, { label, xTitle, positions, even, series, limit = [], format }) {
     const every = [...series.flatMap((each) => each.points), ...limit];
@@ -189,7 +194,8 @@ const Charts = (() => {
     const yTicks = ticks(lowest, highest, y, 24);
     const left = Math.max(...yTicks.map((tick) => textWidth(format(tick)))) + 12;
     const xs = positions.map((position) => position.x);
-    const margin = Math.max(10, textWidth(positions.at(-1).label) / 2 - right);
+    const labelWidth = ({ label, current }) => textWidth(label, current ? 600 : 400);
+    const margin = Math.max(10, labelWidth(positions.at(-1)) / 2 - right);
     const across = [left + margin, width - right - margin];
     const x = even
       ? (value) =>
@@ -197,7 +203,8 @@ const Charts = (() => {
             ? across[0] + ((across[1] - across[0]) * xs.indexOf(value)) / (xs.length - 1)
             : (across[0] + across[1]) / 2
       : logScale(Math.min(...xs), Math.max(...xs), ...across);
-    const svg = frame(width, height, label);
+    const href = new Map(positions.map((position) => [position.x, position.href]));
+    const svg = frame(width, height, label, positions.some((position) => position.href) ? "group" : "img");
 
     for (const tick of yTicks) {
       svg.append(line(left, y(tick), width - right, y(tick), "grid"));
@@ -207,9 +214,10 @@ const Charts = (() => {
     for (const position of positions) {
       const place = x(position.x);
       svg.append(line(place, height - bottom, place, height - bottom + 4, "axis"));
-      const half = textWidth(position.label) / 2;
+      const half = labelWidth(position) / 2;
       if (place - half < free) continue;
-      svg.append(text(position.label, place, height - bottom + 18, { "text-anchor": "middle", class: "tick" }));
+      const name = text(position.label, place, height - bottom + 18, { "text-anchor": "middle", class: "tick" });
+      svg.append(linked(name, position.href, position.current ? { "aria-current": "page" } : {}));
       free = place + half + 6;
     }
     svg.append(line(left, height - bottom, width - right, height - bottom, "axis"));
@@ -220,7 +228,10 @@ const Charts = (() => {
     for (const each of [...series].reverse())
       svg.append(element("path", { d: path(each.points), class: `series ${each.colour}` }));
     for (const each of [...series].reverse()) {
-      for (const point of each.points) svg.append(titled(marker(each, x(point.x), y(point.y)), point.label));
+      for (const point of each.points) {
+        const drawn = titled(marker(each, x(point.x), y(point.y)), point.label);
+        svg.append(linked(drawn, href.get(point.x), { tabindex: -1 })); // a commit's label is enough for the keyboard
+      }
     }
     return svg;
   }

@@ -104,6 +104,10 @@ const Measures = (() => {
   const day = (date) => utc(date).slice(0, 10);
   const shortHash = (commit) => commit.slice(0, 8); // as on asv's pages
 
+  /* The comparison of a commit on a machine, as the page's address names it. */
+  const address = ({ machine, commit }, dtype) =>
+    `#${new URLSearchParams({ machine: machine.name, commit: commit.slice(0, 10), dtype })}`;
+
   /* A commit on a line. */
   function about({ commit, date, subject }) {
     const shortened = subject.length > 60 ? `${subject.slice(0, 59)}…` : subject;
@@ -112,6 +116,7 @@ const Measures = (() => {
 
   return {
     about,
+    address,
     bestOf,
     bestOfFamilies,
     count,

@@ -206,33 +206,11 @@ const Sections = (() => {
 
   function historySection(records, record, dtype) {
     const history = records.filter((each) => each.machine.name === record.machine.name).reverse();
-    if (history.length < 2) return null;
-    const cases = record.cases.filter((entry) => entry.dtype === dtype);
-    const series = cases
-      .map((entry, i) => ({
-        title: `${entry.name} ${M.shape(entry)}`,
-        colour: `c${i % 8}`,
-        shape: Charts.SHAPES[i % Charts.SHAPES.length],
-        points: history.flatMap((each) => {
-          const same = each.cases.find((other) => other.case === entry.case);
-          const own = same && M.bestOf(same, "fastbp");
-          const ratio = own && M.speedUp(same, own.seconds);
-          const label = `${entry.name} at ${M.shortHash(each.commit)}: ${ratio && M.ratio(ratio)}`;
-          return ratio ? [{ x: each.commit, y: ratio, label }] : [];
-        }),
-      }))
-      .filter((each) => each.points.length);
-    if (!series.length) return null;
-    const titles = series.map((each) => each.title).join("; ");
-    const draw = (width) =>
-      Charts.lines(width, 300, {
-        label: `fastbp's speed-up over NumPy at ${history.length} commits, for ${titles}`,
-        xTitle: "commit, the newest at the right",
-        positions: history.map((each) => ({ x: each.commit, label: M.shortHash(each.commit) })),
-        even: true,
-        series,
-        format: (value) => `${value}\u00d7`,
-      });
+    const figures = [
+      historyFigure("Layers", history, record, dtype, (each) => each.cases),
+      historyFigure("Networks", history, record, dtype, (each) => each.networks ?? []),
+    ].filter(Boolean);
+    if (!figures.length) return null;
     return h(
       "section",
       { id: "history" },
@@ -240,10 +218,76 @@ const Sections = (() => {
       h(
         "p",
         { class: "muted" },
-        `The speed-up of fastbp over NumPy on ${record.machine.name}, both at their best, on a log scale.`,
+        `The speed-up of fastbp over NumPy on ${record.machine.name}, both at their best, on a log scale. `,
+        "A commit leads to its comparison.",
       ),
+      figures,
+    );
+  }
+
+  /* The speed-up at each commit that has one, of the cases or networks that the record has. */
+  function historyFigure(title, history, record, dtype, entriesOf) {
+    const speedUpAt = (commit, { case: name }) => {
+      const same = entriesOf(commit).find((other) => other.case === name);
+      const own = same && M.bestOf(same, "fastbp");
+      return own && M.speedUp(same, own.seconds);
+    };
+    const isTimed = (entry) => history.some((commit) => speedUpAt(commit, entry));
+    const entries = entriesOf(record).filter((entry) => entry.dtype === dtype && isTimed(entry));
+    const commits = history.filter((commit) => entries.some((entry) => speedUpAt(commit, entry)));
+    if (commits.length < 2) return null;
+    const series = entries.map((entry, i) => ({
+      title: "inputs" in entry ? `${entry.name} ${M.shape(entry)}` : entry.name, // a network's takes a line
+      colour: `c${i % 8}`,
+      shape: Charts.SHAPES[i % Charts.SHAPES.length],
+      points: commits
+        .map((commit) => ({ commit, ratio: speedUpAt(commit, entry) }))
+        .filter(({ ratio }) => ratio)
+        .map(({ commit, ratio }) => ({
+          x: commit.commit,
+          y: ratio,
+          label: `${entry.name} at ${M.shortHash(commit.commit)}: ${M.ratio(ratio)}`,
+        })),
+    }));
+    const titles = series.map((each) => each.title).join("; ");
+    const draw = (width) =>
+      Charts.lines(width, 300, {
+        label: `fastbp's speed-up over NumPy at ${commits.length} commits, for ${titles}`,
+        xTitle: "commit, the newest at the right",
+        positions: commits.map((each) => ({
+          x: each.commit,
+          label: M.shortHash(each.commit),
+          href: M.address(each, dtype),
+          current: each === record,
+        })),
+        even: true,
+        series,
+        format: (value) => `${value}\u00d7`,
+      });
+    const rows = [...commits].reverse().map((commit) => ({
+      cells: [
+        h("a", { href: M.address(commit, dtype) }, M.shortHash(commit.commit)),
+        ...entries.map((entry) => {
+          const ratio = speedUpAt(commit, entry);
+          return ratio ? M.ratio(ratio) : "-";
+        }),
+      ],
+      kind: commit === record ? "own" : "",
+    }));
+    const columns = [["commit"], ...entries.map((entry) => [entry.name, true])];
+    const name = title.toLowerCase();
+    return h(
+      "figure",
+      { "data-history": name },
+      h("figcaption", {}, h("strong", {}, title)),
       legend(series),
       chart("lines", draw),
+      h(
+        "details",
+        {},
+        h("summary", {}, `Numbers of ${name} by commit`),
+        table(`Speed-up over NumPy by commit, of ${name}, the newest first`, columns, rows),
+      ),
     );
   }
 

@@ -66,9 +66,6 @@
       : ", the newest";
   }
 
-  const address = ({ record, dtype }) =>
-    `#${new URLSearchParams({ machine: record.machine.name, commit: record.commit.slice(0, 10), dtype })}`;
-
   const picked = () => Object.fromEntries(pickers.map((picker) => [picker.id, picker.value]));
 
   function fill(picker, options, value) {
@@ -109,9 +106,18 @@
     show(choose(wanted));
   }
 
+  const main = document.getElementById("main");
+
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault(); // the address keeps what is picked
-    document.getElementById("main").focus();
+    main.focus();
+  });
+
+  // The link to another comparison leads to its beginning: this page stays, and the link itself is drawn anew.
+  comparison.addEventListener("click", ({ target, ctrlKey, metaKey, shiftKey }) => {
+    if (!target.closest("a") || ctrlKey || metaKey || shiftKey) return; // opened elsewhere
+    main.focus({ preventScroll: true });
+    main.scrollIntoView();
   });
 
   if (!records.length) {
@@ -129,7 +135,8 @@
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("change", () => {
-    location.hash = address(choose(picked()));
+    const { record, dtype } = choose(picked());
+    location.hash = Measures.address(record, dtype);
   });
   window.addEventListener("hashchange", showAddress);
   showAddress();
