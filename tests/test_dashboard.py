@@ -626,6 +626,76 @@ def test_figures_that_lie_far_apart_are_on_a_log_scale_unless_the_address_says_o
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+def test_graph_by_name_has_a_point_for_each_that_was_measured(browser, scheme):
+    """asv draws bars of several lines nowhere, and a bar says nothing on a log scale."""
+    browser.open("index.html#layer.Step.time_step?x-axis=case", scheme)
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    assert browser.texts("#main-graph .flot-x-axis .flot-tick-label") == [
+        "digits-float32",
+        "mnist-float32",
+        "wide-float64",
+    ]
+    plot = "$('#main-graph').data('plot')"
+    assert browser.run(f"return [{plot}.getAxes().xaxis.min, {plot}.getAxes().xaxis.max]") == [-0.5, 2.5]
+    lines = browser.run(
+        f"""return {plot}.getData().map((each) => [each.bars.show, Boolean(each.lines.show), each.points.show,
+             each.datapoints.points.filter((value, i) => i % each.datapoints.pointsize === 0 && value !== null)])"""
+    )
+    # On the second machine, the third was not measured.
+    assert sorted(lines) == [[False, False, True, [0, 1]], [False, False, True, [0, 1, 2]]]
+    browser.assert_quiet()
+
+
+def test_graph_by_size_has_a_log_scale_and_a_tick_for_each(browser):
+    browser.open("index.html")
+    browser.wait("window.$ && $.asv && $.asv.main_json && $.asv.main_json.project === 'fastbp'")
+    sizes = ["1", "10", "1000"]
+    browser.run("$.asv.main_json.benchmarks['layer.Step.time_step'].params[0] = arguments[0]", sizes)
+    browser.run("location.hash = 'layer.Step.time_step?x-axis=case'")
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    assert browser.texts("#main-graph .flot-x-axis .flot-tick-label") == sizes
+    axis = "$('#main-graph').data('plot').getAxes().xaxis"
+    first, second, third = browser.run(f"return [1, 10, 1000].map(size => {axis}.p2c(size))")
+    assert third - first == pytest.approx(3 * (second - first), rel=1e-6)
+    browser.assert_quiet()
+
+
+def test_names_of_the_axes_are_not_cut(browser):
+    browser.open("index.html")
+    browser.wait("window.$ && $.asv && $.asv.main_json && $.asv.main_json.project === 'fastbp'")
+    browser.run("$.asv.main_json.benchmarks['layer.Step.time_step'].param_names = ['implementation of it']")
+    browser.run("location.hash = 'layer.Step.time_step'")
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    browser.wait("$('.btn-group-justified .btn:contains(implementation)').length === 1")
+    assert browser.run("return $('.btn').get().filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)") == []
+
+
+@pytest.mark.parametrize(("axis", "said"), [("case", "commit-last"), ("commit", "{commit}")])
+def test_point_tells_of_its_commit_or_of_its_line(browser, records, axis, said):
+    """By a parameter, asv takes the place of a point for a revision, and leads to a commit that is not its own."""
+    from selenium.webdriver import ActionChains
+
+    browser.open(f"index.html#layer.Step.time_step?machine=zen4-2&x-axis={axis}")
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    browser.run("window.opened = []; window.open = (address) => { opened.push(address); };")
+    x, y = browser.run(
+        """const plot = $('#main-graph').data('plot'), {points} = plot.getData()[0].datapoints;
+           const {left, top} = plot.pointOffset({x: points[0], y: points[1]});
+           const box = $('#main-graph')[0].getBoundingClientRect();
+           return [box.left + left, box.top + top].map(Math.round)"""
+    )
+    actions = ActionChains(browser.driver, duration=0)
+    actions.w3c_actions.pointer_action.move_to_location(x, y)
+    actions.perform()
+    browser.wait("$('.tooltip-inner:visible').length > 0")
+    commit = records["zen4-2"][0]["commit"][:8]
+    assert browser.run("return $('.tooltip-inner:visible').text()").endswith(f" @ {said.format(commit=commit)}")
+    ActionChains(browser.driver, duration=0).click().perform()
+    assert browser.run("return opened") == ([f"compare.html#commit={commit}"] if axis == "commit" else [])
+    browser.assert_quiet()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("axis", ["commit", "case"])
 def test_graph_of_what_was_not_measured_says_so(browser, scheme, axis):
     browser.open(f"index.html#networks.Epoch.time_epoch?machine=m2-air&x-axis={axis}", scheme)

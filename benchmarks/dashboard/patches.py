@@ -37,10 +37,71 @@ if (!data.regressions.length) {
         }
         """
 
+# asv draws bars along an axis of names, and its library places those of several lines side by side by the width of a
+# name: at no number. Even with a place, a bar says nothing on a log scale. So: points, each name in the middle of its
+# place.
+BARS = """\
+options.series = {
+                    bars: {
+                        show: true,
+                        barWidth: 0.6 / graphs.length,
+                        align: "center"
+                    }
+                };
+"""
+
+POINTS_BY_NAME = """\
+var names = {};
+                $.each(orig_graphs, function(i, graph) {
+                    $.each(graph.data, function(j, point) {
+                        if (point[1] !== null) names[point[0]] = true;
+                    });
+                });
+                var places = Math.max(obj_length(names), 1);
+                options.xaxis.min = -0.5;
+                options.xaxis.max = places - 0.5;
+                options.xaxis.labelWidth = Math.min(Math.floor(0.8 * $('#main-graph').width() / places), 100);
+                options.series = {points: {show: true, radius: 4}, shadowSize: 0};
+"""
+
+# Sizes grow by factors: on a linear axis, all but the largest lie on one spot.
+SIZES_APART = """\
+options.xaxis.axisLabel = param_names[x_coordinate_axis-1];
+            var sizes = $.asv.main_json.benchmarks[current_benchmark].params[x_coordinate_axis-1].map(Number);
+            if (!x_coordinate_is_category && sizes.every(function(size) { return size > 0; })) {
+                options.xaxis.ticks = sizes.map(function(size) { return [size, String(size)]; });
+                options.xaxis.transform = Math.log;
+                options.xaxis.inverseTransform = Math.exp;
+            }
+"""
+
+# A place on such an axis is no revision, though asv takes it for one, and finds a commit that has nothing to do with
+# the point.
+NO_REVISION = """\
+if (x_coordinate_axis != 0) {
+            return null;
+        }
+        if (date_scale) {
+            x = date_to_revision[x];"""
+
 PATCHES = (
     Patch("graphdisplay.js", "if (params['y-axis-scale']) {", SCALE_OF_THE_ADDRESS + "if (params['y-axis-scale']) {"),
     Patch("graphdisplay.js", "log_scale ? ['log']: []", "[log_scale ? 'log' : 'linear']"),
     Patch("graphdisplay.js", "zoom_y_axis ? ['zoom'] : []", "[zoom_y_axis ? 'zoom' : 'linear']"),
+    Patch("graphdisplay.js", BARS, POINTS_BY_NAME),
+    Patch("graphdisplay.js", "options.xaxis.axisLabel = param_names[x_coordinate_axis-1];\n", SIZES_APART),
+    Patch("graphdisplay.js", "if (date_scale) {\n            x = date_to_revision[x];", NO_REVISION),
+    Patch(
+        "graphdisplay.js",
+        "if (commit_hash) {",
+        "var where = commit_hash || $('<span>').text(item.series.label).html();\n                    if (where) {",
+    ),
+    Patch("graphdisplay.js", '" @ " + commit_hash);', '" @ " + where);'),
+    Patch(
+        "graphdisplay.js",
+        "if (previous_hash !== commit_hash) {",
+        "if (commit_hash && previous_hash !== commit_hash) {",
+    ),
     # A window that changes its size while another page is shown: a hidden plot cannot be drawn.
     Patch(
         "graphdisplay.js",
