@@ -660,6 +660,25 @@ def test_graph_by_size_has_a_log_scale_and_a_tick_for_each(browser):
     browser.assert_quiet()
 
 
+@pytest.mark.parametrize("dots", [1, 3])
+def test_name_of_the_x_axis_stands_within_the_graph_on_every_screen(browser, dots):
+    browser.open("index.html")
+    screen = {"width": 1280, "height": 800, "deviceScaleFactor": dots, "mobile": False}
+    browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    browser.run(
+        """window.below = {};
+           const fillText = CanvasRenderingContext2D.prototype.fillText;
+           CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+             below[text] = (this.canvas.height - this.getTransform().f) / devicePixelRatio;
+             return fillText.call(this, text, ...place);
+           };"""
+    )
+    browser.run("location.hash = 'layer.Step.time_step?x-axis=case'")
+    browser.wait(f"{DRAWN} === 1", "#main-graph")
+    assert browser.run("return [devicePixelRatio, below.case]") == [dots, pytest.approx(3, abs=1)]
+    browser.assert_quiet()
+
+
 def test_names_of_the_axes_are_not_cut(browser):
     browser.open("index.html")
     browser.wait("window.$ && $.asv && $.asv.main_json && $.asv.main_json.project === 'fastbp'")

@@ -102,6 +102,13 @@ PATCHES = (
         "if (previous_hash !== commit_hash) {",
         "if (commit_hash && previous_hash !== commit_hash) {",
     ),
+    # The name of the x axis stood on the lowest line of the canvas, without room for what hangs below a line, and where
+    # a screen has several dots to a pixel, below the canvas.
+    Patch(
+        "jquery.flot.axislabels.js",
+        "y = plot.getCanvas().height;",
+        "y = plot.getPlaceholder().height() - height / 4;",
+    ),
     # A window that changes its size while another page is shown: a hidden plot cannot be drawn.
     Patch(
         "graphdisplay.js",
