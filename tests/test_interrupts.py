@@ -265,13 +265,13 @@ def test_ctrl_c_comes_soon_and_leaves_a_whole_number_of_batches(case, rounds):
     assert_soon(delays_of(NETWORK.format(case=case, times=times), sum(case[0]), times))
 
 
-def interrupted_at(number, function, *arguments, error=None):
-    """Whether `function` came to its line of that number within fastbp; Ctrl-C, or an error, came just before it.
+def comes_to(number, happen, function, *arguments):
+    """Whether `function` comes to its line of that number within fastbp; just before it, `happen` is called.
 
     Lines that begin with `with` are left out: at the end of a block there, where a signal is not heard, they come up
     again.
     """
-    lines, error = 0, error or KeyboardInterrupt()
+    lines = 0
 
     def trace(frame, event, _):
         nonlocal lines
@@ -281,19 +281,31 @@ def interrupted_at(number, function, *arguments, error=None):
         if event == "line" and not linecache.getline(file, frame.f_lineno).lstrip().startswith("with "):
             lines += 1
             if lines == number:
-                raise error
+                happen()
         return trace
 
     sys.settrace(trace)
     try:
         function(*arguments)
+    finally:
+        sys.settrace(None)
+    return lines >= number
+
+
+def interrupted_at(number, function, *arguments, error=None):
+    """Whether `function` came to its line of that number within fastbp; Ctrl-C, or an error, came just before it."""
+    error = error or KeyboardInterrupt()
+
+    def interrupt():
+        raise error
+
+    try:
+        lost = comes_to(number, interrupt, function, *arguments)
     except BaseException as raised:
         if type(raised) is type(error):
             return True
         raise
-    finally:
-        sys.settrace(None)
-    assert lines < number, f"{error} is lost in line {number}"
+    assert not lost, f"{error} is lost in line {number}"
     return False
 
 
@@ -369,6 +381,53 @@ def test_ctrl_c_at_any_line_of_an_epoch_that_diverges_takes_no_batch_that_does(d
     fit(trained := untrained())
     assert workload.bits_of(trained) == whole[2]
     assert_whole_at_any_line(untrained, fit, whole, x[:BATCH])
+
+
+@pytest.mark.parametrize("other", [None, fastbp.SGD(), fastbp.SGD(momentum=0.9)], ids=["Adam too", "SGD", "momentum"])
+@pytest.mark.parametrize(
+    "train",
+    [lambda *call: call[0].step(*call[1:]), lambda *call: call[0].fit(*call[1:], batch_size=None)],
+    ids=["step", "fit"],
+)
+def test_what_a_signal_handler_trains_at_any_line_comes_before_or_after_or_is_refused(train, other):
+    """With the same optimizer or another: never in the middle, where rule, moments and rate are known already."""
+
+    def untrained():
+        network = network_of(dtype="float64")
+        network.step(*rows, optimizer=fastbp.Adam())
+        return network
+
+    def bits_after(*calls):
+        network = untrained()
+        for call in calls:
+            call(network)
+        return workload.bits_of(network)
+
+    def handle():
+        nonlocal trained
+        try:
+            handler(network)
+            outcomes.add("trained")
+            trained = True
+        except RuntimeError as error:
+            outcomes.add("refused" if "middle of a call" in str(error) else str(error))
+
+    def handler(network):
+        network.step(*rows, optimizer=other)
+
+    def outer(network):
+        train(network, *rows)
+
+    rows = workload.rows_for(network_of(dtype="float64"), ROWS)
+    alone, both = bits_after(outer), [bits_after(handler, outer), bits_after(outer, handler)]
+    line, outcomes = 1, set()
+    network, trained = untrained(), False
+    while comes_to(line, handle, outer, network):
+        bits = workload.bits_of(network)
+        assert bits in both if trained else bits == alone, f"line {line}"
+        line, network, trained = line + 1, untrained(), False
+    assert line > 100, "the lines of the package are not traced: the test says nothing"
+    assert outcomes == {"trained", "refused"}
 
 
 def test_ctrl_c_at_any_line_leaves_the_steps_of_a_layer_whole(layer):
@@ -531,7 +590,7 @@ def handle(*_):
 signal.signal(signal.SIGALRM, handle)
 signal.setitimer(signal.ITIMER_REAL, 0.01)
 network.fit(x, y, epochs=100, callback=lambda *_: bool(refused))
-assert len(refused) == 3 and all("middle of a batch" in text for text in refused), refused
+assert len(refused) == 3 and all("middle of a call" in text for text in refused), refused
 network.save(sys.argv[1])
 again = fastbp.Network([300, 200, 10], seed=1)
 again.fit(x, y, epochs=network._state.updates // 625)

@@ -33,17 +33,17 @@ class Turns:
         raise NotImplementedError
 
     def turn(self) -> AbstractContextManager[Any]:
-        """For `with`: nobody else changes anything. RuntimeError for a thread in the middle of a change.
+        """For `with`: nobody else changes anything. RuntimeError for a thread that has its turn already.
 
         It is the lock as such: Ctrl-C comes neither just before nor just after the moment when `with` takes it. Who had
         it before may have been cut off: a turn begins with `settle`.
         """
+        if self._lock._is_owned():
+            raise RuntimeError(
+                "the network is in the middle of a call of this very thread, as a signal handler may find it; "
+                "a call from elsewhere is wanted, such as fit's callback"
+            )
         if self._change is not None:
-            if self._lock._is_owned():
-                raise RuntimeError(
-                    "the network is in the middle of a batch of this very thread, as a signal handler may find it; "
-                    "a call from elsewhere is wanted, such as fit's callback"
-                )
             with self._lock:
                 self.settle()
         return self._lock  # type: ignore[no-any-return]
