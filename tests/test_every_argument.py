@@ -69,6 +69,7 @@ OF_ARRAYS = {
         dtype: lambda array, dtype=dtype: array.astype(dtype)[()]
         for dtype in ["c16", "?", "i8", "u1", "f2", "f4", "f8", "g", "S", "U", "datetime64[s]", "timedelta64[s]"]
     },
+    "StringDType": lambda array: array[:, ...].astype(str).astype(np.dtypes.StringDType()),
     "objects": lambda array: array[:, ...].astype(object),
     "a structure": lambda array: array.astype([("value", array.dtype)])[()],
     **{name: lambda array, layout=layout: layout(array[:, ...]) for name, layout in LAYOUTS.items() if name != "C"},
@@ -254,15 +255,13 @@ ELEMENTS = Row(MATRIX | LARGE | ANY_SHAPE | NOT_FINITE | {"beyond float64", "nan
 X_ALONE = Row(MATRIX | LARGE | {"a row too few"})
 X = Row(MATRIX | LARGE)
 Y = Row(MATRIX, diverges=LARGE)
-READ_W = Row({"itself", "f8", "-1 in it", "np.matrix"} | ANYWHERE | LARGE, diverges=NOT_FINITE)
-READ_B = Row(READ_W.good - {"np.matrix"} | {"a row of dimension 1"}, diverges=NOT_FINITE)
+READ_W = Row({"itself", "f8", "-1 in it", "np.matrix"} | ANYWHERE | LARGE)
+READ_B = Row(READ_W.good - {"np.matrix"} | {"a row of dimension 1"})
 FLAT_W, FLAT_B = (  # where a weight is infinite, a sigmoid is flat and its gradient 0
-    Row(row.good | NOT_FINITE - {"nan in it"}, diverges={"nan in it"}) for row in (READ_W, READ_B)
+    Row(row.good | NOT_FINITE - {"nan in it"}) for row in (READ_W, READ_B)
 )
-UPDATED_W = Row({"itself", "f8", "-1 in it", "np.matrix", "unaligned"} | LARGE, diverges=NOT_FINITE)
-UPDATED_B = Row(
-    UPDATED_W.good - {"np.matrix"} | {"a row of dimension 1", "Fortran", "inside a larger array"}, diverges=NOT_FINITE
-)
+UPDATED_W = Row({"itself", "f8", "-1 in it", "np.matrix", "unaligned"} | LARGE)
+UPDATED_B = Row(UPDATED_W.good - {"np.matrix"} | {"a row of dimension 1", "Fortran", "inside a larger array"})
 ROW_WEIGHTS = Row(MATRIX - {"-1 in it", "np.matrix"} | {"a row of dimension 1", "None"} | LARGE)
 LARGE_ROW_WEIGHTS = Row(ROW_WEIGHTS.good - LARGE, diverges=LARGE)
 

@@ -60,7 +60,7 @@ def rows_of_x(x: Any, w: FloatArray) -> FloatArray:
     """x (rows, inputs) in the dtype of w. A float32 or float64 array must have that dtype already."""
     if is_ready(x, w.dtype) and x.shape[1] == w.shape[0]:
         return x  # type: ignore[no-any-return]
-    if isinstance(x, np.ndarray) and x.dtype != w.dtype and x.dtype.newbyteorder("=") in set(FLOATS) - {w.dtype}:
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.dtype.newbyteorder("=") in set(FLOATS) - {w.dtype}:
         raise TypeError(f"w has dtype {w.dtype}; {x.dtype} is wanted, as x has")
     array = matrix("x", x)
     if array.shape[1] != w.shape[0]:
@@ -151,16 +151,16 @@ def pair(y_pred: Any, y: Any) -> tuple[FloatArray, FloatArray]:
     return finite("y_pred", in_place("y_pred", first, dtype)), finite("y", in_place("y", second, dtype))
 
 
-def raise_diverged(x: FloatArray, y: FloatArray, step: int | None) -> NoReturn:
-    """Say why the cost or the update of `step` is not finite: a nan or inf in x or y, or else divergence.
+def raise_diverged(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, step: int | None) -> NoReturn:
+    """Say why the cost or the update of `step` is not finite: a nan or inf in what it is made of, or else divergence.
 
     None is no step: gradients alone were asked for.
 
     A number that is not finite always reaches the cost or a gradient (0 * inf is nan), so the inputs need no look
     before: training reads x once a step, and this is only called when something went wrong.
     """
-    finite("x", x)
-    finite("y", y)
+    for name, array in (("x", x), ("y", y), ("w", w), ("b", b)):
+        finite(name, array)
     if step is None:
         raise FloatingPointError(
             f"the cost or a gradient is not finite in dtype {x.dtype}; smaller numbers in x, y, w or b are wanted"

@@ -128,7 +128,7 @@ class Call:
                 if progress is not None:
                     progress(int(state[STEP]), costs)
                 if line < last:
-                    contract.raise_diverged(x, y, int(state[STEP]) if self.kind.update else None)
+                    contract.raise_diverged(x, y, w, b, int(state[STEP]) if self.kind.update else None)
                 if line < lines:  # there is more to do: at the pace of the lines so far
                     self._pace.adapt(time.perf_counter() - start)
         finally:
@@ -174,7 +174,7 @@ class TinyCall:
             if progress is not None:
                 progress(min(step, steps), costs)
             if step < last:
-                contract.raise_diverged(x, y, step)
+                contract.raise_diverged(x, y, w, b, step)
         return costs
 
 

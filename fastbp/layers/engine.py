@@ -52,7 +52,7 @@ def gradients(x: FloatArray, y: FloatArray, w: FloatArray, b: FloatArray, mean: 
     result = contract.Gradients(np.array(grad_w, order="C"), grad_b / (x.shape[0] if mean else 1), cost)
     call.give_back(mine)
     if not (np.isfinite(result.w).all() and np.isfinite(result.b).all()):
-        contract.raise_diverged(x, y, None)
+        contract.raise_diverged(x, y, w, b, None)
     return result
 
 

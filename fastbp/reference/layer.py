@@ -81,7 +81,7 @@ def gradients(x: Any, y: Any, w: Any, b: Any, *, bias_reduction: BiasReduction =
     y_pred = _predict(x, w, b)
     result = Gradients(*_gradients(x, y_pred, y, mean), _cost(y_pred, y))
     if not all(np.isfinite(part).all() for part in result):
-        contract.raise_diverged(x, y, None)
+        contract.raise_diverged(x, y, w, b, None)
     return result
 
 
@@ -104,7 +104,7 @@ def backward(
     y = contract.rows_of_y("y", y, x, w)
     rate = contract.rate(learning_rate, w.dtype)
     if not (np.isfinite(_cost(y_pred, y)) and _update(w, b, *_gradients(x, y_pred, y, mean), rate)):
-        contract.raise_diverged(x, y, 0)
+        contract.raise_diverged(x, y, w, b, 0)
 
 
 def step(
@@ -150,7 +150,7 @@ def train(
         contract.finite("x", x)
     costs[steps] = _cost(_predict(x, w, b), y)
     if not np.isfinite(costs[steps]):
-        contract.raise_diverged(x, y, steps)
+        contract.raise_diverged(x, y, w, b, steps)
     return costs
 
 
@@ -187,5 +187,5 @@ def _step(
     y_pred = _predict(x, w, b)
     cost = _cost(y_pred, y)
     if not (np.isfinite(cost) and _update(w, b, *_gradients(x, y_pred, y, mean), learning_rate)):
-        contract.raise_diverged(x, y, number)
+        contract.raise_diverged(x, y, w, b, number)
     return cost
