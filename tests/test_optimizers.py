@@ -96,6 +96,11 @@ def test_settings_cannot_change_unchecked(made):
 
 # -------------------------------------------------------------------------------------------------------- refusals
 
+
+class Own(StepDecay):
+    """A schedule that nobody but its class knows."""
+
+
 NO_POSITIVE = [0, -0.1, math.nan, math.inf, 10**400, None, "0.1", True, 1j, [0.1]]
 NEGATIVE = [-1e-9, -1, math.nan, math.inf, "0", None, False]
 NO_FRACTION = [*NEGATIVE, 1, 1.5]
@@ -121,7 +126,7 @@ REFUSED = [
     (Adam, {}, "epsilon", NO_POSITIVE, "a positive number is wanted"),
 ]
 for optimizer in (SGD, Adam, AdamW):
-    no_rate = [*NO_POSITIVE, SGD(), lambda step: 0.1, {"name": "StepDecay"}]
+    no_rate = [*NO_POSITIVE, SGD(), lambda step: 0.1, {"name": "StepDecay"}, Own(0.1, every=1)]
     REFUSED += [
         (optimizer, {}, "learning_rate", no_rate, "a positive number, StepDecay or CosineDecay is wanted"),
         (optimizer, {}, "weight_decay", NEGATIVE, "a number of 0 or more is wanted"),
