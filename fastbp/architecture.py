@@ -36,7 +36,7 @@ class PerLayer(tuple[FloatArray, ...]):
         given = contract.real_array(name, values)
         if given.shape not in ((), array.shape):
             raise ValueError(f"{name} has shape {given.shape}; {array.shape} or a number is wanted")
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", under="ignore"):
             converted = given.astype(array.dtype)
         beyond = np.isfinite(given) & ~np.isfinite(converted)
         if beyond.any():

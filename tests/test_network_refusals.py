@@ -298,6 +298,13 @@ def test_numbers_beyond_float32_are_no_weights(network_class):
     assert_same_bits(parameters(network), before)
 
 
+def test_numbers_below_float32_are_weights_of_0_whatever_numpy_does_of_underflow(network_class):
+    network = made(network_class, dtype="float32")
+    with np.errstate(all="raise"):
+        network.biases[0] = 1e-60
+    assert not network.biases[0].any()
+
+
 @pytest.mark.parametrize("rate", [1e-60, 1e60, CosineDecay(1e-60, steps=9)], ids=str)
 def test_a_rate_that_float32_does_not_have_is_refused_before_anything_changes(network_class, rate):
     network = made(network_class, dtype="float32")
