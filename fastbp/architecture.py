@@ -120,7 +120,8 @@ class Architecture:
         leaky_relu 6 / ((1 + slope^2) inputs) (He et al. 2015, eqs. 10 and 15). Drawn in float64.
         ValueError if there is no memory for them.
         """
-        contract.check_fits_memory("sizes", list(self.sizes), self.parameters)
+        size = self.parameters * (8 + 2 * self.dtype.itemsize)  # as drawn, these in dtype, and the network's own
+        contract.check_fits_memory("sizes", list(self.sizes), -(-size // 8))
         parameters = []
         for (inputs, outputs), activation in zip(self.shapes, self.activations, strict=True):
             limit = _limit(activation, inputs, outputs)
