@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,10 +29,14 @@ class History(Mapping[str, FloatArray]):
         """The metrics of one more epoch, numbers by name."""
         if not isinstance(metrics, (dict, Mapping)):  # a class as such is told sooner than an abstract one
             raise TypeError(f"metrics is {contract.shown(metrics)}; a dictionary of numbers is wanted")
-        for name, value in metrics.items():
-            if not isinstance(name, str) or not isinstance(value, (float, numbers.Real)):
-                raise TypeError(f"metrics[{contract.shown(name)}] is {contract.shown(value)}; a number is wanted")
-        for name, value in metrics.items():
+        for name in metrics:
+            if not isinstance(name, str):
+                raise TypeError(f"metrics has the name {contract.shown(name)}; a string is wanted")
+        numbers = {
+            name: value if type(value) is float else contract.number(f"metrics[{contract.shown(name)}]", value)
+            for name, value in metrics.items()
+        }
+        for name, value in numbers.items():
             self._values.setdefault(name, []).append(value)
 
     def __getitem__(self, name: str) -> FloatArray:

@@ -803,12 +803,17 @@ def history_of(epochs, best=None):
     return history
 
 
-@pytest.mark.parametrize("wrong", ["text", None, np.zeros(2)], ids=["text", "None", "array"])
+@pytest.mark.parametrize("wrong", ["text", None, np.zeros(2), np.timedelta64(3)], ids=["text", "None", "array", "time"])
 def test_a_history_takes_all_metrics_of_an_epoch_or_none(wrong):
     history = history_of([{"loss": 1.0}])
     with pytest.raises(TypeError, match="metrics"):
         history.append({"loss": 0.5, "accuracy": wrong})
     assert {name: values.tolist() for name, values in history.items()} == {"loss": [1.0], "learning_rate": []}
+
+
+def test_metrics_are_float64_whatever_numbers_they_are_given_as():
+    history = history_of([{"loss": 1}, {"loss": np.float32(0.5)}, {"loss": 10**400}])
+    np.testing.assert_array_equal(history["loss"], np.array([1.0, 0.5, np.inf]), strict=True)
 
 
 def test_a_history_takes_any_mapping():

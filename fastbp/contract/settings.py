@@ -20,7 +20,7 @@ _LIMITS = {dtype: (float(np.finfo(dtype).smallest_subnormal), float(np.finfo(dty
 
 def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
     """The learning rate: a positive number that is finite, and above 0, in the dtype of the weights."""
-    value = _float("learning_rate", learning_rate, "a positive number")
+    value = number("learning_rate", learning_rate, "a positive number")
     smallest, largest = _LIMITS[dtype]
     if not smallest <= value <= largest:
         raise ValueError(f"learning_rate is {value!r}; a finite positive number in dtype {dtype} is wanted")
@@ -40,13 +40,13 @@ def not_negative(name: str, value: Any, *, below: float = math.inf) -> float:
 
 
 def _number(name: str, value: Any, good: Callable[[float], bool], wanted: str) -> float:
-    number = _float(name, value, wanted)
-    if not (good(number) and math.isfinite(number)):
+    known = number(name, value, wanted)
+    if not (good(known) and math.isfinite(known)):
         raise ValueError(f"{name} is {shown(value)}; {wanted} is wanted")
-    return number
+    return known
 
 
-def _float(name: str, value: Any, wanted: str) -> float:
+def number(name: str, value: Any, wanted: str = "a number") -> float:
     """A real number as float64, inf if it is beyond; else a TypeError."""
     if type(value) is float:
         return value
