@@ -6,7 +6,8 @@ const Sections = (() => {
   const M = Measures;
   const FAMILY_SHAPES = { fastbp: "circle", reference: "square", numpy: "triangle", torch: "diamond", jax: "cross" };
 
-  const heading = (title) => h("h2", {}, title);
+  const section = (id, title, ...content) => h("section", { id }, h("h2", {}, title), ...content);
+  const about = (...words) => h("p", { class: "muted" }, ...words);
 
   const legend = (series, ...others) =>
     h(
@@ -33,22 +34,17 @@ const Sections = (() => {
   function casesSection(record, dtype) {
     const cases = record.cases.filter((entry) => entry.dtype === dtype);
     if (!cases.length) return null;
-    return h("section", { id: "cases" }, heading("Layers"), cases.map(caseSection));
+    return section("cases", "Layers", cases.map(caseSection));
   }
 
   /* The epochs of networks, where a record has them. */
   function networksSection(record, dtype) {
     const networks = (record.networks ?? []).filter((entry) => entry.dtype === dtype);
     if (!networks.length) return null;
-    return h(
-      "section",
-      { id: "networks" },
-      heading("Networks"),
-      h(
-        "p",
-        { class: "muted" },
-        "One call trains a network for an epoch, in batches of a new order, or for one step on all rows.",
-      ),
+    return section(
+      "networks",
+      "Networks",
+      about("One call trains a network for an epoch, in batches of a new order, or for one step on all rows."),
       networks.map(caseSection),
     );
   }
@@ -117,22 +113,14 @@ const Sections = (() => {
     if (!all.length) return null;
     if (!entries.length) {
       const others = [...new Set(all.map((entry) => entry.dtype))].join(" and ");
-      return h(
-        "section",
-        { id: "scaling" },
-        heading("Scaling"),
-        h("p", { class: "muted" }, `Measured for ${others} only.`),
-      );
+      return section("scaling", "Scaling", about(`Measured for ${others} only.`));
     }
     const axes = [...new Set(entries.map((entry) => entry.axis))];
     const families = familiesOf(entries);
-    return h(
-      "section",
-      { id: "scaling" },
-      heading("Scaling"),
-      h(
-        "p",
-        { class: "muted" },
+    return section(
+      "scaling",
+      "Scaling",
+      about(
         "Time of one call against one size, the others held; each family at its best for each size. Both axes are logarithmic.",
       ),
       legend(families.map(familySeries), LIMIT),
@@ -211,13 +199,10 @@ const Sections = (() => {
       historyFigure("Networks", history, record, dtype, (each) => each.networks ?? []),
     ].filter(Boolean);
     if (!figures.length) return null;
-    return h(
-      "section",
-      { id: "history" },
-      heading("Over commits"),
-      h(
-        "p",
-        { class: "muted" },
+    return section(
+      "history",
+      "Over commits",
+      about(
         `The speed-up of fastbp over NumPy on ${record.machine.name}, both at their best, on a log scale. `,
         "A commit leads to its comparison.",
       ),
@@ -317,10 +302,9 @@ const Sections = (() => {
       ["Measured", `${M.utc(record.measured)} UTC`],
     ];
     const errors = (record.errors ?? []).map((error) => h("li", {}, error));
-    return h(
-      "section",
-      { id: "environment" },
-      heading("Measured on"),
+    return section(
+      "environment",
+      "Measured on",
       h(
         "dl",
         {},
