@@ -32,7 +32,7 @@ class History(Mapping[str, FloatArray]):
         for name in metrics:
             if not isinstance(name, str):
                 raise TypeError(f"metrics has the name {contract.shown(name)}; a string is wanted")
-        numbers = {
+        numbers = {  # to write the name of a metric takes longer than most: only where it may be wanted
             name: value if type(value) is float else contract.number(f"metrics[{contract.shown(name)}]", value)
             for name, value in metrics.items()
         }

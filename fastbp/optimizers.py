@@ -29,7 +29,7 @@ class _Optimizer:
     clip_norm: float | None
 
     def __post_init__(self) -> None:
-        if type(self.learning_rate) not in get_args(Schedule):  # nor one of their own kind, which kernels do not know
+        if type(self.learning_rate) not in get_args(Schedule):  # nor a subclass, whose rates no kernel knows
             wanted = "a positive number, StepDecay or CosineDecay"
             vars(self).update(learning_rate=contract.positive("learning_rate", self.learning_rate, wanted=wanted))
         vars(self).update(weight_decay=contract.not_negative("weight_decay", self.weight_decay))

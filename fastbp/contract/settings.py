@@ -30,16 +30,16 @@ def rate(learning_rate: Any, dtype: np.dtype[Any]) -> float:
 def positive(name: str, value: Any, *, most: float = math.inf, wanted: str = "") -> float:
     """A finite number above 0 and `most` at most; `wanted` says so, where the argument may be something else too."""
     limit = f" of {most} at most" if most < math.inf else ""
-    return _number(name, value, lambda number: 0 < number <= most, wanted or f"a positive number{limit}")
+    return _good_number(name, value, lambda number: 0 < number <= most, wanted or f"a positive number{limit}")
 
 
 def not_negative(name: str, value: Any, *, below: float = math.inf) -> float:
     """A finite number, 0 or more and `below` a limit."""
     limit = f" and below {below}" if below < math.inf else ""
-    return _number(name, value, lambda number: 0 <= number < below, f"a number of 0 or more{limit}")
+    return _good_number(name, value, lambda number: 0 <= number < below, f"a number of 0 or more{limit}")
 
 
-def _number(name: str, value: Any, good: Callable[[float], bool], wanted: str) -> float:
+def _good_number(name: str, value: Any, good: Callable[[float], bool], wanted: str) -> float:
     known = number(name, value, wanted)
     if not (good(known) and math.isfinite(known)):
         raise ValueError(f"{name} is {shown(value)}; {wanted} is wanted")
